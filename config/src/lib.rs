@@ -1,0 +1,3 @@
+//! The TOML schema of Guideway, its validation and its errors.
+
+pub mod model;

@@ -1,0 +1,1 @@
+//! The control side of Guideway: desired state, reconcile, health, neighbours, API.

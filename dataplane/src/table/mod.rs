@@ -1,0 +1,1 @@
+//! The lookup table of a pool.

@@ -1,0 +1,1 @@
+//! Header views over borrowed bytes.

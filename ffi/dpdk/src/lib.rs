@@ -1,0 +1,1 @@
+//! A safe wrapper over DPDK: Eal, Mempool, Mbuf, Port, queues, lcores.

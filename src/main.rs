@@ -1,0 +1,3 @@
+//! The command line of Guideway: wiring only, one file a subcommand.
+
+fn main() {}
