@@ -8,4 +8,5 @@ pub mod ids;
 pub mod memory;
 pub mod port;
 pub mod table;
+pub mod time;
 pub mod wire;

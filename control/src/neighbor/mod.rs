@@ -1,0 +1,1 @@
+//! Neighbours: ARP, NDP, and what the control side answers itself.
