@@ -1,0 +1,16 @@
+/* A burst never comes through here: it goes straight from Rust through rte_eth_fp_ops. */
+#include "shim.h"
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+
+int guideway_rte_errno(void) { return rte_errno; }
+
+unsigned int guideway_lcore_id(void) { return rte_lcore_id(); }
+
+struct rte_mbuf *guideway_pktmbuf_alloc(struct rte_mempool *pool) { return rte_pktmbuf_alloc(pool); }
+
+void guideway_mbuf_raw_free_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
+{
+    rte_mempool_put_bulk(pool, (void **)mbufs, n);
+}
