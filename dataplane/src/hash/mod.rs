@@ -1,1 +1,218 @@
-//! The keyed flow hash.
+//! The keyed flow hash: AES-128 CBC-MAC over a fixed layout, with the fleet's key.
+//!
+//! CBC-MAC with a full AES (FIPS 197, all ten rounds) is a pseudorandom function as long as no message is a prefix of
+//! another (Bellare, Kilian, Rogaway, "The Security of the Cipher Block Chaining Message Authentication Code", JCSS
+//! 2000). The first block names the kind of the message and fixes its length, so that none is. Who does not know the
+//! key cannot choose tuples that land on one backend. Every machine and every release computes the same values.
+//!
+//! # Byte layout, version 1
+//!
+//! Messages are whole 16-byte blocks; the result is the last cipher block of CBC encryption with a zero IV.
+//!
+//! | bytes of block 0 | flow, IPv4 | flow, IPv6 | digest of bytes |
+//! | --- | --- | --- | --- |
+//! | 0 | 1, the format version | 1 | 1 |
+//! | 1 | 4, the address family | 6 | 0 |
+//! | 2 | protocol number | protocol number | 0 |
+//! | 3 | [`Domain`] | [`Domain`] | [`Domain`] |
+//! | 4..8 | source address | 4..6 source port, 6..8 destination port | 4..12 length in bytes, little endian |
+//! | 8..12 | destination address | zero | |
+//! | 12..14 | source port | zero | 12..16 zero |
+//! | 14..16 | destination port | zero | |
+//!
+//! Addresses and ports are in network order. An IPv4 flow is that one block. An IPv6 flow has two more: block 1 is the
+//! source address, block 2 the destination address. A digest is followed by its bytes, padded with zeros to a whole
+//! block. The 16 bytes of the result, read in little endian, are the number that [`FlowHash`] and
+//! [`FlowHasher::digest`] hold.
+
+mod aes_soft;
+#[cfg(target_arch = "x86_64")]
+mod aes_x86;
+mod flow;
+
+pub use flow::{FlowHash, FlowKey};
+
+use crate::port::BURST;
+use aes_soft::AesSoft;
+#[cfg(target_arch = "x86_64")]
+use aes_x86::AesX86;
+use std::fmt;
+
+/// The format version in byte 0 of every message.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// A cipher block. Its first byte is the least significant one.
+type Block = u128;
+
+/// What a message is about: byte 3 of its first block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Domain {
+    /// A flow's addresses, protocol and ports.
+    Flow = 0,
+    /// Reserved for affinity by client address.
+    ClientAffinity = 1,
+    /// The name of a backend.
+    BackendName = 2,
+    /// The number of a slot in a table, 4 bytes in little endian.
+    Slot = 3,
+}
+
+/// The flow hash with its expanded key. Immutable; each worker keeps a clone.
+#[derive(Clone)]
+pub struct FlowHasher {
+    cipher: Cipher,
+}
+
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a hasher is built once and used in place; a box costs a load per burst")]
+enum Cipher {
+    #[cfg(target_arch = "x86_64")]
+    X86(AesX86),
+    Software(AesSoft),
+}
+
+impl Cipher {
+    /// Encrypts each block by itself, in place.
+    #[inline]
+    fn encrypt(&self, blocks: &mut [Block]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::X86(aes) => aes.encrypt(blocks),
+            Self::Software(aes) => aes.encrypt(blocks),
+        }
+    }
+
+    fn encrypt_one(&self, block: Block) -> Block {
+        let mut block = [block];
+        self.encrypt(&mut block);
+        block[0]
+    }
+}
+
+impl FlowHasher {
+    /// Expands the fleet's key, and picks the processor's AES instructions where it has them.
+    #[must_use]
+    pub fn new(key: [u8; 16]) -> Self {
+        let software = AesSoft::new(key);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(aes) = AesX86::detect(software.round_keys()) {
+            return Self { cipher: Cipher::X86(aes) };
+        }
+        Self { cipher: Cipher::Software(software) }
+    }
+
+    /// The same function computed without AES instructions: bitsliced, in constant time, slow.
+    #[must_use]
+    pub fn software(key: [u8; 16]) -> Self {
+        Self { cipher: Cipher::Software(AesSoft::new(key)) }
+    }
+
+    /// Whether AES instructions of the processor are in use.
+    #[must_use]
+    pub fn is_accelerated(&self) -> bool {
+        !matches!(self.cipher, Cipher::Software(_))
+    }
+
+    /// The hash of one flow. A burst is cheaper by [`hash_burst`](Self::hash_burst).
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &FlowKey) -> FlowHash {
+        let [first, source, destination] = *key.blocks();
+        let state = self.cipher.encrypt_one(first);
+        if !key.is_ipv6() {
+            return FlowHash(state);
+        }
+        let state = self.cipher.encrypt_one(state ^ source);
+        FlowHash(self.cipher.encrypt_one(state ^ destination))
+    }
+
+    /// The hashes of as many flows as the shorter slice holds, each equal to [`hash`](Self::hash). Flows interleave in
+    /// the cipher, so one costs a fraction of its latency; a mix of IPv4 and IPv6 costs no more than its parts.
+    pub fn hash_burst(&self, keys: &[FlowKey], hashes: &mut [FlowHash]) {
+        for (keys, hashes) in keys.chunks(BURST).zip(hashes.chunks_mut(BURST)) {
+            let count = keys.len().min(hashes.len());
+            self.hash_chunk(&keys[..count], &mut hashes[..count]);
+        }
+    }
+
+    /// [`hash_burst`](Self::hash_burst) for at most [`BURST`] flows and as many hashes.
+    fn hash_chunk(&self, keys: &[FlowKey], hashes: &mut [FlowHash]) {
+        let mut state = [0; BURST];
+        let mut ipv6 = [0_u8; BURST];
+        let mut ipv6_count = 0;
+        for (i, (state, key)) in state.iter_mut().zip(keys).enumerate() {
+            *state = key.blocks()[0];
+            // Written always and kept only for IPv6: no branch on what the packets are.
+            ipv6[ipv6_count] = i as u8;
+            ipv6_count += usize::from(key.is_ipv6());
+        }
+        self.cipher.encrypt(&mut state[..keys.len()]);
+        for (hash, state) in hashes.iter_mut().zip(&state) {
+            *hash = FlowHash(*state);
+        }
+        if ipv6_count > 0 {
+            self.finish_ipv6(&ipv6[..ipv6_count], keys, hashes);
+        }
+    }
+
+    /// Takes the flows at `indices` from the state after block 0 to their hash.
+    fn finish_ipv6(&self, indices: &[u8], keys: &[FlowKey], hashes: &mut [FlowHash]) {
+        let mut state = [0; BURST];
+        let state = &mut state[..indices.len()];
+        for (state, &i) in state.iter_mut().zip(indices) {
+            *state = hashes[usize::from(i)].0 ^ keys[usize::from(i)].blocks()[1];
+        }
+        self.cipher.encrypt(state);
+        for (state, &i) in state.iter_mut().zip(indices) {
+            *state ^= keys[usize::from(i)].blocks()[2];
+        }
+        self.cipher.encrypt(state);
+        for (state, &i) in state.iter().zip(indices) {
+            hashes[usize::from(i)] = FlowHash(*state);
+        }
+    }
+
+    /// The keyed digest of `bytes` of any length in a domain of its own.
+    #[must_use]
+    pub fn digest(&self, domain: Domain, bytes: &[u8]) -> u128 {
+        let first = digest_header(domain, bytes.len());
+        bytes.chunks(16).fold(self.cipher.encrypt_one(first), |state, chunk| {
+            let mut padded = [0; 16];
+            padded[..chunk.len()].copy_from_slice(chunk);
+            self.cipher.encrypt_one(state ^ Block::from_le_bytes(padded))
+        })
+    }
+
+    /// Calls `each` with every slot number of `slots` and its digest: [`digest`](Self::digest) of the number's 4 bytes
+    /// in [`Domain::Slot`].
+    pub(crate) fn slot_digests(&self, slots: &[u32], mut each: impl FnMut(u32, u128)) {
+        let header = self.cipher.encrypt_one(digest_header(Domain::Slot, 4));
+        for slots in slots.chunks(BURST) {
+            let mut state = [header; BURST];
+            for (state, &slot) in state.iter_mut().zip(slots) {
+                *state ^= Block::from(slot);
+            }
+            self.cipher.encrypt(&mut state[..slots.len()]);
+            for (&slot, &digest) in slots.iter().zip(&state) {
+                each(slot, digest);
+            }
+        }
+    }
+}
+
+/// Block 0 of a digest.
+fn digest_header(domain: Domain, len: usize) -> Block {
+    let mut header = [0; 16];
+    header[0] = FORMAT_VERSION;
+    header[3] = domain as u8;
+    header[4..12].copy_from_slice(&(len as u64).to_le_bytes());
+    Block::from_le_bytes(header)
+}
+
+/// Says which implementation is in use; never shows the key.
+impl fmt::Debug for FlowHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowHasher").field("accelerated", &self.is_accelerated()).finish_non_exhaustive()
+    }
+}

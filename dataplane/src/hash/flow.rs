@@ -1,0 +1,168 @@
+//! A flow's key, and its hash.
+
+use super::{Block, Domain, FORMAT_VERSION};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A flow: protocol, addresses and ports, stored as the blocks that the cipher takes.
+///
+/// Two keys are equal if and only if all of these are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// Blocks 1 and 2 of an IPv4 flow are zero and not part of the message.
+    blocks: [Block; 3],
+}
+
+impl FlowKey {
+    /// An IPv4 flow. Addresses in network order, ports as numbers.
+    #[inline]
+    #[must_use]
+    pub const fn v4(
+        protocol: u8,
+        source: [u8; 4],
+        destination: [u8; 4],
+        source_port: u16,
+        destination_port: u16,
+    ) -> Self {
+        let low = header(4, protocol) | (u32::from_le_bytes(source) as u64) << 32;
+        let high = u32::from_le_bytes(destination) as u64 | (ports(source_port, destination_port) as u64) << 32;
+        Self { blocks: [low as Block | (high as Block) << 64, 0, 0] }
+    }
+
+    /// An IPv6 flow. Addresses in network order, ports as numbers.
+    #[inline]
+    #[must_use]
+    pub const fn v6(
+        protocol: u8,
+        source: [u8; 16],
+        destination: [u8; 16],
+        source_port: u16,
+        destination_port: u16,
+    ) -> Self {
+        let low = header(6, protocol) | (ports(source_port, destination_port) as u64) << 32;
+        Self { blocks: [low as Block, Block::from_le_bytes(source), Block::from_le_bytes(destination)] }
+    }
+
+    #[inline]
+    pub(super) const fn blocks(&self) -> &[Block; 3] {
+        &self.blocks
+    }
+
+    /// Whether this is an IPv6 flow; else it is an IPv4 flow.
+    #[inline]
+    #[must_use]
+    pub const fn is_ipv6(&self) -> bool {
+        self.blocks[0] as u16 >> 8 == 6
+    }
+
+    /// The protocol number: 6 for TCP, 17 for UDP.
+    #[inline]
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.blocks[0] >> 16) as u8
+    }
+
+    /// The source address.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        self.address(4, 1)
+    }
+
+    /// The destination address.
+    #[must_use]
+    pub fn destination(&self) -> IpAddr {
+        self.address(8, 2)
+    }
+
+    /// The source port.
+    #[inline]
+    #[must_use]
+    pub const fn source_port(&self) -> u16 {
+        ((self.blocks[0] >> self.port_bit()) as u16).swap_bytes()
+    }
+
+    /// The destination port.
+    #[inline]
+    #[must_use]
+    pub const fn destination_port(&self) -> u16 {
+        ((self.blocks[0] >> (self.port_bit() + 16)) as u16).swap_bytes()
+    }
+
+    /// The address at byte `byte` of block 0 for IPv4, in block `block` for IPv6.
+    fn address(&self, byte: u32, block: usize) -> IpAddr {
+        if self.is_ipv6() {
+            Ipv6Addr::from(self.blocks[block].to_le_bytes()).into()
+        } else {
+            Ipv4Addr::from(((self.blocks[0] >> (8 * byte)) as u32).to_le_bytes()).into()
+        }
+    }
+
+    /// Where the source port begins in block 0.
+    const fn port_bit(&self) -> u32 {
+        if self.is_ipv6() { 32 } else { 96 }
+    }
+}
+
+/// Bytes 0..4 of block 0.
+const fn header(family: u8, protocol: u8) -> u64 {
+    u32::from_le_bytes([FORMAT_VERSION, family, protocol, Domain::Flow as u8]) as u64
+}
+
+/// Both ports in network order.
+const fn ports(source: u16, destination: u16) -> u32 {
+    (source.swap_bytes() as u32) | (destination.swap_bytes() as u32) << 16
+}
+
+/// As in `6 192.0.2.7:40000 > 203.0.113.10:80`.
+impl fmt::Display for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = SocketAddr::new(self.source(), self.source_port());
+        let destination = SocketAddr::new(self.destination(), self.destination_port());
+        write!(f, "{} {source} > {destination}", self.protocol())
+    }
+}
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FlowKey({self})")
+    }
+}
+
+/// The keyed hash of a flow: 128 bits, of which disjoint parts serve disjoint purposes.
+///
+/// Bits 0..32 choose the slot and are the tag of a pin, 32..64 choose the pin's bucket, 64..80 are tunnel entropy.
+/// Bits 80..128 are not in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct FlowHash(pub u128);
+
+impl FlowHash {
+    /// Bits 0..32: the tag of a pin, and the word that chooses the slot.
+    #[inline]
+    #[must_use]
+    pub const fn tag(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Bits 32..64: choose the bucket of a pin.
+    #[inline]
+    #[must_use]
+    pub const fn bucket(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Bits 64..80: make the outer header of a tunnel vary with the flow.
+    #[inline]
+    #[must_use]
+    pub const fn entropy(self) -> u16 {
+        (self.0 >> 64) as u16
+    }
+
+    /// The slot in a table of `table_size` slots: the high half of the tag times the size, always below the size
+    /// (0 for an empty table).
+    #[inline]
+    #[must_use]
+    pub const fn slot(self, table_size: u32) -> u32 {
+        ((self.tag() as u64 * table_size as u64) >> 32) as u32
+    }
+}
