@@ -3,10 +3,24 @@
 //! No DPDK, no I/O, no clock, no allocation per packet. The walk of a packet is
 //! `receive → parse → select → rewrite → transmit`, as stage loops over a burst in arrays on the stack.
 
+pub mod counters;
+pub mod drop_reason;
 pub mod hash;
+pub mod idle;
 pub mod ids;
 pub mod memory;
+pub mod parse;
+pub mod pipeline;
 pub mod port;
+mod prefetch;
+pub mod publish;
+pub mod punt;
+pub mod rewrite;
+pub mod select;
+pub mod snapshot;
 pub mod table;
 pub mod time;
+pub mod transmit;
+pub mod vip;
 pub mod wire;
+pub mod worker;

@@ -1,0 +1,172 @@
+//! What a worker counts. Written by that worker alone, read in place by anyone.
+//!
+//! Conservation, over any time at the end of a poll:
+//!
+//! ```text
+//! received + injected == sent + Σ dropped + punted + handed_off
+//! ```
+//!
+//! The worker asserts it after every poll in debug builds; `status` shows both sides always.
+
+use crate::drop_reason::DropReason;
+use crate::ids::{BackendId, MAX_BACKENDS, VipId};
+use crate::punt::PuntClass;
+use crate::time::Nanos;
+use crossbeam::utils::CachePadded;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The most VIPs in a configuration.
+pub const MAX_VIPS: usize = 16_384;
+
+/// A counter with a single writer: an add is a plain load and store, never an atomic read-modify-write.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning worker may call this; adds of a second writer would be lost.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The value now.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Replaces the value: for counters that are gauges.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+/// Packets and their bytes (frames without frame check sequence).
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: Counter,
+    /// Bytes.
+    pub bytes: Counter,
+}
+
+impl Traffic {
+    /// Counts one packet of `bytes` bytes.
+    #[inline]
+    pub fn add(&self, bytes: usize) {
+        self.packets.add(1);
+        self.bytes.add(bytes as u64);
+    }
+}
+
+/// All counters of one worker.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// Frames that came from receive queues.
+    pub received: Traffic,
+    /// Packets that the control side handed in.
+    pub injected: Counter,
+    /// Frames that a transmit queue took, from this worker.
+    pub sent: Traffic,
+    /// Frames handed to the worker that owns the transmit queue.
+    pub handed_off: Counter,
+    /// Packets given to the control side, by class.
+    pub punted: [Counter; PuntClass::COUNT],
+    /// Drops by [`DropReason`].
+    pub drops: [Counter; DropReason::COUNT],
+    /// Polls of all queues.
+    pub polls: Counter,
+    /// Bursts that held at least one packet.
+    pub bursts: Counter,
+    /// Nanoseconds in polls that found something to do.
+    pub busy_nanos: Counter,
+    /// Nanoseconds between the first and the latest poll.
+    pub total_nanos: Counter,
+    /// When the latest poll began: a gauge, in [`Nanos`].
+    pub last_poll: CachePadded<Counter>,
+    /// How often the worker was kept from polling for longer than [`STALL`].
+    pub stalls: Counter,
+    /// When the latest of those ended: a gauge, in [`Nanos`]; zero if there was none.
+    pub last_stall_end: Counter,
+    vips: Box<[Traffic]>,
+    backends: Box<[Traffic]>,
+}
+
+/// A worker that did not poll for this long was stopped by somebody: the scheduler, a debugger, the hypervisor.
+pub const STALL: std::time::Duration = std::time::Duration::from_millis(5);
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        let table = |len| (0..len).map(|_| Traffic::default()).collect();
+        Self {
+            received: Traffic::default(),
+            injected: Counter::default(),
+            sent: Traffic::default(),
+            handed_off: Counter::default(),
+            punted: Default::default(),
+            drops: std::array::from_fn(|_| Counter::default()),
+            polls: Counter::default(),
+            bursts: Counter::default(),
+            busy_nanos: Counter::default(),
+            total_nanos: Counter::default(),
+            last_poll: CachePadded::default(),
+            stalls: Counter::default(),
+            last_stall_end: Counter::default(),
+            vips: table(MAX_VIPS),
+            backends: table(MAX_BACKENDS),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// Counts a drop.
+    #[inline]
+    pub fn count_drop(&self, reason: DropReason) {
+        self.drops[reason as usize].add(1);
+    }
+
+    /// Traffic sent towards backends for a VIP; `None` for an id out of range.
+    #[inline]
+    #[must_use]
+    pub fn vip(&self, vip: VipId) -> Option<&Traffic> {
+        self.vips.get(vip.index())
+    }
+
+    /// Traffic sent towards a backend; `None` for an id out of range.
+    #[inline]
+    #[must_use]
+    pub fn backend(&self, backend: BackendId) -> Option<&Traffic> {
+        self.backends.get(backend.index())
+    }
+
+    /// Sum of all drops.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().map(Counter::get).sum()
+    }
+
+    /// Both sides of the conservation law: packets that came in, packets accounted for.
+    #[must_use]
+    pub fn conservation(&self) -> (u64, u64) {
+        let punted: u64 = self.punted.iter().map(Counter::get).sum();
+        let entered = self.received.packets.get() + self.injected.get();
+        let left = self.sent.packets.get() + self.handed_off.get() + self.dropped() + punted;
+        (entered, left)
+    }
+
+    /// The moment up to which this worker is known to have been kept from polling, if it ever was; `now` lies in it
+    /// while the worker still does not poll.
+    #[must_use]
+    pub fn stalled_until(&self, now: Nanos) -> Option<Nanos> {
+        let last_poll = self.last_poll.get();
+        if last_poll != 0 && now.since(Nanos(last_poll)) > STALL {
+            return Some(now);
+        }
+        match self.last_stall_end.get() {
+            0 => None,
+            end => Some(Nanos(end)),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The Internet checksum (RFC 1071).
+
+/// One's-complement sum of `bytes` as big-endian 16-bit words, not yet folded; an odd last byte counts as the high half.
+#[inline]
+#[must_use]
+pub fn sum(bytes: &[u8]) -> u32 {
+    let (words, rest) = bytes.as_chunks::<2>();
+    let mut total = 0_u64;
+    for word in words {
+        total += u64::from(u16::from_be_bytes(*word));
+    }
+    if let [last] = rest {
+        total += u64::from(*last) << 8;
+    }
+    // A 64 KiB packet sums to less than 2^32, so one fold keeps the result in 32 bits whatever the length.
+    ((total & 0xffff_ffff) + (total >> 32)) as u32
+}
+
+/// Folds a sum to 16 bits.
+#[inline]
+#[must_use]
+pub const fn fold(sum: u32) -> u16 {
+    let once = (sum & 0xffff) + (sum >> 16);
+    ((once & 0xffff) + (once >> 16)) as u16
+}
+
+/// The checksum of `bytes`, whose checksum field must be zero. Over bytes with a valid checksum in place the result is zero.
+#[inline]
+#[must_use]
+pub fn of(bytes: &[u8]) -> u16 {
+    !fold(sum(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn example_of_rfc_1071_section_3() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes)), 0xddf2);
+        assert_eq!(of(&bytes), !0xddf2);
+    }
+
+    #[test]
+    fn odd_length_pads_with_zero() {
+        assert_eq!(sum(&[0x12, 0x34, 0x56]), sum(&[0x12, 0x34, 0x56, 0x00]));
+    }
+
+    #[test]
+    fn bytes_with_their_checksum_sum_to_zero() {
+        let mut header = [0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0, 1, 0xc0, 0xa8, 0, 0xc7];
+        let checksum = of(&header);
+        assert_eq!(checksum, 0xb861);
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        assert_eq!(of(&header), 0);
+    }
+
+    #[test]
+    fn fold_needs_both_steps() {
+        assert_eq!(fold(0x1_ffff), 1);
+        assert_eq!(fold(0xffff_ffff), 0xffff);
+    }
+}

@@ -1,0 +1,39 @@
+//! Ethernet II (IEEE 802.3, RFC 894).
+
+use zerocopy::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// Length of the header without tags, in bytes.
+pub const HEADER_LEN: usize = 14;
+/// EtherType of IPv4.
+pub const TYPE_IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const TYPE_ARP: u16 = 0x0806;
+/// EtherType of IPv6.
+pub const TYPE_IPV6: u16 = 0x86dd;
+/// Tag protocol identifier of a VLAN (IEEE 802.1Q).
+pub const TYPE_VLAN: u16 = 0x8100;
+/// Tag protocol identifier of a service VLAN (IEEE 802.1ad).
+pub const TYPE_QINQ: u16 = 0x88a8;
+
+/// The untagged header.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct EthernetHeader {
+    /// Receiver.
+    pub destination: Mac,
+    /// Sender.
+    pub source: Mac,
+    /// What follows.
+    pub ethertype: U16,
+}
+
+/// Whether `mac` names a group: multicast or broadcast.
+#[inline]
+#[must_use]
+pub const fn is_group(mac: &Mac) -> bool {
+    mac[0] & 1 == 1
+}
