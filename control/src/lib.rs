@@ -2,3 +2,4 @@
 
 pub mod health;
 pub mod neighbor;
+pub mod responder;

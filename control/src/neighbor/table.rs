@@ -1,0 +1,341 @@
+//! The table of wanted neighbours.
+
+use super::bucket::Bucket;
+use super::entry::{Ask, Claim, Entry, Heard, State};
+use super::random::Random;
+use super::wire::{self, Arp, Message, Operation, Unread};
+use super::{Change, Link, Received, Static, Status};
+use guideway_dataplane::ids::PortId;
+use guideway_dataplane::time::Nanos;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Requests a second over all ports, so that 10,000 next hops are asked within 2.5 s and not at once.
+const REQUESTS_PER_SECOND: u64 = 4_000;
+/// Requests that one call of [`Neighbors::poll`] may send.
+const REQUEST_BURST: u64 = 32;
+
+type Key = (PortId, IpAddr);
+
+/// What happened so far. Every number only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests sent: ARP requests and neighbour solicitations.
+    pub requests: u64,
+    /// Requests that could not be sent because the port has no own address of the family.
+    pub no_source: u64,
+    /// Messages that proved a neighbour to be there with the MAC known.
+    pub confirmed: u64,
+    /// Messages that changed a neighbour's MAC.
+    pub changed: u64,
+    /// Changes not followed because there were too many.
+    pub flapping: u64,
+    /// Neighbours that stopped answering.
+    pub lost: u64,
+    /// Frames that break a validity rule.
+    pub malformed: u64,
+}
+
+/// The neighbour table of all ports. Its size is the number of wanted and static neighbours, whatever arrives.
+#[derive(Debug)]
+pub struct Neighbors {
+    links: HashMap<PortId, Link>,
+    own_macs: HashSet<[u8; 6]>,
+    entries: HashMap<Key, Entry>,
+    timers: BTreeSet<(Nanos, Key)>,
+    changed: Vec<Key>,
+    changed_set: HashSet<Key>,
+    bucket: Bucket,
+    random: Random,
+    counters: Counters,
+}
+
+impl Default for Neighbors {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Neighbors {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            links: HashMap::new(),
+            own_macs: HashSet::new(),
+            entries: HashMap::new(),
+            timers: BTreeSet::new(),
+            changed: Vec::new(),
+            changed_set: HashSet::new(),
+            bucket: Bucket::new(REQUESTS_PER_SECOND, REQUEST_BURST),
+            random: Random::new(0),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Sets the ports, the next hops that must be resolved, and those that need no protocol (they go first).
+    ///
+    /// What is known about a neighbour that stays wanted is kept; a static one that is now merely wanted stays in use
+    /// while it is verified. Own addresses and addresses that cannot be a host's are left out of `wanted`.
+    pub fn configure(&mut self, now: Nanos, links: &[Link], wanted: &[(PortId, IpAddr)], statics: &[Static]) {
+        self.links = links.iter().map(|link| (link.port, link.clone())).collect();
+        self.own_macs = links.iter().map(|link| link.mac).collect();
+        for link in links {
+            let [a, b, c, d, e, f] = link.mac;
+            self.random.mix(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+        }
+        let mut desired: HashMap<Key, Option<[u8; 6]>> =
+            wanted.iter().filter(|key| self.can_want(**key)).map(|key| (*key, None)).collect();
+        desired.extend(statics.iter().map(|entry| ((entry.port, entry.address), Some(entry.mac))));
+        self.forget_others(&desired);
+        for (key, fixed) in desired {
+            self.want(now, key, fixed);
+        }
+    }
+
+    fn can_want(&self, (port, address): Key) -> bool {
+        let host = match address {
+            IpAddr::V4(v4) => !v4.is_broadcast(),
+            IpAddr::V6(_) => true,
+        };
+        let own = self.links.get(&port).is_some_and(|link| link.owns(address));
+        host && !own && !address.is_multicast() && !address.is_unspecified()
+    }
+
+    fn forget_others(&mut self, desired: &HashMap<Key, Option<[u8; 6]>>) {
+        let Self { entries, timers, changed, changed_set, .. } = self;
+        entries.retain(|key, entry| {
+            let stays = desired.contains_key(key);
+            if !stays {
+                if let Some(due) = entry.due {
+                    timers.remove(&(due, *key));
+                }
+                if entry.mac.is_some() {
+                    note(changed, changed_set, *key);
+                }
+            }
+            stays
+        });
+    }
+
+    fn want(&mut self, now: Nanos, key: Key, fixed: Option<[u8; 6]>) {
+        let known = self.entries.get(&key).copied();
+        let entry = match (known, fixed) {
+            (_, Some(mac)) => Entry::fixed(now, mac),
+            (Some(mut entry), None) if entry.state == State::Static => {
+                entry.loosen(now);
+                entry
+            }
+            (Some(_), None) => return,
+            (None, None) => Entry::unresolved(now),
+        };
+        if let Some(due) = known.and_then(|entry| entry.due) {
+            self.timers.remove(&(due, key));
+        }
+        if let Some(due) = entry.due {
+            self.timers.insert((due, key));
+        }
+        if known.and_then(|entry| entry.mac) != entry.mac {
+            note(&mut self.changed, &mut self.changed_set, key);
+        }
+        self.entries.insert(key, entry);
+    }
+
+    /// Sends the requests that are due, at most a small burst a call. `emit` gets each frame with its port.
+    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(PortId, &[u8])) {
+        while let Some(&(due, key)) = self.timers.first() {
+            if due > now || !self.bucket.take(now) {
+                break;
+            }
+            self.timers.pop_first();
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            let (ask, lost) = entry.ask(now, &mut self.random);
+            if let Some(next) = entry.due {
+                self.timers.insert((next, key));
+            }
+            if lost {
+                self.counters.lost += 1;
+                note(&mut self.changed, &mut self.changed_set, key);
+            }
+            if request(self.links.get(&key.0), key, ask, emit) {
+                self.counters.requests += 1;
+            } else {
+                self.counters.no_source += 1;
+            }
+        }
+    }
+
+    /// When [`Neighbors::poll`] has something to do next; `None` while every neighbour is static.
+    #[must_use]
+    pub fn next_due(&self, now: Nanos) -> Option<Nanos> {
+        self.timers.first().map(|&(due, _)| due.max(self.bucket.next(now)))
+    }
+
+    /// Takes in an untagged Ethernet frame that arrived at `port`. Never answers: that is the responder's part.
+    pub fn receive(&mut self, now: Nanos, port: PortId, frame: &[u8]) -> Received {
+        let heard = match wire::parse(frame) {
+            Ok(message) => self.hear(now, port, &message),
+            Err(Unread::Other) => return Received::Other,
+            Err(Unread::Malformed) => {
+                self.counters.malformed += 1;
+                return Received::Malformed;
+            }
+        };
+        match heard {
+            Heard::Changed => {
+                self.counters.changed += 1;
+                Received::Changed
+            }
+            Heard::Confirmed => {
+                self.counters.confirmed += 1;
+                Received::Confirmed
+            }
+            Heard::Flapping => {
+                self.counters.flapping += 1;
+                Received::Flapping
+            }
+            Heard::Nothing => Received::Nothing,
+        }
+    }
+
+    fn hear(&mut self, now: Nanos, port: PortId, message: &Message) -> Heard {
+        let Some(link) = self.links.get(&port) else { return Heard::Nothing };
+        let (address, claim) = claim(link, message);
+        // Our own frames come back where a switch loops or two of our ports share a segment.
+        if claim.mac.is_some_and(|mac| self.own_macs.contains(&mac)) {
+            return Heard::Nothing;
+        }
+        let key = (port, address);
+        let Some(entry) = self.entries.get_mut(&key) else { return Heard::Nothing };
+        let before = entry.due;
+        let heard = entry.hear(now, claim, &mut self.random);
+        if entry.due != before {
+            self.timers.extend(entry.due.map(|due| (due, key)));
+            if let Some(due) = before {
+                self.timers.remove(&(due, key));
+            }
+        }
+        if heard == Heard::Changed {
+            note(&mut self.changed, &mut self.changed_set, key);
+        }
+        heard
+    }
+
+    /// The MAC of a neighbour, if known. An entry that is being verified still counts.
+    #[must_use]
+    pub fn lookup(&self, port: PortId, address: IpAddr) -> Option<[u8; 6]> {
+        self.entries.get(&(port, address)).and_then(|entry| entry.mac)
+    }
+
+    /// Forgets what was learnt on `port` and asks anew at once. For the loss of a link, and for its return.
+    pub fn flush_port(&mut self, now: Nanos, port: PortId) {
+        let Self { entries, timers, changed, changed_set, .. } = self;
+        let learnt = entries.iter_mut().filter(|(key, entry)| key.0 == port && entry.state != State::Static);
+        for (key, entry) in learnt {
+            if let Some(due) = entry.due {
+                timers.remove(&(due, *key));
+            }
+            if entry.mac.is_some() {
+                note(changed, changed_set, *key);
+            }
+            *entry = Entry::unresolved(now);
+            timers.extend(entry.due.map(|due| (due, *key)));
+        }
+    }
+
+    /// Takes out every neighbour whose MAC changed since the last call, each once with its MAC now.
+    pub fn changes(&mut self) -> impl Iterator<Item = Change> + '_ {
+        self.changed_set.clear();
+        let entries = &self.entries;
+        self.changed.drain(..).map(|key| Change {
+            port: key.0,
+            address: key.1,
+            mac: entries.get(&key).and_then(|entry| entry.mac),
+        })
+    }
+
+    /// Every neighbour, in no particular order.
+    pub fn status(&self, now: Nanos) -> impl Iterator<Item = Status> + '_ {
+        self.entries.iter().map(move |(&(port, address), entry)| Status {
+            port,
+            address,
+            mac: entry.mac,
+            state: entry.state,
+            age: now.since(entry.since),
+        })
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+fn note(changed: &mut Vec<Key>, set: &mut HashSet<Key>, key: Key) {
+    if set.insert(key) {
+        changed.push(key);
+    }
+}
+
+/// Whom a message is about, and what it says.
+fn claim(link: &Link, message: &Message) -> (IpAddr, Claim) {
+    match *message {
+        Message::Arp(arp) => {
+            let to_us = arp.target_mac == link.mac && link.owns(IpAddr::V4(arp.target));
+            let solicited = arp.operation == Operation::Reply && to_us;
+            (IpAddr::V4(arp.sender), Claim { mac: Some(arp.sender_mac), solicited, overrides: true })
+        }
+        // RFC 4861 section 7.2.3: the source option updates an entry, and proves nothing about the way back.
+        Message::Solicit(ns) => (IpAddr::V6(ns.source), Claim { mac: ns.option, solicited: false, overrides: true }),
+        Message::Advert(na) => {
+            let solicited = na.solicited && link.owns(IpAddr::V6(na.destination));
+            (IpAddr::V6(na.target), Claim { mac: na.option, solicited, overrides: na.overrides })
+        }
+    }
+}
+
+/// Sends one request; `false` if the port has no address to ask from.
+fn request(link: Option<&Link>, (port, address): Key, ask: Ask, emit: &mut impl FnMut(PortId, &[u8])) -> bool {
+    let mut buffer = [0; wire::MAX_MESSAGE];
+    let Some(link) = link else { return false };
+    let frame = match (address, link.source_for(address)) {
+        (IpAddr::V4(target), Some(IpAddr::V4(source))) => arp_request(&mut buffer, link, source, target, ask),
+        (IpAddr::V6(target), Some(IpAddr::V6(source))) => solicitation(&mut buffer, link, source, target, ask),
+        _ => return false,
+    };
+    emit(port, frame);
+    true
+}
+
+fn arp_request<'a>(
+    buffer: &'a mut [u8; wire::MAX_MESSAGE],
+    link: &Link,
+    sender: Ipv4Addr,
+    target: Ipv4Addr,
+    ask: Ask,
+) -> &'a [u8] {
+    let destination = match ask {
+        Ask::Unicast(mac) => mac,
+        Ask::Group => wire::BROADCAST,
+    };
+    let arp = Arp { operation: Operation::Request, sender_mac: link.mac, sender, target_mac: [0; 6], target };
+    wire::write_arp(buffer, destination, &arp)
+}
+
+fn solicitation<'a>(
+    buffer: &'a mut [u8; wire::MAX_MESSAGE],
+    link: &Link,
+    source: Ipv6Addr,
+    target: Ipv6Addr,
+    ask: Ask,
+) -> &'a [u8] {
+    let destination = match ask {
+        Ask::Unicast(mac) => (mac, target),
+        Ask::Group => {
+            let group = wire::solicited_node(target);
+            (wire::group_mac(group), group)
+        }
+    };
+    wire::write_solicit(buffer, link.mac, source, destination, target)
+}
