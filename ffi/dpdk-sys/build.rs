@@ -16,7 +16,7 @@ const NEWEST: (u32, u32) = (24, 11);
 /// Libraries whose symbols are called. Drivers are plugins that EAL loads at run time.
 const LIBRARIES: [&str; 4] = ["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
 
-const FUNCTIONS: [&str; 53] = [
+const FUNCTIONS: [&str; 51] = [
     "fopencookie",
     "fclose",
     "rte_dev_probe",
@@ -34,13 +34,11 @@ const FUNCTIONS: [&str; 53] = [
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
     "rte_eth_dev_is_valid_port",
-    "rte_eth_dev_rss_reta_query",
-    "rte_eth_dev_rss_reta_update",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
     "rte_eth_dev_start",
     "rte_eth_dev_stop",
-    "rte_eth_link_get_nowait",
+    "guideway_link",
     "rte_eth_macaddr_get",
     "rte_eth_promiscuous_disable",
     "rte_eth_promiscuous_enable",
@@ -72,7 +70,8 @@ const FUNCTIONS: [&str; 53] = [
     "guideway_rte_errno",
 ];
 
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
+    "GUIDEWAY_.*",
     "rte_eth_fp_ops",
     "LCORE_ID_ANY",
     "RTE_MAX_ETHPORTS",
@@ -166,7 +165,9 @@ fn other_cflags() -> Vec<String> {
         Ok(output) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
         }
-        Ok(output) => fail(&format!("{program} --cflags-only-other libdpdk: {}", String::from_utf8_lossy(&output.stderr))),
+        Ok(output) => {
+            fail(&format!("{program} --cflags-only-other libdpdk: {}", String::from_utf8_lossy(&output.stderr)))
+        }
         Err(error) => fail(&format!("{program} does not run: {error}. Install it: apt install pkg-config")),
     }
 }
@@ -179,9 +180,7 @@ fn generate(cflags: &[String], out: &Path) -> String {
         .clang_args(cflags)
         .allowlist_function(exact(&FUNCTIONS))
         .allowlist_var(exact(&VARIABLES))
-        .allowlist_var("RTE_ETH_(RX|TX)_OFFLOAD_.*|RTE_ETH_RSS_.*|RTE_MBUF_F_(EXTERNAL|INDIRECT)")
         .allowlist_var("RTE_LOG_(ERR|WARNING|NOTICE|INFO|DEBUG)")
-        .allowlist_type("rte_eth_rss_reta_entry64")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .prepend_enum_name(false)
         .generate_comments(false)

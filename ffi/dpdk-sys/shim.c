@@ -14,3 +14,14 @@ void guideway_mbuf_raw_free_bulk(struct rte_mempool *pool, struct rte_mbuf **mbu
 {
     rte_mempool_put_bulk(pool, (void **)mbufs, n);
 }
+
+int guideway_link(uint16_t port, uint32_t *speed)
+{
+    struct rte_eth_link link = {0};
+    int result = rte_eth_link_get_nowait(port, &link);
+
+    if (result < 0)
+        return result;
+    *speed = link.link_speed;
+    return link.link_status == RTE_ETH_LINK_UP;
+}

@@ -1,7 +1,8 @@
-/* Inline functions and thread-local variables of DPDK that have no exported symbol, for cold paths. */
+/* What DPDK gives as inline functions, thread-local variables or macros that libclang cannot evaluate. Cold paths. */
 #ifndef GUIDEWAY_SHIM_H
 #define GUIDEWAY_SHIM_H
 
+#include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
 /* The calling thread's rte_errno. */
@@ -15,5 +16,19 @@ struct rte_mbuf *guideway_pktmbuf_alloc(struct rte_mempool *pool);
 
 /* n direct, unchained mbufs of that pool with one owner, back to the lcore's cache or to the pool. */
 void guideway_mbuf_raw_free_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n);
+
+/* Link state without waiting: 1 up, 0 down, negative errno; the speed in Mbit/s. (The type changes in 24.11.) */
+int guideway_link(uint16_t port, uint32_t *speed);
+
+static const uint64_t GUIDEWAY_RX_CHECKSUM =
+    RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+static const uint64_t GUIDEWAY_RX_SCATTER = RTE_ETH_RX_OFFLOAD_SCATTER;
+static const uint64_t GUIDEWAY_TX_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+static const uint64_t GUIDEWAY_RSS_IP_TCP_UDP = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+static const uint64_t GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL = RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+static const uint64_t GUIDEWAY_MBUF_IP_CHECKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
+static const uint64_t GUIDEWAY_MBUF_IP_CHECKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
+static const uint64_t GUIDEWAY_MBUF_L4_CHECKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
+static const uint64_t GUIDEWAY_MBUF_L4_CHECKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
 
 #endif

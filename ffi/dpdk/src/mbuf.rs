@@ -1,0 +1,144 @@
+//! Packet buffers, owned.
+
+use dpdk_sys::{GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL, rte_mbuf};
+use guideway_dataplane::port::Packet;
+use std::fmt;
+use std::ptr::NonNull;
+
+/// A packet in a buffer of a [`crate::Mempool`], owned: one pointer, never cloned, freed when dropped.
+///
+/// `repr(transparent)` over the pointer, so that an array of them is the array of pointers that drivers take and fill.
+#[repr(transparent)]
+pub struct Mbuf(NonNull<rte_mbuf>);
+
+// SAFETY: an Mbuf is the only owner of its buffer, and DPDK's pools take buffers back from any thread.
+unsafe impl Send for Mbuf {}
+
+impl Mbuf {
+    /// Takes ownership.
+    ///
+    /// # Safety
+    /// `raw` is a live mbuf, the head of its chain, that nobody else owns.
+    pub(crate) unsafe fn from_raw(raw: NonNull<rte_mbuf>) -> Self {
+        Self(raw)
+    }
+
+    #[inline]
+    fn raw(&self) -> &rte_mbuf {
+        // SAFETY: owned and live; nobody else writes to it.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn raw_mut(&mut self) -> &mut rte_mbuf {
+        // SAFETY: owned and live; `&mut self` makes this the only reference.
+        unsafe { self.0.as_mut() }
+    }
+
+    /// Number of segments; drivers without scattered receive give 1.
+    #[must_use]
+    pub fn segments(&self) -> u16 {
+        self.raw().nb_segs
+    }
+
+    /// Whether the device found the IPv4 header checksum or the TCP/UDP checksum wrong. `false` also if the device
+    /// does not check.
+    #[inline]
+    #[must_use]
+    pub fn checksum_bad(&self) -> bool {
+        let flags = self.raw().ol_flags;
+        flags & dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_BAD
+            || flags & dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_BAD
+    }
+
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let raw = self.raw();
+        raw.refcnt == 1
+            && raw.nb_segs == 1
+            && raw.next.is_null()
+            && raw.ol_flags & GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL == 0
+    }
+}
+
+impl Drop for Mbuf {
+    #[inline]
+    fn drop(&mut self) {
+        let mut pointer = self.0.as_ptr();
+        // SAFETY: owned; frees every segment to its own pool, a shared or external buffer by its count.
+        unsafe { dpdk_sys::rte_pktmbuf_free_bulk(&raw mut pointer, 1) };
+    }
+}
+
+impl Packet for Mbuf {
+    #[inline]
+    fn frame(&self) -> &[u8] {
+        let raw = self.raw();
+        // SAFETY: buf_addr + data_off .. + data_len lies within the segment's buffer, which lives as long as self.
+        unsafe {
+            let start = raw.buf_addr.cast::<u8>().add(usize::from(raw.data_off));
+            std::slice::from_raw_parts(start, usize::from(raw.data_len))
+        }
+    }
+
+    #[inline]
+    fn frame_mut(&mut self) -> &mut [u8] {
+        let raw = self.raw_mut();
+        // SAFETY: as in `frame`; `&mut self` makes this the only reference.
+        unsafe {
+            let start = raw.buf_addr.cast::<u8>().add(usize::from(raw.data_off));
+            std::slice::from_raw_parts_mut(start, usize::from(raw.data_len))
+        }
+    }
+
+    #[inline]
+    fn total_len(&self) -> usize {
+        self.raw().pkt_len as usize
+    }
+
+    #[inline]
+    fn prepend(&mut self, n: usize) -> bool {
+        let raw = self.raw_mut();
+        let Ok(grow) = u16::try_from(n) else { return false };
+        let (Some(offset), Some(len)) = (raw.data_off.checked_sub(grow), raw.data_len.checked_add(grow)) else {
+            return false;
+        };
+        raw.data_off = offset;
+        raw.data_len = len;
+        raw.pkt_len += u32::from(grow);
+        true
+    }
+
+    #[inline]
+    fn trim_front(&mut self, n: usize) -> bool {
+        let raw = self.raw_mut();
+        if n > usize::from(raw.data_len) {
+            return false;
+        }
+        // n fits: it is at most a u16.
+        let cut = n as u16;
+        raw.data_off += cut;
+        raw.data_len -= cut;
+        raw.pkt_len -= u32::from(cut);
+        true
+    }
+
+    #[inline]
+    fn resize(&mut self, len: usize) -> bool {
+        let raw = self.raw_mut();
+        let room = raw.buf_len.saturating_sub(raw.data_off);
+        if raw.nb_segs != 1 || len > usize::from(room) {
+            return false;
+        }
+        // len fits: it is at most a u16.
+        raw.data_len = len as u16;
+        raw.pkt_len = len as u32;
+        true
+    }
+}
+
+impl fmt::Debug for Mbuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mbuf").field("total_len", &self.total_len()).field("segments", &self.segments()).finish()
+    }
+}

@@ -1,0 +1,292 @@
+//! The steps from a device string to a started port.
+
+use super::device::{self, Device, L2_OVERHEAD};
+use super::{Capabilities, Inner, Notice, PortConfig, PortError};
+use crate::eal::Eal;
+use crate::mempool::Mempool;
+use crate::{errno_text, log, netdev};
+use dpdk_sys::{rte_eth_conf, rte_eth_dev_info};
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One attachment under way: what error texts need, and what was noticed.
+struct Attach<'a> {
+    config: &'a PortConfig,
+    device: Device,
+    notices: Vec<Notice>,
+}
+
+pub(super) fn attach(
+    eal: &Eal,
+    config: &PortConfig,
+    pool: &Mempool,
+) -> Result<(Inner, Capabilities, Vec<Notice>), PortError> {
+    let queues = config.rx_queues.max(config.tx_queues).max(1);
+    let device = Device::parse(&config.name, &config.device)?.with_queues(queues).with_mtu(config.mtu);
+    let mut attach = Attach { config, device, notices: Vec::new() };
+    attach.check_before(pool, queues)?;
+    let mut port = attach.probe(eal, pool)?;
+    let info = attach.info(&port)?;
+    port.device = info.device;
+    attach.check_queues(&info)?;
+    let (rss, rx_checksum) = attach.configure(&port, &info, pool)?;
+    attach.set_mtu(&port)?;
+    attach.set_up_queues(&port, &info, pool)?;
+    // SAFETY: configured, all queues set up.
+    attach.done("start", unsafe { dpdk_sys::rte_eth_dev_start(port.id) })?;
+    attach.let_multicast_in(&mut port);
+    let capabilities = Capabilities {
+        driver: driver_name(&info),
+        max_rx_queues: info.max_rx_queues,
+        max_tx_queues: info.max_tx_queues,
+        rss,
+        rx_checksum,
+        socket: socket(port.id),
+    };
+    Ok((port, capabilities, attach.notices))
+}
+
+impl Attach<'_> {
+    fn port(&self) -> String {
+        self.config.name.clone()
+    }
+
+    fn text(&self) -> String {
+        self.device.to_string()
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.notices.push(Notice(format!("port {}: {text}", self.config.name)));
+    }
+
+    /// What can be told before DPDK touches anything, with a better error than a driver gives.
+    fn check_before(&mut self, pool: &Mempool, queues: u16) -> Result<(), PortError> {
+        let (needed, has) = (self.device.buffer_needed(), pool.max_frame());
+        if needed > has {
+            let mtu = self.config.mtu;
+            return Err(PortError::PoolTooSmall { port: self.port(), device: self.text(), mtu, needed, has });
+        }
+        if self.device.is_pci() {
+            return device::check_pci(&self.config.name, &self.device.name, Path::new("/sys/bus/pci/devices"));
+        }
+        let Some(interface) = self.device.interface().map(str::to_owned) else { return Ok(()) };
+        if netdev::index(&interface).is_none() {
+            return Err(PortError::NoSuchInterface { port: self.port(), device: self.text(), interface });
+        }
+        if !netdev::is_up(&interface) {
+            self.notice(&format!("interface {interface} is down: `ip link set {interface} up`"));
+        }
+        if netdev::is_promiscuous(&interface) {
+            self.notice(&format!(
+                "interface {interface} was promiscuous before; it is taken back when this port is closed"
+            ));
+        }
+        if self.device.driver() == "net_af_xdp" {
+            self.too_few(queues, netdev::combined_channels(&interface), "receive")?;
+        }
+        Ok(())
+    }
+
+    /// Hot-plugs the device.
+    fn probe(&self, eal: &Eal, pool: &Mempool) -> Result<Inner, PortError> {
+        let bad = |_| PortError::BadDevice { port: self.port(), device: self.text(), what: "a NUL byte".into() };
+        let arguments = CString::new(self.text()).map_err(bad)?;
+        let name = CString::new(self.device.name.clone()).map_err(bad)?;
+        let mut id = u16::MAX;
+        // SAFETY: C strings and a writable integer.
+        if unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) } == 0 {
+            let detail = "another port of this process has it".into();
+            return Err(PortError::Busy { port: self.port(), device: self.text(), detail });
+        }
+        log::clear();
+        // SAFETY: a C string; the EAL runs while `eal` lives.
+        let result = unsafe { dpdk_sys::rte_dev_probe(arguments.as_ptr()) };
+        if result != 0 {
+            return Err(self.probe_error(result));
+        }
+        // SAFETY: as above.
+        let result = unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) };
+        if result != 0 {
+            return Err(self.probe_error(result));
+        }
+        Ok(Inner {
+            id,
+            device: std::ptr::null_mut(),
+            promiscuous: false,
+            allmulticast: false,
+            _pool: pool.clone(),
+            _eal: Arc::clone(&eal.inner),
+        })
+    }
+
+    fn probe_error(&self, result: i32) -> PortError {
+        let (port, device, detail) = (self.port(), self.text(), log::take());
+        // SAFETY: no arguments, no failure.
+        let root = unsafe { libc::geteuid() } == 0;
+        match result.abs() {
+            libc::EBUSY => PortError::Busy { port, device, detail },
+            libc::EPERM | libc::EACCES => PortError::Permission { port, device, detail },
+            _ if !root => PortError::Permission { port, device, detail },
+            libc::ENOENT | libc::ENODEV | libc::ENOTSUP => {
+                PortError::NoDriver { port, device, driver: self.device.driver().to_owned(), detail }
+            }
+            errno => PortError::Failed { port, device, step: "probe", reason: errno_text(errno), detail },
+        }
+    }
+
+    fn info(&self, port: &Inner) -> Result<rte_eth_dev_info, PortError> {
+        let mut info = MaybeUninit::<rte_eth_dev_info>::zeroed();
+        // SAFETY: plain data, all zeros is valid, filled by the driver.
+        unsafe {
+            self.done("reading its capabilities", dpdk_sys::rte_eth_dev_info_get(port.id, info.as_mut_ptr()))?;
+            Ok(info.assume_init())
+        }
+    }
+
+    fn too_few(&self, wanted: u16, has: u16, direction: &'static str) -> Result<(), PortError> {
+        if wanted <= has {
+            return Ok(());
+        }
+        Err(PortError::TooFewQueues { port: self.port(), device: self.text(), direction, wanted, has })
+    }
+
+    fn check_queues(&self, info: &rte_eth_dev_info) -> Result<(), PortError> {
+        self.too_few(self.config.rx_queues, info.max_rx_queues, "receive")?;
+        self.too_few(self.config.tx_queues, info.max_tx_queues, "transmit")
+    }
+
+    /// Returns whether RSS and whether receive checksums are on.
+    fn configure(&self, port: &Inner, info: &rte_eth_dev_info, pool: &Mempool) -> Result<(bool, bool), PortError> {
+        let mut conf = MaybeUninit::<rte_eth_conf>::zeroed();
+        // SAFETY: plain data, all zeros is DPDK's default.
+        let conf = unsafe { conf.assume_init_mut() };
+        let checksums = dpdk_sys::GUIDEWAY_RX_CHECKSUM;
+        let rx_checksum = info.rx_offload_capa & checksums == checksums;
+        if rx_checksum {
+            conf.rxmode.offloads |= checksums;
+        }
+        let (needed, has) = (usize::from(self.config.mtu) + L2_OVERHEAD, pool.max_frame());
+        if needed > has {
+            if info.rx_offload_capa & dpdk_sys::GUIDEWAY_RX_SCATTER == 0 {
+                let mtu = self.config.mtu;
+                return Err(PortError::PoolTooSmall { port: self.port(), device: self.text(), mtu, needed, has });
+            }
+            conf.rxmode.offloads |= dpdk_sys::GUIDEWAY_RX_SCATTER;
+        }
+        conf.txmode.offloads |= info.tx_offload_capa & dpdk_sys::GUIDEWAY_TX_MULTI_SEGS;
+        let hash = info.flow_type_rss_offloads & dpdk_sys::GUIDEWAY_RSS_IP_TCP_UDP;
+        let rss = self.config.rx_queues > 1 && hash != 0;
+        if rss {
+            conf.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
+            conf.rx_adv_conf.rss_conf.rss_hf = hash;
+        }
+        if self.device.is_pci() {
+            conf.rxmode.mtu = u32::from(self.config.mtu);
+            self.check_mtu_range(info)?;
+        }
+        let (rx, tx) = (self.config.rx_queues, self.config.tx_queues);
+        // SAFETY: the port exists and is stopped; conf is read during the call.
+        self.done("configuration", unsafe { dpdk_sys::rte_eth_dev_configure(port.id, rx, tx, conf) })?;
+        Ok((rss, rx_checksum))
+    }
+
+    fn check_mtu_range(&self, info: &rte_eth_dev_info) -> Result<(), PortError> {
+        let mtu = self.config.mtu;
+        if mtu >= info.min_mtu && mtu <= info.max_mtu {
+            return Ok(());
+        }
+        let reason = format!("it takes {} to {}", info.min_mtu, info.max_mtu);
+        Err(PortError::Mtu { port: self.port(), device: self.text(), mtu, reason })
+    }
+
+    fn set_mtu(&mut self, port: &Inner) -> Result<(), PortError> {
+        let mtu = self.config.mtu;
+        let mut current = 0;
+        // SAFETY: the port exists; the integer is writable.
+        if unsafe { dpdk_sys::rte_eth_dev_get_mtu(port.id, &raw mut current) } == 0 && current == mtu {
+            return Ok(());
+        }
+        // SAFETY: the port exists and is stopped.
+        let result = unsafe { dpdk_sys::rte_eth_dev_set_mtu(port.id, mtu) };
+        if result == 0 {
+            return Ok(());
+        }
+        let Some(interface) = self.device.interface() else {
+            self.notice(&format!("driver {} takes no MTU: {}", self.device.driver(), errno_text(result)));
+            return Ok(());
+        };
+        // AF_PACKET refuses more than 1500 of its own but carries whatever the interface does.
+        if netdev::mtu(interface).is_some_and(|now| now >= u32::from(mtu)) {
+            return Ok(());
+        }
+        let reason = format!("{}; set it first: `ip link set {interface} mtu {mtu}`", errno_text(result));
+        Err(PortError::Mtu { port: self.port(), device: self.text(), mtu, reason })
+    }
+
+    fn set_up_queues(&self, port: &Inner, info: &rte_eth_dev_info, pool: &Mempool) -> Result<(), PortError> {
+        let (mut rx, mut tx) = (self.config.rx_descriptors, self.config.tx_descriptors);
+        // SAFETY: writable integers.
+        let result = unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(port.id, &raw mut rx, &raw mut tx) };
+        self.done("choosing the number of descriptors", result)?;
+        let node = socket(port.id).map_or(dpdk_sys::SOCKET_ID_ANY, i32::from) as u32;
+        let mut rx_conf = info.default_rxconf;
+        rx_conf.offloads = 0;
+        let mut tx_conf = info.default_txconf;
+        tx_conf.offloads = 0;
+        for queue in 0..self.config.rx_queues {
+            log::clear();
+            // SAFETY: configured with this many queues; the pool outlives the port, which holds a handle of it.
+            let result = unsafe { dpdk_sys::rte_eth_rx_queue_setup(port.id, queue, rx, node, &rx_conf, pool.as_ptr()) };
+            self.done("setting up a receive queue", result)?;
+        }
+        for queue in 0..self.config.tx_queues {
+            log::clear();
+            // SAFETY: configured with this many queues.
+            let result = unsafe { dpdk_sys::rte_eth_tx_queue_setup(port.id, queue, tx, node, &tx_conf) };
+            self.done("setting up a transmit queue", result)?;
+        }
+        Ok(())
+    }
+
+    /// ARP needs broadcast, NDP needs multicast; allmulticast lets the least of the rest in.
+    fn let_multicast_in(&mut self, port: &mut Inner) {
+        // SAFETY: the port is started.
+        unsafe {
+            port.allmulticast = dpdk_sys::rte_eth_allmulticast_enable(port.id) == 0;
+            if !port.allmulticast {
+                port.promiscuous = dpdk_sys::rte_eth_promiscuous_enable(port.id) == 0;
+            }
+        }
+        if !port.allmulticast && !port.promiscuous {
+            self.notice("the driver has neither allmulticast nor promiscuous mode; NDP may not arrive");
+        }
+    }
+
+    fn done(&self, step: &'static str, result: i32) -> Result<(), PortError> {
+        if result >= 0 {
+            return Ok(());
+        }
+        let (port, device, detail) = (self.port(), self.text(), log::take());
+        Err(match -result {
+            libc::EBUSY => PortError::Busy { port, device, detail },
+            libc::EPERM | libc::EACCES => PortError::Permission { port, device, detail },
+            errno => PortError::Failed { port, device, step, reason: errno_text(errno), detail },
+        })
+    }
+}
+
+fn driver_name(info: &rte_eth_dev_info) -> String {
+    if info.driver_name.is_null() {
+        return "unknown".into();
+    }
+    // SAFETY: a static C string of the driver.
+    unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned()
+}
+
+fn socket(port: u16) -> Option<u16> {
+    // SAFETY: the port exists.
+    let node = unsafe { dpdk_sys::rte_eth_dev_socket_id(port) };
+    u16::try_from(node).ok()
+}

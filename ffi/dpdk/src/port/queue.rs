@@ -1,0 +1,113 @@
+//! Bursts: from Rust straight into the driver through DPDK's table of fast-path functions.
+
+use super::Inner;
+use crate::mbuf::Mbuf;
+use dpdk_sys::{rte_eth_fp_ops, rte_mbuf};
+use guideway_dataplane::port::{self, BURST, Burst};
+use std::ffi::c_void;
+use std::sync::Arc;
+
+// A burst is handed to the driver as the array of pointers that it is.
+const _: () = assert!(size_of::<Mbuf>() == size_of::<*mut rte_mbuf>());
+const _: () = assert!(align_of::<Mbuf>() == align_of::<*mut rte_mbuf>());
+const _: () = assert!(BURST <= u16::MAX as usize);
+
+/// The port's entry, an address that never changes. DPDK puts dummies into it while the port is stopped.
+fn entry(port: u16) -> *const rte_eth_fp_ops {
+    // SAFETY: `port` came from DPDK, so it is below RTE_MAX_ETHPORTS, the length of the array.
+    unsafe { (&raw const dpdk_sys::rte_eth_fp_ops).cast::<rte_eth_fp_ops>().add(usize::from(port)) }
+}
+
+/// One receive queue: one owner, one thread at a time.
+#[derive(Debug)]
+pub struct RxQueue {
+    ops: *const rte_eth_fp_ops,
+    queue: u16,
+    _port: Arc<Inner>,
+}
+
+// SAFETY: a queue may be polled from any thread, one at a time: `&mut self` and no Clone see to that.
+unsafe impl Send for RxQueue {}
+
+impl RxQueue {
+    pub(super) fn new(port: &Arc<Inner>, queue: u16) -> Self {
+        Self { ops: entry(port.id), queue, _port: Arc::clone(port) }
+    }
+
+    /// The queue's number on its port.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.queue
+    }
+}
+
+impl port::RxQueue for RxQueue {
+    type Packet = Mbuf;
+
+    #[inline]
+    fn receive(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let len = burst.len();
+        let room = burst.capacity() - len;
+        // SAFETY: the entry lives for ever and the port is alive while self is; the queue was set up, so its slot in
+        // the array is valid. The driver writes at most `room` live mbufs, each ours alone, behind the burst's end.
+        unsafe {
+            let Some(receive) = (*self.ops).rx_pkt_burst else { return 0 };
+            let data: *mut c_void = *(*self.ops).rxq.data.add(usize::from(self.queue));
+            let free = burst.as_mut_ptr().add(len).cast::<*mut rte_mbuf>();
+            let received = usize::from(receive(data, free, room as u16)).min(room);
+            burst.set_len(len + received);
+            received
+        }
+    }
+}
+
+/// One transmit queue: one owner, one thread at a time.
+#[derive(Debug)]
+pub struct TxQueue {
+    ops: *const rte_eth_fp_ops,
+    queue: u16,
+    _port: Arc<Inner>,
+}
+
+// SAFETY: as for RxQueue.
+unsafe impl Send for TxQueue {}
+
+impl TxQueue {
+    pub(super) fn new(port: &Arc<Inner>, queue: u16) -> Self {
+        Self { ops: entry(port.id), queue, _port: Arc::clone(port) }
+    }
+
+    /// The queue's number on its port.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.queue
+    }
+}
+
+impl port::TxQueue for TxQueue {
+    type Packet = Mbuf;
+
+    #[inline]
+    fn transmit(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let len = burst.len();
+        if len == 0 {
+            return 0;
+        }
+        // SAFETY: as in `receive`. The driver takes ownership of the first `sent` mbufs; the burst forgets all of
+        // them, and the rest is freed here.
+        unsafe {
+            let Some(transmit) = (*self.ops).tx_pkt_burst else {
+                burst.clear();
+                return 0;
+            };
+            let data: *mut c_void = *(*self.ops).txq.data.add(usize::from(self.queue));
+            let packets = burst.as_mut_ptr().cast::<*mut rte_mbuf>();
+            let sent = usize::from(transmit(data, packets, len as u16)).min(len);
+            burst.set_len(0);
+            if sent < len {
+                dpdk_sys::rte_pktmbuf_free_bulk(packets.add(sent), (len - sent) as u32);
+            }
+            sent
+        }
+    }
+}
