@@ -1,0 +1,31 @@
+//! `[[pool.backend]]`: backends and their weights.
+
+use crate::reader::{Located, Reader};
+use crate::report::Report;
+use crate::scalar;
+use std::net::IpAddr;
+
+/// Highest weight.
+const HIGHEST_WEIGHT: u64 = 65535;
+
+pub(crate) struct BackendDraft {
+    /// As written, or the address.
+    pub(crate) name: Option<Located<String>>,
+    pub(crate) address: Option<Located<IpAddr>>,
+    pub(crate) weight: Option<u32>,
+}
+
+/// Reads one backend.
+pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft {
+    let address = backend.need("address", report).and_then(|value| value.parsed(scalar::address, report));
+    let name = match backend.get("name") {
+        Some(value) => value.parsed(scalar::name, report),
+        None => address.map(|address| address.map(|address| address.to_string())),
+    };
+    let weight = match backend.get("weight") {
+        Some(value) => value.integer(0, HIGHEST_WEIGHT, report).map(|weight| weight.value as u32),
+        None => Some(1),
+    };
+    backend.finish(report);
+    BackendDraft { name, address, weight }
+}

@@ -1,0 +1,78 @@
+//! A draft without errors into the model.
+
+use crate::cross::Links;
+use crate::draft::Draft;
+use crate::health::FirstVip;
+use crate::model::{Backend, Config, Cores, Interface, Neighbor, Pool, Port, Vip};
+use crate::pools::PoolDraft;
+
+/// The configuration of a draft; `None` if anything in it was refused.
+pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
+    let first_vips: Vec<Option<FirstVip>> = links
+        .vips_of
+        .iter()
+        .map(|vips| {
+            let vip = draft.vips.get(*vips.first()?)?;
+            Some(FirstVip { at: vip.at, protocol: vip.protocol?, port: vip.port? })
+        })
+        .collect();
+    let interfaces = draft.interfaces.iter().zip(&links.port_of).map(|(interface, port)| {
+        let neighbors = interface.neighbors.iter();
+        Some(Interface {
+            port: (*port)?,
+            addresses: interface.addresses.iter().map(|address| address.value).collect(),
+            neighbors: neighbors
+                .map(|neighbor| Some(Neighbor { address: neighbor.address?.value, mac: neighbor.mac? }))
+                .collect::<Option<_>>()?,
+        })
+    });
+    let vips = draft.vips.iter().zip(&links.pool_of).map(|(vip, pool)| {
+        Some(Vip {
+            address: vip.address?.value,
+            protocol: vip.protocol?,
+            port: vip.port?,
+            pool: (*pool)?,
+            announce: vip.announce?,
+        })
+    });
+    let cores = draft.cores?;
+    let ports = draft.ports.into_iter().map(|port| {
+        Some(Port {
+            name: port.name?.value,
+            device: port.device?.value.text,
+            mtu: port.mtu?.value,
+            workers: port.workers?,
+        })
+    });
+    Some(Config {
+        hash_key: draft.process.hash_key?,
+        cores: Cores {
+            control: cores.control?.value,
+            workers: cores.workers?.iter().map(|worker| worker.value).collect(),
+            idle: cores.idle?,
+        },
+        extra_args: draft.process.extra_args?,
+        socket: draft.process.socket?,
+        interfaces: interfaces.collect::<Option<_>>()?,
+        ports: ports.collect::<Option<_>>()?,
+        routes: draft.routes.iter().flat_map(|route| route.routes()).map(|route| route.value).collect(),
+        vips: vips.collect::<Option<_>>()?,
+        pools: draft.pools.into_iter().zip(&first_vips).map(|(p, vip)| pool(p, vip.as_ref())).collect::<Option<_>>()?,
+        table_memory: draft.process.table_memory?,
+    })
+}
+
+fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
+    let backends = pool.backends.into_iter().map(|backend| {
+        Some(Backend { name: backend.name?.value, address: backend.address?.value, weight: backend.weight? })
+    });
+    Some(Pool {
+        name: pool.name?.value,
+        forward: pool.forward?,
+        health: pool.health?.resolve(first_vip)?,
+        table_size: pool.table_size?,
+        encap_source: pool.encap_source?.map(|source| source.value),
+        panic_threshold: pool.panic_threshold?,
+        backends: backends.collect::<Option<_>>()?,
+    })
+}

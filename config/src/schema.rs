@@ -1,0 +1,177 @@
+//! Every key that a configuration may hold, by section, and those that this version refuses by name.
+
+/// One table of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// As the user writes it, for example `[[port]]`.
+    pub title: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+/// One key of a section.
+#[derive(Debug)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// `Some`: not built yet, with what to do instead.
+    pub refused: Option<&'static str>,
+}
+
+impl Section {
+    /// The key of that name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The keys that may be used.
+    pub fn built(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(|key| key.refused.is_none()).map(|key| key.name)
+    }
+}
+
+const fn built(name: &'static str) -> Key {
+    Key { name, refused: None }
+}
+
+const fn refused(name: &'static str, instead: &'static str) -> Key {
+    Key { name, refused: Some(instead) }
+}
+
+/// The tables of a file.
+pub const FILE: Section = Section {
+    title: "the file",
+    keys: &[
+        built("fleet"),
+        built("cores"),
+        built("dpdk"),
+        built("api"),
+        built("state"),
+        built("port"),
+        built("interface"),
+        built("route"),
+        built("pool"),
+        built("vip"),
+    ],
+};
+
+/// `[fleet]`.
+pub const FLEET: Section = Section { title: "[fleet]", keys: &[built("hash_key")] };
+
+/// `[cores]`.
+pub const CORES: Section = Section { title: "[cores]", keys: &[built("control"), built("workers"), built("idle")] };
+
+/// `[dpdk]`.
+pub const DPDK: Section = Section { title: "[dpdk]", keys: &[built("extra_args")] };
+
+/// `[api]`.
+pub const API: Section = Section { title: "[api]", keys: &[built("socket")] };
+
+/// `[state]`.
+pub const STATE: Section = Section {
+    title: "[state]",
+    keys: &[
+        built("table_memory"),
+        refused("pins", "remove it; this version keeps no pins"),
+        refused("arm_time", "remove it; this version arms no slots"),
+    ],
+};
+
+/// `[[port]]`.
+pub const PORT: Section = Section {
+    title: "[[port]]",
+    keys: &[
+        built("name"),
+        built("device"),
+        built("mtu"),
+        built("workers"),
+        refused("bond", "remove it and name one device with `device`"),
+    ],
+};
+
+/// `[[interface]]`.
+pub const INTERFACE: Section = Section {
+    title: "[[interface]]",
+    keys: &[
+        built("port"),
+        built("addresses"),
+        built("neighbor"),
+        refused("vlan", "remove it; the interface then carries untagged frames"),
+    ],
+};
+
+/// `[[interface.neighbor]]`.
+pub const NEIGHBOR: Section = Section { title: "[[interface.neighbor]]", keys: &[built("address"), built("mac")] };
+
+/// `[[route]]`.
+pub const ROUTE: Section = Section { title: "[[route]]", keys: &[built("to"), built("via")] };
+
+/// `[[pool]]`.
+pub const POOL: Section = Section {
+    title: "[[pool]]",
+    keys: &[
+        built("name"),
+        built("forward"),
+        built("health"),
+        built("table_size"),
+        built("encap_source"),
+        built("panic_threshold"),
+        built("tracking"),
+        built("backend"),
+        refused("idle_timeout", "remove it; this version keeps no state of flows that could expire"),
+        refused("drain_timeout", "remove it; this version keeps no pins that a drain would wait for"),
+        refused("gue_port", "remove it together with forward = \"gue\""),
+        refused("gue_variant", "remove it together with forward = \"gue\""),
+        refused("proxy_protocol", "remove it; backends see the client's address with l2dsr and ipip anyway"),
+        refused("source_addresses", "remove it together with forward = \"fullnat\""),
+        refused("on_down", "remove it; flows of a backend that is down move to others"),
+        refused("group_min", "remove it; all backends of a pool form one group"),
+    ],
+};
+
+/// `health = { … }` of a pool.
+pub const HEALTH: Section = Section {
+    title: "health",
+    keys: &[
+        built("kind"),
+        built("port"),
+        built("interval"),
+        built("fast_interval"),
+        built("timeout"),
+        built("rise"),
+        built("fall"),
+        built("via"),
+        built("probe_source"),
+        refused("dead_after", "remove it; a backend that failed `fall` probes is down at once"),
+    ],
+};
+
+/// `[[pool.backend]]`.
+pub const BACKEND: Section = Section {
+    title: "[[pool.backend]]",
+    keys: &[
+        built("name"),
+        built("address"),
+        built("weight"),
+        refused("port", "remove it; l2dsr and ipip leave the port of a packet as it is"),
+        refused("priority", "remove it; all backends of a pool form one group"),
+    ],
+};
+
+/// `[[vip]]`.
+pub const VIP: Section = Section {
+    title: "[[vip]]",
+    keys: &[
+        built("address"),
+        built("protocol"),
+        built("port"),
+        built("pool"),
+        built("affinity"),
+        built("announce"),
+        refused("affinity_window", "remove it together with affinity = \"client\""),
+    ],
+};
+
+/// Every section, the file's own first.
+pub const SECTIONS: &[&Section] =
+    &[&FILE, &FLEET, &CORES, &DPDK, &API, &STATE, &PORT, &INTERFACE, &NEIGHBOR, &ROUTE, &POOL, &HEALTH, &BACKEND, &VIP];
