@@ -1,5 +1,20 @@
 //! The control side of Guideway: desired state, reconcile, health, neighbours, API.
+//!
+//! The walk of a change: an [`events::Event`] → [`state::State`] → [`reconcile::reconcile`] → a snapshot that
+//! [`control::Control`] publishes to the workers. Nothing here touches a device: [`rt::Rt`] speaks to workers by rings,
+//! [`devices::Devices`] is implemented by whoever owns the ports.
 
+pub mod api;
+pub mod control;
+pub mod devices;
+pub mod duties;
+pub mod events;
 pub mod health;
 pub mod neighbor;
+pub mod reconcile;
 pub mod responder;
+pub mod rt;
+pub mod runtime;
+pub mod state;
+pub mod status;
+pub mod topology;

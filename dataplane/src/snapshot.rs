@@ -38,32 +38,31 @@ pub struct PortState {
 #[derive(Debug)]
 pub struct Pool {
     // One copy for each worker, or fewer that workers share: which is a question of memory (`table_memory`).
-    tables: Box<[Table]>,
+    tables: Arc<[Table]>,
     /// Backends by pool-local index: what a slot of the table names.
     pub backends: Box<[Backend]>,
 }
 
 impl Pool {
-    /// A pool with `copies` of its table (at least one is made).
+    /// A pool with a table for each worker, or fewer that workers share, and its backends. Each table is a copy of the
+    /// same one.
     #[must_use]
-    pub fn new(table: Table, copies: usize, backends: Box<[Backend]>) -> Self {
-        let mut tables = vec![table; copies.max(1)];
-        tables.shrink_to_fit();
-        Self { tables: tables.into_boxed_slice(), backends }
+    pub fn new(tables: Arc<[Table]>, backends: Box<[Backend]>) -> Self {
+        Self { tables, backends }
     }
 
     /// The slots that this worker reads. Empty if the pool has nobody to serve it.
     #[inline]
     #[must_use]
     pub fn slots(&self, worker: WorkerId) -> &[Slot] {
-        let copy = worker.index() % self.tables.len();
+        let copy = worker.index().checked_rem(self.tables.len()).unwrap_or(0);
         self.tables.get(copy).map_or(&[], |table| table.slots())
     }
 
-    /// The table, whichever copy.
+    /// The copies of the table.
     #[must_use]
-    pub fn table(&self) -> Option<&Table> {
-        self.tables.first()
+    pub fn tables(&self) -> &Arc<[Table]> {
+        &self.tables
     }
 }
 

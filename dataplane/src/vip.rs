@@ -3,6 +3,7 @@
 use crate::ids::{PoolId, VipId};
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A VIP as the lookup knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +68,13 @@ pub struct VipService {
     pub entry: VipEntry,
 }
 
-/// All VIPs: open addressing, linear probing, at most half full. Immutable.
+/// All VIPs: open addressing, linear probing, at most half full. Immutable; a clone shares the places.
 #[derive(Clone, Debug)]
 pub struct VipTable {
-    places: Box<[Option<(VipKey, VipEntry)>]>,
+    places: Arc<[Option<(VipKey, VipEntry)>]>,
     mask: u64,
     any_port: bool,
-    addresses: HashSet<u128>,
+    addresses: Arc<HashSet<u128>>,
 }
 
 impl VipTable {
@@ -81,28 +82,18 @@ impl VipTable {
     #[must_use]
     pub fn new(services: &[VipService]) -> Self {
         let len = (services.len() * 2).next_power_of_two().max(16);
-        let mut table = Self {
-            places: vec![None; len].into_boxed_slice(),
-            mask: (len - 1) as u64,
-            any_port: services.iter().any(|service| service.port.is_none()),
-            addresses: services.iter().map(|service| address_bits(service.address)).collect(),
-        };
+        let mask = (len - 1) as u64;
+        let mut places = vec![None; len];
         for service in services {
             let key = VipKey::new(address_bits(service.address), service.protocol, service.port.unwrap_or(0));
-            table.insert(key, service.entry);
+            insert(&mut places, mask, key, service.entry);
         }
-        table
-    }
-
-    fn insert(&mut self, key: VipKey, entry: VipEntry) {
-        let mut place = key.hash() & self.mask;
-        while let Some((taken, _)) = self.places[place as usize] {
-            if taken == key {
-                return;
-            }
-            place = (place + 1) & self.mask;
+        Self {
+            places: places.into(),
+            mask,
+            any_port: services.iter().any(|service| service.port.is_none()),
+            addresses: Arc::new(services.iter().map(|service| address_bits(service.address)).collect()),
         }
-        self.places[place as usize] = Some((key, entry));
     }
 
     #[inline]
@@ -133,6 +124,17 @@ impl VipTable {
     pub fn has_address(&self, address: u128) -> bool {
         self.addresses.contains(&address)
     }
+}
+
+fn insert(places: &mut [Option<(VipKey, VipEntry)>], mask: u64, key: VipKey, entry: VipEntry) {
+    let mut place = key.hash() & mask;
+    while let Some((taken, _)) = places[place as usize] {
+        if taken == key {
+            return;
+        }
+        place = (place + 1) & mask;
+    }
+    places[place as usize] = Some((key, entry));
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub(crate) mod bucket;
 mod entry;
 mod random;
+mod request;
 mod table;
 pub mod wire;
 

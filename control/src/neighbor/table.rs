@@ -1,14 +1,15 @@
 //! The table of wanted neighbours.
 
 use super::bucket::Bucket;
-use super::entry::{Ask, Claim, Entry, Heard, State};
+use super::entry::{Claim, Entry, Heard, State};
 use super::random::Random;
-use super::wire::{self, Arp, Message, Operation, Unread};
+use super::request::request;
+use super::wire::{self, Message, Operation, Unread};
 use super::{Change, Link, Received, Static, Status};
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::time::Nanos;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Requests a second over all ports, so that 10,000 next hops are asked within 2.5 s and not at once.
 const REQUESTS_PER_SECOND: u64 = 4_000;
@@ -293,49 +294,4 @@ fn claim(link: &Link, message: &Message) -> (IpAddr, Claim) {
             (IpAddr::V6(na.target), Claim { mac: na.option, solicited, overrides: na.overrides })
         }
     }
-}
-
-/// Sends one request; `false` if the port has no address to ask from.
-fn request(link: Option<&Link>, (port, address): Key, ask: Ask, emit: &mut impl FnMut(PortId, &[u8])) -> bool {
-    let mut buffer = [0; wire::MAX_MESSAGE];
-    let Some(link) = link else { return false };
-    let frame = match (address, link.source_for(address)) {
-        (IpAddr::V4(target), Some(IpAddr::V4(source))) => arp_request(&mut buffer, link, source, target, ask),
-        (IpAddr::V6(target), Some(IpAddr::V6(source))) => solicitation(&mut buffer, link, source, target, ask),
-        _ => return false,
-    };
-    emit(port, frame);
-    true
-}
-
-fn arp_request<'a>(
-    buffer: &'a mut [u8; wire::MAX_MESSAGE],
-    link: &Link,
-    sender: Ipv4Addr,
-    target: Ipv4Addr,
-    ask: Ask,
-) -> &'a [u8] {
-    let destination = match ask {
-        Ask::Unicast(mac) => mac,
-        Ask::Group => wire::BROADCAST,
-    };
-    let arp = Arp { operation: Operation::Request, sender_mac: link.mac, sender, target_mac: [0; 6], target };
-    wire::write_arp(buffer, destination, &arp)
-}
-
-fn solicitation<'a>(
-    buffer: &'a mut [u8; wire::MAX_MESSAGE],
-    link: &Link,
-    source: Ipv6Addr,
-    target: Ipv6Addr,
-    ask: Ask,
-) -> &'a [u8] {
-    let destination = match ask {
-        Ask::Unicast(mac) => (mac, target),
-        Ask::Group => {
-            let group = wire::solicited_node(target);
-            (wire::group_mac(group), group)
-        }
-    };
-    wire::write_solicit(buffer, link.mac, source, destination, target)
 }

@@ -10,6 +10,7 @@ mod echo;
 mod ip;
 mod reset;
 mod unreachable;
+mod verdict;
 
 use crate::neighbor::Link;
 use crate::neighbor::bucket::Bucket;
@@ -23,6 +24,8 @@ use guideway_dataplane::time::Nanos;
 use ip::Ip;
 use std::net::IpAddr;
 
+pub use verdict::{Conflict, Counters, Reason, Verdict};
+
 /// Resets, and separately port unreachables, sent a second at most.
 const REFUSALS_PER_SECOND: u64 = 1_000;
 /// Resets, and separately port unreachables, that may go out at one moment.
@@ -31,76 +34,6 @@ const REFUSAL_BURST: u64 = 100;
 const CONFLICTS_HELD: usize = 1_024;
 /// The longest answer that is built anew: an Ethernet header and the smallest IPv6 MTU (RFC 4443 section 2.4 c).
 const MAX_ANSWER: usize = 14 + 1_280;
-
-/// Another machine claims an address that is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// Where the claim arrived.
-    pub port: PortId,
-    /// The address: an own one, or a VIP that is announced on that port.
-    pub address: IpAddr,
-    /// The other machine's Ethernet address.
-    pub mac: [u8; 6],
-}
-
-/// What [`Responder::handle`] did with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The packet now holds the answer: send it out of the port that it came from.
-    Reply,
-    /// There is no answer: drop the packet.
-    Ignored(Reason),
-}
-
-/// Why a packet is not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It asks for, or is addressed to, an address that is not ours on that port.
-    NotOurs,
-    /// It is nothing that this module answers.
-    Other,
-    /// It breaks a length, checksum or validity rule.
-    Malformed,
-    /// It must not be answered: a fragment, a group or broadcast address, an impossible source, several segments.
-    Refused,
-    /// It claims an address of ours: see [`Responder::conflicts`].
-    Conflict,
-    /// The rate limit is reached.
-    Limited,
-    /// The answer does not fit into the packet's buffer.
-    NoRoom,
-}
-
-/// What happened so far. Every number only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// ARP requests answered.
-    pub arp: u64,
-    /// Neighbour solicitations answered.
-    pub ndp: u64,
-    /// Echo requests answered.
-    pub echo: u64,
-    /// TCP resets sent.
-    pub resets: u64,
-    /// Port unreachables sent.
-    pub unreachables: u64,
-    /// Gratuitous ARP and unsolicited advertisements sent.
-    pub announcements: u64,
-    /// Conflicts reported.
-    pub conflicts: u64,
-    /// Packets ignored as [`Reason::NotOurs`].
-    pub not_ours: u64,
-    /// Packets ignored as [`Reason::Other`] or [`Reason::Conflict`].
-    pub other: u64,
-    /// Packets ignored as [`Reason::Malformed`].
-    pub malformed: u64,
-    /// Packets ignored as [`Reason::Refused`].
-    pub refused: u64,
-    /// Packets ignored as [`Reason::Limited`].
-    pub limited: u64,
-    /// Packets ignored as [`Reason::NoRoom`].
-    pub no_room: u64,
-}
 
 /// Answers for own addresses and VIPs. Every look-up is one hash, however many VIPs there are.
 #[derive(Debug)]
@@ -156,7 +89,7 @@ impl Responder {
         match answered {
             Ok(()) => Verdict::Reply,
             Err(reason) => {
-                self.count(reason);
+                self.counters.ignored(reason);
                 Verdict::Ignored(reason)
             }
         }
@@ -169,7 +102,7 @@ impl Responder {
         message: &Message,
         packet: &mut P,
     ) -> Result<(), Reason> {
-        self.note_conflict(now, port, message)?;
+        self.check_sender(now, port, message)?;
         let mac = self.addresses.mac(port).ok_or(Reason::NotOurs)?;
         let mut buffer = [0; MAX_MESSAGE];
         match message {
@@ -189,14 +122,17 @@ impl Responder {
         }
     }
 
-    /// Fails if the message claims an address of ours from elsewhere; reports that once in a while.
-    fn note_conflict(&mut self, now: Nanos, port: PortId, message: &Message) -> Result<(), Reason> {
+    /// Fails if the message is one of ours that came back, or claims an address of ours; reports the latter.
+    fn check_sender(&mut self, now: Nanos, port: PortId, message: &Message) -> Result<(), Reason> {
         let (address, mac) = match *message {
             Message::Arp(arp) => (IpAddr::V4(arp.sender), arp.sender_mac),
             Message::Solicit(ns) => (IpAddr::V6(ns.source), ns.option.unwrap_or(ns.mac)),
             Message::Advert(na) => (IpAddr::V6(na.target), na.option.unwrap_or(na.mac)),
         };
-        if !self.addresses.answers(port, address) || self.addresses.is_own_mac(mac) {
+        if self.addresses.is_own_mac(mac) {
+            return Err(Reason::Other);
+        }
+        if !self.addresses.answers(port, address) {
             return Ok(());
         }
         if self.addresses.may_report(now, port, address) {
@@ -240,7 +176,7 @@ impl Responder {
         let answered = self.addressed_to_us(frame).and_then(|(ip, _)| echo::answer(frame, &ip));
         match answered {
             Ok(()) => self.counters.echo += 1,
-            Err(reason) => self.count(reason),
+            Err(reason) => self.counters.ignored(reason),
         }
         answered.is_ok()
     }
@@ -296,18 +232,6 @@ impl Responder {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    fn count(&mut self, reason: Reason) {
-        let counter = match reason {
-            Reason::NotOurs => &mut self.counters.not_ours,
-            Reason::Other | Reason::Conflict => &mut self.counters.other,
-            Reason::Malformed => &mut self.counters.malformed,
-            Reason::Refused => &mut self.counters.refused,
-            Reason::Limited => &mut self.counters.limited,
-            Reason::NoRoom => &mut self.counters.no_room,
-        };
-        *counter += 1;
     }
 }
 

@@ -1,0 +1,39 @@
+//! What the real-time thread tells the background thread, and what that asks of it.
+
+use crate::health::HealthEvent;
+use crate::neighbor::Change;
+use crate::responder::Conflict;
+use crate::rt::{Duties, Report};
+use guideway_dataplane::ids::PortId;
+
+/// Something happened that the state must follow.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// A backend went up or down.
+    Health(HealthEvent),
+    /// A next hop has another MAC.
+    Neighbor(Change),
+    /// Another machine claims one of our addresses.
+    Conflict(Conflict),
+}
+
+/// Unbounded: an event is a change of state, of which there are few, and none may be lost.
+pub type EventSender = tokio::sync::mpsc::UnboundedSender<Event>;
+/// The background thread's end.
+pub type EventReceiver = tokio::sync::mpsc::UnboundedReceiver<Event>;
+
+/// What the background thread asks of the real-time thread.
+#[derive(Debug)]
+pub enum Request {
+    /// Serve these from now on.
+    Configure(Box<Duties>),
+    /// A port's link went down or came up.
+    Link {
+        /// The port.
+        port: PortId,
+        /// Whether it is up now.
+        up: bool,
+    },
+    /// Tell how things are.
+    Report(tokio::sync::oneshot::Sender<Report>),
+}

@@ -1,0 +1,255 @@
+//! The real-time thread: punts, probes, neighbours, answers. One step is a pass over all of them; it never waits,
+//! builds nothing, and is driven by time that is handed in.
+//!
+//! The order of a step matters: rings are drained before anything expires, so an answer that waited in a ring while
+//! this thread was late is judged by the moment when the worker received it, not by when it was looked at.
+
+use crate::events::{Event, EventSender};
+use crate::health::{Probe, Prober, Target};
+use crate::neighbor::{self, Link, Neighbors};
+use crate::responder::{self, Responder, Verdict};
+use guideway_config::model::Announce;
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::ids::{BackendId, PoolId, PortId};
+use guideway_dataplane::port::{Packet, PacketPool, Port};
+use guideway_dataplane::punt::{ControlRings, Inject, InjectRing, Punt, PuntClass};
+use guideway_dataplane::time::Nanos;
+use guideway_dataplane::wire::ethernet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Packets of one class that a step takes from one worker. Probe answers are taken to the last one.
+const BATCH: usize = 64;
+/// The longest packet of the prober, and an Ethernet header before it.
+const PROBE_FRAME: usize = ethernet::HEADER_LEN + 128;
+
+/// What the real-time thread serves: the same from one reload to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Duties {
+    /// Own addresses by port.
+    pub links: Vec<Link>,
+    /// Next hops to resolve.
+    pub wanted: Vec<(PortId, IpAddr)>,
+    /// Next hops that need no protocol.
+    pub statics: Vec<neighbor::Static>,
+    /// Virtual addresses, and who answers for them.
+    pub vips: Vec<(IpAddr, Announce)>,
+    /// Backends to probe.
+    pub targets: Vec<Target>,
+    /// Where each backend is, by its id.
+    pub places: Vec<(PoolId, u16)>,
+}
+
+/// What `status` asks this thread for.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Health of the backends that are probed.
+    pub health: Vec<(BackendId, crate::health::Status)>,
+    /// Totals of the prober.
+    pub prober: crate::health::Counters,
+    /// Neighbours.
+    pub neighbors: Vec<neighbor::Status>,
+    /// Totals of the responder.
+    pub responder: responder::Counters,
+    /// Packets that found the ring to their worker full.
+    pub inject_full: u64,
+    /// Packets that found no free buffer.
+    pub no_buffer: u64,
+}
+
+/// The state of the real-time thread.
+pub struct Rt<P: Port> {
+    rings: Vec<ControlRings<P>>,
+    counters: Vec<Arc<WorkerCounters>>,
+    outbox: Outbox<P>,
+    prober: Prober,
+    neighbors: Neighbors,
+    responder: Responder,
+    duties: Duties,
+    events: EventSender,
+}
+
+/// The way down to the workers.
+struct Outbox<P: Port> {
+    pool: Arc<P::Pool>,
+    rings: Vec<Arc<InjectRing<P::Packet>>>,
+    inject_full: u64,
+    no_buffer: u64,
+}
+
+impl<P: Port> Outbox<P> {
+    fn push(&mut self, spread: usize, injection: Inject<P::Packet>) {
+        let worker = spread % self.rings.len().max(1);
+        if self.rings.get(worker).is_none_or(|ring| ring.push(injection).is_err()) {
+            self.inject_full += 1;
+        }
+    }
+
+    /// Sends a finished frame. Always by the same worker for a port: frames keep their order.
+    fn frame(&mut self, port: PortId, frame: &[u8]) {
+        match self.pool.alloc(frame) {
+            Some(packet) => self.push(port.index(), Inject::Frame { packet, port }),
+            None => self.no_buffer += 1,
+        }
+    }
+
+    /// Sends a packet of the prober the way of traffic to its backend.
+    fn probe(&mut self, duties: &Duties, Probe { backend, packet }: Probe<'_>) {
+        let Some((pool, index)) = duties.places.get(backend.index()).copied() else { return };
+        let mut frame = [0; PROBE_FRAME];
+        let len = ethernet::HEADER_LEN + packet.len();
+        let Some(whole) = frame.get_mut(..len) else { return };
+        let ethertype = if packet.first().is_some_and(|first| first >> 4 == 6) {
+            ethernet::TYPE_IPV6
+        } else {
+            ethernet::TYPE_IPV4
+        };
+        whole[12..14].copy_from_slice(&ethertype.to_be_bytes());
+        whole[ethernet::HEADER_LEN..].copy_from_slice(packet);
+        match self.pool.alloc(whole) {
+            // Probes of different backends spread over the workers, as traffic does.
+            Some(packet) => self.push(backend.index(), Inject::ToBackend { packet, pool, index, backend }),
+            None => self.no_buffer += 1,
+        }
+    }
+}
+
+impl<P: Port> Rt<P> {
+    /// A thread's state that serves nothing yet. `key` is secret and belongs to this process alone.
+    #[must_use]
+    pub fn new(
+        rings: Vec<ControlRings<P>>,
+        counters: Vec<Arc<WorkerCounters>>,
+        pool: Arc<P::Pool>,
+        key: [u8; 16],
+        events: EventSender,
+    ) -> Self {
+        let down = rings.iter().map(|rings| Arc::clone(&rings.inject)).collect();
+        Self {
+            outbox: Outbox { pool, rings: down, inject_full: 0, no_buffer: 0 },
+            rings,
+            counters,
+            prober: Prober::new(key),
+            neighbors: Neighbors::new(),
+            responder: Responder::new(),
+            duties: Duties::default(),
+            events,
+        }
+    }
+
+    /// Takes over new duties; what did not change keeps its state.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::health::TargetError`] if a target cannot be probed; nothing changed then.
+    pub fn configure(&mut self, now: Nanos, duties: Duties) -> Result<(), crate::health::TargetError> {
+        self.prober.set_targets(&duties.targets, now)?;
+        self.neighbors.configure(now, &duties.links, &duties.wanted, &duties.statics);
+        self.responder.configure(now, &duties.links, &duties.vips);
+        self.duties = duties;
+        Ok(())
+    }
+
+    /// One pass. Returns how many packets were handled, in and out.
+    pub fn step(&mut self, now: Nanos) -> usize {
+        let mut handled = 0;
+        for class in PuntClass::ALL {
+            handled += self.serve(class, now);
+        }
+        handled += self.probe(now);
+        let Self { neighbors, responder, outbox, .. } = self;
+        let mut emit = |port: PortId, frame: &[u8]| {
+            handled += 1;
+            outbox.frame(port, frame);
+        };
+        neighbors.poll(now, &mut emit);
+        responder.poll(now, &mut emit);
+        self.report_events();
+        handled
+    }
+
+    fn serve(&mut self, class: PuntClass, now: Nanos) -> usize {
+        let most = if class == PuntClass::Probe { class.depth() } else { BATCH };
+        let mut handled = 0;
+        for worker in 0..self.rings.len() {
+            let punts = Arc::clone(&self.rings[worker].punts);
+            for _ in 0..most {
+                let Some(punt) = punts.ring(class).pop() else { break };
+                handled += 1;
+                self.receive(class, now, punt);
+            }
+        }
+        handled
+    }
+
+    fn receive(&mut self, class: PuntClass, now: Nanos, punt: Punt<P::Packet>) {
+        let Punt { mut packet, port, received } = punt;
+        match class {
+            PuntClass::Probe => return self.receive_answer(received, &packet),
+            // An unreachable may speak of a probe.
+            PuntClass::Icmp => self.receive_answer(received, &packet),
+            PuntClass::Neighbor => {
+                self.neighbors.receive(received, port, packet.frame());
+            }
+            PuntClass::Bgp | PuntClass::Other => {}
+        }
+        if self.responder.handle(now, port, &mut packet) == Verdict::Reply {
+            self.outbox.push(port.index(), Inject::Frame { packet, port });
+        }
+    }
+
+    fn receive_answer(&mut self, received: Nanos, packet: &P::Packet) {
+        let Self { prober, outbox, duties, .. } = self;
+        let layer_3 = packet.frame().get(ethernet::HEADER_LEN..).unwrap_or(&[]);
+        prober.receive(received, layer_3, &mut |probe| outbox.probe(duties, probe));
+    }
+
+    fn probe(&mut self, now: Nanos) -> usize {
+        let stalled_until = self.counters.iter().filter_map(|counters| counters.stalled_until(now)).max();
+        let Self { prober, outbox, duties, .. } = self;
+        let mut sent = 0;
+        prober.poll(now, stalled_until, &mut |probe| {
+            sent += 1;
+            outbox.probe(duties, probe);
+        });
+        sent
+    }
+
+    fn report_events(&mut self) {
+        let events = &self.events;
+        // A send fails only while the process stops: then nobody needs it.
+        while let Some(event) = self.prober.next_event() {
+            let _ = events.send(Event::Health(event));
+        }
+        for change in self.neighbors.changes() {
+            let _ = events.send(Event::Neighbor(change));
+        }
+        for conflict in self.responder.conflicts() {
+            let _ = events.send(Event::Conflict(conflict));
+        }
+    }
+
+    /// Forgets what was learnt on a port whose link went down.
+    pub fn link_down(&mut self, now: Nanos, port: PortId) {
+        self.neighbors.flush_port(now, port);
+    }
+
+    /// Tells the neighbours of a port again who is here: its link came back.
+    pub fn link_up(&mut self, now: Nanos, port: PortId) {
+        self.responder.announce_port(now, port);
+    }
+
+    /// What `status` shows of this thread.
+    #[must_use]
+    pub fn report(&self, now: Nanos) -> Report {
+        let health = |target: &Target| Some((target.backend, self.prober.status(target.backend)?));
+        Report {
+            health: self.duties.targets.iter().filter_map(health).collect(),
+            prober: *self.prober.counters(),
+            neighbors: self.neighbors.status(now).collect(),
+            responder: self.responder.counters(),
+            inject_full: self.outbox.inject_full,
+            no_buffer: self.outbox.no_buffer,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The control side's two threads, started and stopped together.
+//!
+//! - `gw-rt` runs [`Rt::step`] in a loop that stays under a millisecond.
+//! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
+
+use crate::api::{self, Handles, Socket};
+use crate::control::Control;
+use crate::duties::duties;
+use crate::events::{EventReceiver, EventSender, Request};
+use crate::rt::Rt;
+use crossbeam::channel::{Receiver, Sender};
+use guideway_dataplane::ids::PortId;
+use guideway_dataplane::port::Port;
+use guideway_dataplane::time::Nanos;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{debug, error};
+
+/// How long the real-time thread rests when a step found nothing; the kernel adds its timer slack.
+const REST: Duration = Duration::from_micros(100);
+/// How often links are looked at and old snapshots freed.
+const TICK: Duration = Duration::from_millis(50);
+/// The name of the real-time thread, as debuggers and tests find it.
+pub const RT_THREAD: &str = "gw-rt";
+/// The name of the background thread.
+pub const BG_THREAD: &str = "gw-bg";
+
+/// The channel from the real-time thread to the background thread.
+#[must_use]
+pub fn events() -> (EventSender, EventReceiver) {
+    tokio::sync::mpsc::unbounded_channel()
+}
+
+/// What the threads are made of.
+pub struct Parts<P: Port, C> {
+    /// The background side.
+    pub control: Control,
+    /// The real-time side.
+    pub rt: Rt<P>,
+    /// The end of the events that `rt` sends.
+    pub events: EventReceiver,
+    /// The control socket; none for tests.
+    pub socket: Option<Socket>,
+    /// The clock that workers use too.
+    pub clock: C,
+    /// Run first on each thread: pins it.
+    pub enter: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The running control side.
+pub struct Runtime {
+    stop: Arc<AtomicBool>,
+    stop_bg: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    handles: Handles,
+}
+
+/// Starts both threads.
+///
+/// # Errors
+///
+/// What the system says if it gives no thread.
+pub fn start<P, C>(parts: Parts<P, C>) -> io::Result<Runtime>
+where
+    P: Port,
+    C: Fn() -> Nanos + Send + Clone + 'static,
+    P::Pool: Send + Sync,
+{
+    let Parts { control, rt, events, socket, clock, enter } = parts;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stop_bg, stopped) = watch::channel(false);
+    let (requests, requested) = crossbeam::channel::unbounded();
+    // The first duties: an unbounded channel with its receiver at hand takes them.
+    let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
+    let handles = Handles { control: Arc::new(Mutex::new(control)), requests };
+
+    let (rt_stop, rt_enter) = (Arc::clone(&stop), Arc::clone(&enter));
+    let rt_thread = std::thread::Builder::new().name(RT_THREAD.to_owned()).spawn(move || {
+        rt_enter();
+        run_rt(rt, &requested, clock, &rt_stop);
+    })?;
+    let bg_handles = handles.clone();
+    let bg_thread = std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
+        enter();
+        run_bg(bg_handles, events, socket, stopped);
+    })?;
+    Ok(Runtime { stop, stop_bg, threads: vec![rt_thread, bg_thread], handles })
+}
+
+impl Runtime {
+    /// The background side, for callers in the same process.
+    #[must_use]
+    pub fn control(&self) -> &Arc<Mutex<Control>> {
+        &self.handles.control
+    }
+
+    /// The way to the real-time thread.
+    #[must_use]
+    pub fn requests(&self) -> &Sender<Request> {
+        &self.handles.requests
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        let _ = self.stop_bg.send(true);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                error!("a control thread panicked; its message is above");
+            }
+        }
+    }
+}
+
+fn run_rt<P: Port>(mut rt: Rt<P>, requests: &Receiver<Request>, clock: impl Fn() -> Nanos, stop: &AtomicBool) {
+    while !stop.load(Relaxed) {
+        let now = clock();
+        if let Ok(request) = requests.try_recv() {
+            serve_request(&mut rt, request, now);
+        }
+        if rt.step(now) == 0 {
+            std::thread::sleep(REST);
+        }
+    }
+}
+
+fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
+    match request {
+        Request::Configure(duties) => {
+            if let Err(error) = rt.configure(now, *duties) {
+                error!(%error, "the health checks of this configuration cannot be run");
+            }
+        }
+        Request::Link { port, up: false } => rt.link_down(now, port),
+        Request::Link { port, up: true } => rt.link_up(now, port),
+        // Who asked may have gone away meanwhile.
+        Request::Report(answer) => drop(answer.send(rt.report(now))),
+    }
+}
+
+fn run_bg(handles: Handles, events: EventReceiver, socket: Option<Socket>, stopped: watch::Receiver<bool>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return error!(%error, "no runtime for the background thread"),
+    };
+    runtime.block_on(async move {
+        let mut stop_api = stopped.clone();
+        let api = serve_api(handles.clone(), socket);
+        let follow = follow_events(handles, events, stopped);
+        let api = async {
+            tokio::select! {
+                () = api => {}
+                _ = stop_api.wait_for(|stop| *stop) => {}
+            }
+        };
+        tokio::join!(follow, api);
+    });
+}
+
+/// Serves the control socket until it fails; without one, forever does nothing.
+async fn serve_api(handles: Handles, socket: Option<Socket>) {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
+    match listener {
+        Ok(listener) => {
+            if let Err(error) = axum::serve(listener, api::router(handles)).await {
+                error!(%error, "the control socket failed");
+            }
+        }
+        Err(error) => error!(%error, "the control socket failed"),
+    }
+}
+
+async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            event = events.recv() => {
+                let Some(event) = event else { return };
+                let mut control = handles.control.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut changed = control.apply(event);
+                // What came together is published together: one rebuild for a rack that died.
+                while let Ok(event) = events.try_recv() {
+                    changed |= control.apply(event);
+                }
+                if changed {
+                    let generation = control.publish();
+                    debug!(generation, "published");
+                }
+            }
+            _ = tick.tick() => on_tick(&handles),
+        }
+    }
+}
+
+fn on_tick(handles: &Handles) {
+    let mut control = handles.control.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changed = false;
+    for index in 0..control.state().ports.len() {
+        let port = PortId(index as u16);
+        let up = control.devices().link_up(port);
+        if control.set_link(port, up) {
+            changed = true;
+            // A send fails only while the process stops.
+            let _ = handles.requests.send(Request::Link { port, up });
+        }
+    }
+    if changed {
+        control.publish();
+    }
+    control.reclaim();
+}
