@@ -29,6 +29,8 @@ mod aes_soft;
 #[cfg(target_arch = "x86_64")]
 mod aes_x86;
 mod flow;
+#[cfg(test)]
+mod tests;
 
 pub use flow::{FlowHash, FlowKey};
 

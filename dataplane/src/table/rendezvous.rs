@@ -123,3 +123,37 @@ fn cost(score: u64) -> u64 {
 fn cost_bound(score: u64) -> u64 {
     ((u128::from(!score) * 23) >> (4 + 64 - FRACTION_BITS)) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores of every magnitude, and both ends.
+    fn scores() -> impl Iterator<Item = u64> {
+        let mix = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spread = (0..10_000).map(move |i| mix(i) >> (i % 64));
+        spread.chain((0..10_000).map(move |i| !(mix(i) >> (i % 64)))).chain([0, 1, 2, u64::MAX])
+    }
+
+    #[test]
+    fn costs_are_logarithms() {
+        for score in scores() {
+            let fraction_of_2_64 = score.max(1) as f64 / 2_f64.powi(64);
+            let expected = -fraction_of_2_64.log2();
+            let got = cost(score) as f64 / 2_f64.powi(48);
+            assert!((got - expected).abs() < 1e-12 * (1.0 + expected), "{score}: {got} for {expected}");
+        }
+    }
+
+    #[test]
+    fn a_higher_score_never_costs_more() {
+        let mut sorted: Vec<_> = scores().collect();
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|pair| cost(pair[0]) >= cost(pair[1])));
+    }
+
+    #[test]
+    fn the_bound_is_one() {
+        assert!(scores().all(|score| cost_bound(score) <= cost(score)));
+    }
+}

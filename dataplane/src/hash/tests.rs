@@ -1,0 +1,51 @@
+//! The block ciphers against the vectors of FIPS 197, and against each other.
+
+use super::aes_soft::AesSoft;
+use super::{Block, Cipher, FlowHasher};
+
+/// Key, plaintext and ciphertext of FIPS 197: appendix B, and appendix C.1.
+const FIPS_197: [(u128, u128, u128); 2] = [
+    (
+        0x2b7e_1516_28ae_d2a6_abf7_1588_09cf_4f3c,
+        0x3243_f6a8_885a_308d_3131_98a2_e037_0734,
+        0x3925_841d_02dc_09fb_dc11_8597_196a_0b32,
+    ),
+    (
+        0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f,
+        0x0011_2233_4455_6677_8899_aabb_ccdd_eeff,
+        0x69c4_e0d8_6a7b_0430_d8cd_b780_70b4_c55a,
+    ),
+];
+
+/// The software path, and what `new` picks.
+fn ciphers(key: u128) -> [Cipher; 2] {
+    [FlowHasher::software(key.to_be_bytes()).cipher, FlowHasher::new(key.to_be_bytes()).cipher]
+}
+
+#[test]
+fn both_paths_compute_the_vectors_of_fips_197() {
+    for (key, plain, cipher) in FIPS_197 {
+        for path in ciphers(key) {
+            assert_eq!(path.encrypt_one(plain.swap_bytes()), cipher.swap_bytes());
+        }
+    }
+}
+
+#[test]
+fn the_last_round_key_is_that_of_appendix_a() {
+    let aes = AesSoft::new(FIPS_197[0].0.to_be_bytes());
+    assert_eq!(aes.round_keys()[10].swap_bytes(), 0xd014_f9a8_c9ee_2589_e13f_0cc8_b663_0ca6);
+}
+
+#[test]
+fn each_block_of_a_batch_is_encrypted_by_itself() {
+    let plain: Vec<Block> = (0..70_u128).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).collect();
+    for path in ciphers(FIPS_197[1].0) {
+        for count in 0..plain.len() {
+            let mut blocks = plain[..count].to_vec();
+            path.encrypt(&mut blocks);
+            let single: Vec<_> = plain[..count].iter().map(|&block| path.encrypt_one(block)).collect();
+            assert_eq!(blocks, single);
+        }
+    }
+}
