@@ -1,1 +1,44 @@
 //! The laboratory of the end-to-end tests: network namespaces, peers, captures.
+//!
+//! A [`Lab`] is a small network made of namespaces and veth pairs:
+//!
+//! ```text
+//! client ── router ──┬── balancer   (gw0: no kernel address, the dataplane owns it)
+//!                    ├── web1
+//!                    ├── web2       one bridge, the segment
+//!                    └── web3
+//! ```
+//!
+//! The router sends the VIPs to the balancer's own address. The backends' default gateway is the router, so
+//! their answers go straight back to the client. Everything that a test starts is killed and removed when its
+//! handle is dropped, also during a panic; [`remove_leftovers`] clears what a killed test left behind.
+//!
+//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `curl`. `scripts/setup` installs them.
+
+pub mod address;
+pub mod analysis;
+pub mod capture;
+pub mod config;
+pub mod guideway;
+pub mod helpers;
+pub mod load;
+pub mod namespace;
+pub mod nginx;
+pub mod packet;
+pub mod process;
+pub mod topology;
+pub mod tunnel;
+
+mod leftover;
+
+pub use analysis::Analysis;
+pub use capture::Capture;
+pub use config::{Device, GuidewayConfig, PoolConfig, VipConfig};
+pub use guideway::Guideway;
+pub use helpers::{helper, runnable};
+pub use leftover::remove_leftovers;
+pub use load::{Load, LoadOptions, LoadReport};
+pub use namespace::Namespace;
+pub use nginx::Nginx;
+pub use process::Process;
+pub use topology::{Backend, Lab, LabOptions};

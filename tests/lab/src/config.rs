@@ -1,0 +1,160 @@
+//! Configurations of Guideway that fit a lab.
+
+use crate::address;
+use crate::topology::Lab;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// The key of every lab's fleet.
+const HASH_KEY: &str = "000102030405060708090a0b0c0d0e0f";
+
+/// The driver of the balancer's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// `net_af_packet`.
+    AfPacket,
+    /// `net_af_xdp`.
+    AfXdp,
+}
+
+/// A configuration, as its file has it. Every part can be changed before [`GuidewayConfig::text`].
+#[derive(Clone, Debug, Serialize)]
+pub struct GuidewayConfig {
+    /// `[fleet]`.
+    pub fleet: BTreeMap<String, Value>,
+    /// `[cores]`.
+    pub cores: BTreeMap<String, Value>,
+    /// `[api]`.
+    pub api: BTreeMap<String, Value>,
+    /// `[[port]]`.
+    pub port: Vec<BTreeMap<String, Value>>,
+    /// `[[interface]]`.
+    pub interface: Vec<BTreeMap<String, Value>>,
+    /// `[[route]]`.
+    pub route: Vec<BTreeMap<String, Value>>,
+    /// `[[pool]]`.
+    pub pool: Vec<PoolConfig>,
+    /// `[[vip]]`.
+    pub vip: Vec<VipConfig>,
+}
+
+/// `[[pool]]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolConfig {
+    /// Its name.
+    pub name: String,
+    /// `l2dsr`, `ipip`.
+    pub forward: String,
+    /// `health`; empty: `{ kind = "none" }` is left to the default of the program.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, Value>,
+    /// Any further key.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
+    /// `[[pool.backend]]`.
+    pub backend: Vec<BTreeMap<String, Value>>,
+}
+
+/// `[[vip]]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct VipConfig {
+    /// The address.
+    pub address: IpAddr,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// A number, or "any".
+    pub port: Value,
+    /// The name of the pool.
+    pub pool: String,
+}
+
+impl GuidewayConfig {
+    /// The balancer's ports, interfaces and default routes in `lab`, with as many workers as `workers` names cores;
+    /// no pool and no VIP yet.
+    pub fn new(lab: &Lab, device: Device, workers: &[u32]) -> Self {
+        let segment = (address::BALANCER_V4.into(), address::BALANCER_V6.into());
+        let outside = (address::OUTSIDE_V4.into(), address::OUTSIDE_V6.into());
+        let mut ports = vec![port("edge", device, 0, workers.len(), lab)];
+        let mut interfaces = vec![interface("edge", if lab.is_two_armed() { outside } else { segment })];
+        let mut gateways = [address::ROUTER_V4.to_string(), address::ROUTER_V6.to_string()];
+        if lab.is_two_armed() {
+            ports.push(port("inside", device, 1, workers.len(), lab));
+            interfaces.push(interface("inside", segment));
+            gateways = [address::ROUTER_OUTSIDE_V4.to_string(), address::ROUTER_OUTSIDE_V6.to_string()];
+        }
+        let cores = workers.iter().map(|core| Value::from(*core)).collect::<Vec<_>>();
+        Self {
+            fleet: table([("hash_key", HASH_KEY.into())]),
+            cores: table([("control", 0.into()), ("workers", cores.into()), ("idle", "adaptive".into())]),
+            api: table([("socket", socket(lab.folder()).to_string_lossy().as_ref().into())]),
+            port: ports,
+            interface: interfaces,
+            route: vec![table([("to", "default".into()), ("via", gateways.to_vec().into())])],
+            pool: Vec::new(),
+            vip: Vec::new(),
+        }
+    }
+
+    /// A pool of all backends of the lab in one family, checked by TCP on port 80 with the default times.
+    #[must_use]
+    pub fn pool(mut self, lab: &Lab, name: &str, forward: &str, ipv6: bool) -> Self {
+        let backend = lab.backends().iter().map(|backend| {
+            let address = if ipv6 { backend.v6().to_string() } else { backend.v4().to_string() };
+            table([("name", backend.name().into()), ("address", address.into())])
+        });
+        self.pool.push(PoolConfig {
+            name: name.into(),
+            forward: forward.into(),
+            health: table([("kind", "tcp".into()), ("port", 80.into())]),
+            more: BTreeMap::new(),
+            backend: backend.collect(),
+        });
+        self
+    }
+
+    /// A VIP.
+    #[must_use]
+    pub fn vip(mut self, address: IpAddr, protocol: &str, port: u16, pool: &str) -> Self {
+        let port = Value::from(i64::from(port));
+        self.vip.push(VipConfig { address, protocol: protocol.into(), port, pool: pool.into() });
+        self
+    }
+
+    /// Where its control socket lies.
+    pub fn socket(&self) -> PathBuf {
+        self.api.get("socket").and_then(Value::as_str).unwrap_or_default().into()
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> Result<String> {
+        toml::to_string(self).context("the configuration cannot be written as TOML")
+    }
+}
+
+/// A table of TOML.
+pub fn table<const N: usize>(entries: [(&str, Value); N]) -> BTreeMap<String, Value> {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("guideway.sock")
+}
+
+fn port(name: &str, device: Device, number: usize, queues: usize, lab: &Lab) -> BTreeMap<String, Value> {
+    let device = match device {
+        Device::AfPacket => format!("net_af_packet{number},iface=gw{number},qpairs={queues}"),
+        Device::AfXdp => format!("net_af_xdp{number},iface=gw{number},start_queue=0,queue_count={queues}"),
+    };
+    let on_segment = lab.segment_device() == format!("gw{number}");
+    let mtu = if on_segment { lab.segment_mtu() } else { 1500 };
+    table([("name", name.into()), ("device", device.into()), ("mtu", mtu.into())])
+}
+
+fn interface(port: &str, (v4, v6): (IpAddr, IpAddr)) -> BTreeMap<String, Value> {
+    let addresses = vec![format!("{v4}/24"), format!("{v6}/64")];
+    table([("port", port.into()), ("addresses", addresses.into())])
+}

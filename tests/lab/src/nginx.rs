@@ -1,0 +1,105 @@
+//! nginx on a backend, with a configuration of its own.
+
+use crate::process::{Process, wait_for};
+use crate::topology::Backend;
+use anyhow::{Context, Result};
+use std::net::{Ipv6Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bytes that `/big` answers.
+pub const BIG_BYTES: usize = 8 << 20;
+
+/// A running nginx; dropped means killed.
+///
+/// | path | answer |
+/// | --- | --- |
+/// | `/` | the backend's name and a line feed |
+/// | `/client` | the client's address and port as the backend sees them |
+/// | `/big` | [`BIG_BYTES`] bytes |
+#[derive(Debug)]
+pub struct Nginx {
+    process: Process,
+    folder: PathBuf,
+}
+
+impl Nginx {
+    /// Starts nginx on port 80 of every address of the backend and waits until it accepts connections.
+    pub fn start(backend: &Backend) -> Result<Self> {
+        let folder = backend.folder().to_owned();
+        write_files(&folder, backend.name())?;
+        let prefix = folder.to_string_lossy().into_owned();
+        let arguments = ["-p", prefix.as_str(), "-e", "error.log", "-c", "nginx.conf"];
+        let mut process = backend.namespace().spawn("nginx", &arguments, &folder.join("nginx.log"))?;
+        wait_for(&format!("nginx on {} to listen", backend.name()), Duration::from_secs(10), || {
+            if let Some(status) = process.try_wait()? {
+                anyhow::bail!("nginx on {} ended: {status}\n{}", backend.name(), process.log_tail(10));
+            }
+            let connected = backend.namespace().enter(|| TcpStream::connect((Ipv6Addr::LOCALHOST, 80)))?;
+            Ok(connected.ok())
+        })?;
+        Ok(Self { process, folder })
+    }
+
+    /// Kills all of its processes at once: the kernel refuses new connections from then on.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// The process, for signals: a stopped nginx (SIGSTOP) keeps its port open and never answers.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Lets it run on after this handle.
+    pub fn detach(self) {
+        self.process.detach();
+    }
+
+    /// The access log: a line a request with the client's address, port, and the request.
+    pub fn access_log(&self) -> Result<String> {
+        let path = self.folder.join("access.log");
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+fn write_files(folder: &Path, name: &str) -> Result<()> {
+    let write = |file: &str, content: &[u8]| {
+        let path = folder.join(file);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
+    };
+    std::fs::create_dir_all(folder.join("root")).context("cannot create the document root")?;
+    let pattern: Vec<u8> = (0..BIG_BYTES).map(|index| b"0123456789abcdef"[index % 16]).collect();
+    write("root/big", &pattern)?;
+    write("nginx.conf", configuration(name).as_bytes())
+}
+
+fn configuration(name: &str) -> String {
+    format!(
+        r#"daemon off;
+user root;
+worker_processes 1;
+pid nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    log_format peers '$remote_addr $remote_port "$request" $status $body_bytes_sent';
+    access_log access.log peers;
+    keepalive_timeout 65s;
+    keepalive_requests 1000000;
+    default_type text/plain;
+    server {{
+        listen 0.0.0.0:80 backlog=4096;
+        listen [::]:80 ipv6only=on backlog=4096;
+        root root;
+        location = / {{ return 200 "{name}\n"; }}
+        location = /client {{ return 200 "$remote_addr $remote_port\n"; }}
+    }}
+}}
+"#
+    )
+}

@@ -1,0 +1,467 @@
+//! The network of a lab: namespaces, links, addresses, routes.
+
+use crate::address::{self, Mac, mac_text};
+use crate::leftover::{Claim, remove_namespaces};
+use crate::namespace::Namespace;
+use crate::nginx::Nginx;
+use crate::process::Process;
+use anyhow::{Context, Result, bail};
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Largest number of backends, so that the last byte of an address holds them.
+const MAX_BACKENDS: u8 = 200;
+
+/// What a lab shall look like.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    backends: u8,
+    queues: u32,
+    two_armed: bool,
+    segment_mtu: u32,
+    client_addresses: u8,
+    exclusive: bool,
+    name: Option<String>,
+}
+
+impl Default for LabOptions {
+    fn default() -> Self {
+        Self {
+            backends: 3,
+            queues: 1,
+            two_armed: false,
+            segment_mtu: 1600,
+            client_addresses: 1,
+            exclusive: false,
+            name: None,
+        }
+    }
+}
+
+impl LabOptions {
+    /// Three backends, one queue, one-armed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of backends, at most 200.
+    #[must_use]
+    pub fn backends(mut self, count: u8) -> Self {
+        self.backends = count;
+        self
+    }
+
+    /// Receive and transmit queues of the balancer's interfaces.
+    #[must_use]
+    pub fn queues(mut self, count: u32) -> Self {
+        self.queues = count;
+        self
+    }
+
+    /// A second interface of the balancer: `gw1` on the segment, `gw0` on a link of its own to the router.
+    #[must_use]
+    pub fn two_armed(mut self) -> Self {
+        self.two_armed = true;
+        self
+    }
+
+    /// MTU of the segment in bytes. 1600 leaves room for tunnel headers around the clients' 1500.
+    #[must_use]
+    pub fn segment_mtu(mut self, mtu: u32) -> Self {
+        self.segment_mtu = mtu;
+        self
+    }
+
+    /// Addresses of the client in each family.
+    #[must_use]
+    pub fn client_addresses(mut self, count: u8) -> Self {
+        self.client_addresses = count;
+        self
+    }
+
+    /// Waits until no other lab of a test runs on this machine, and keeps others waiting: for tests with load.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// A name of its own instead of one that [`crate::remove_leftovers`] knows.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Builds the network.
+    pub fn build(self) -> Result<Lab> {
+        Lab::build(&self)
+    }
+}
+
+/// A built network; dropped means removed.
+#[derive(Debug)]
+pub struct Lab {
+    // Fields are dropped in this order: hosts first, the name's claim last.
+    backends: Vec<Backend>,
+    client: Namespace,
+    router: Namespace,
+    segment: Namespace,
+    balancer: Namespace,
+    folder: TempDir,
+    two_armed: bool,
+    segment_mtu: u32,
+    claim: Claim,
+}
+
+impl Lab {
+    /// The usual lab: three backends, one-armed.
+    pub fn new() -> Result<Self> {
+        LabOptions::new().build()
+    }
+
+    fn build(options: &LabOptions) -> Result<Self> {
+        if options.backends > MAX_BACKENDS {
+            bail!("a lab has at most {MAX_BACKENDS} backends");
+        }
+        let claim = match &options.name {
+            Some(name) => Claim::named(name)?,
+            None => Claim::test(options.exclusive)?,
+        };
+        let name = claim.name().to_owned();
+        let host = |role: &str| Namespace::create(&format!("{name}.{role}"));
+        let folder = tempfile::Builder::new().prefix("guideway-lab-").tempdir().context("no temporary folder")?;
+        let backends = (1..=options.backends)
+            .map(|number| Backend::create(&name, number, folder.path()))
+            .collect::<Result<Vec<_>>>()?;
+        let lab = Self {
+            backends,
+            client: host("client")?,
+            router: host("router")?,
+            segment: host("segment")?,
+            balancer: host("balancer")?,
+            folder,
+            two_armed: options.two_armed,
+            segment_mtu: options.segment_mtu,
+            claim,
+        };
+        lab.set_kernel_parameters()?;
+        lab.connect_segment(options)?;
+        lab.connect_client(options)?;
+        if options.two_armed {
+            lab.connect_outside(options)?;
+        }
+        lab.add_vip_routes()?;
+        Ok(lab)
+    }
+
+    /// The lab's name: what its namespaces' names begin with.
+    pub fn name(&self) -> &str {
+        self.claim.name()
+    }
+
+    /// Where clients run.
+    pub fn client(&self) -> &Namespace {
+        &self.client
+    }
+
+    /// Between clients and segment.
+    pub fn router(&self) -> &Namespace {
+        &self.router
+    }
+
+    /// Holds the bridge and its ports: `gw`, `rt`, and `b1`, `b2`, … Captures are best made here, since a port
+    /// sees every frame of its peer, whatever kind of socket sent it.
+    pub fn segment(&self) -> &Namespace {
+        &self.segment
+    }
+
+    /// Where Guideway runs: `gw0` (and `gw1`), without a kernel address.
+    pub fn balancer(&self) -> &Namespace {
+        &self.balancer
+    }
+
+    /// All backends.
+    pub fn backends(&self) -> &[Backend] {
+        &self.backends
+    }
+
+    /// Backend `number`, from 1.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such backend.
+    pub fn backend(&self, number: usize) -> &Backend {
+        &self.backends[number - 1]
+    }
+
+    /// A folder for files, removed with the lab.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether the balancer has a second interface.
+    pub fn is_two_armed(&self) -> bool {
+        self.two_armed
+    }
+
+    /// MTU of the segment in bytes.
+    pub fn segment_mtu(&self) -> u32 {
+        self.segment_mtu
+    }
+
+    /// The balancer's interface on the segment.
+    pub fn segment_device(&self) -> &'static str {
+        if self.two_armed { "gw1" } else { "gw0" }
+    }
+
+    /// Starts nginx on every backend.
+    pub fn start_nginx(&self) -> Result<Vec<Nginx>> {
+        self.backends.iter().map(Nginx::start).collect()
+    }
+
+    /// Tells a host's kernel a neighbour for good, so that it need not ask for it.
+    pub fn set_neighbor(host: &Namespace, device: &str, neighbor: &str, mac: Mac) -> Result<()> {
+        host.ip(&format!("neigh replace {neighbor} lladdr {} dev {device} nud permanent", mac_text(mac)))
+    }
+
+    /// Leaves the network and its folder in place when this process ends; [`Lab::remove`] takes it down.
+    pub fn keep(mut self) -> PathBuf {
+        for namespace in [&mut self.client, &mut self.router, &mut self.segment, &mut self.balancer] {
+            namespace.keep();
+        }
+        self.backends.iter_mut().for_each(|backend| backend.namespace.keep());
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
+    /// Removes the namespaces of a kept lab, with everything that runs in them; their names.
+    pub fn remove(name: &str) -> Result<Vec<String>> {
+        let claim = Claim::named(name)?;
+        remove_namespaces(claim.name())
+    }
+
+    fn set_kernel_parameters(&self) -> Result<()> {
+        let mut hosts = vec![&self.client, &self.router, &self.segment, &self.balancer];
+        hosts.extend(self.backends.iter().map(|backend| &backend.namespace));
+        for host in hosts {
+            host.sysctl(&[
+                ("net.ipv4.conf.all.rp_filter", "0"),
+                ("net.ipv4.conf.default.rp_filter", "0"),
+                ("net.ipv4.ip_forward", "0"),
+                // Duplicate address detection would cost seconds, router solicitations only make noise.
+                ("net.ipv6.conf.all.accept_dad", "0"),
+                ("net.ipv6.conf.default.accept_dad", "0"),
+                ("net.ipv6.conf.default.accept_ra", "0"),
+                ("net.ipv6.conf.default.router_solicitations", "0"),
+            ])?;
+        }
+        self.router.sysctl(&[
+            ("net.ipv4.ip_forward", "1"),
+            ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv4.conf.all.send_redirects", "0"),
+            ("net.ipv4.conf.default.send_redirects", "0"),
+        ])?;
+        for host in [&self.balancer, &self.segment] {
+            host.sysctl(&[("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")])?;
+        }
+        self.client.sysctl(&[("net.ipv4.ip_local_port_range", "10000 65000")])?;
+        for backend in &self.backends {
+            backend.namespace.sysctl(&[
+                // A backend has the VIPs on its loopback and must not claim them on the segment.
+                ("net.ipv4.conf.all.arp_ignore", "1"),
+                ("net.ipv4.conf.all.arp_announce", "2"),
+                ("net.core.somaxconn", "4096"),
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn connect_segment(&self, options: &LabOptions) -> Result<()> {
+        let mtu = options.segment_mtu;
+        self.segment
+            .ip(&format!("link add br0 mtu {mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"))?;
+        let device = self.segment_device();
+        self.veth(&self.segment, "gw", None, &self.balancer, device, Some(address::BALANCER_MAC), options.queues, mtu)?;
+        self.veth(&self.segment, "rt", None, &self.router, "seg", Some(address::ROUTER_MAC), 1, mtu)?;
+        for backend in &self.backends {
+            self.veth(&self.segment, &backend.port, None, &backend.namespace, "eth0", Some(backend.mac), 1, mtu)?;
+        }
+        let mut ports = String::from("link set br0 up\n");
+        for port in ["gw", "rt"].into_iter().chain(self.backends.iter().map(|backend| backend.port.as_str())) {
+            let _ = writeln!(ports, "link set {port} master br0\nlink set {port} up");
+        }
+        self.segment.ip(&ports)?;
+        self.balancer.ip(&format!("link set {device} up"))?;
+        self.router.ip(&format!(
+            "addr add {}/24 dev seg\naddr add {}/64 dev seg nodad\nlink set seg up\n",
+            address::ROUTER_V4,
+            address::ROUTER_V6
+        ))?;
+        self.backends.iter().try_for_each(Backend::configure)
+    }
+
+    fn connect_client(&self, options: &LabOptions) -> Result<()> {
+        self.veth(&self.client, "eth0", None, &self.router, "cl", None, 1, 1500)?;
+        self.router.ip("addr add 10.1.0.254/24 dev cl\naddr add fd01::fe/64 dev cl nodad\nlink set cl up\n")?;
+        let mut lines = String::from("link set eth0 up\n");
+        for number in 0..options.client_addresses {
+            let (v4, v6) = (address::client_v4(number), address::client_v6(number));
+            let _ = writeln!(lines, "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad");
+        }
+        lines.push_str("route add default via 10.1.0.254\nroute add default via fd01::fe\n");
+        self.client.ip(&lines)
+    }
+
+    fn connect_outside(&self, options: &LabOptions) -> Result<()> {
+        let (near, far) = (Some(address::ROUTER_OUTSIDE_MAC), Some(address::OUTSIDE_MAC));
+        self.veth(&self.router, "out", near, &self.balancer, "gw0", far, options.queues, 1500)?;
+        self.balancer.ip("link set gw0 up")?;
+        self.router.ip(&format!(
+            "addr add {}/24 dev out\naddr add {}/64 dev out nodad\nlink set out up\n",
+            address::ROUTER_OUTSIDE_V4,
+            address::ROUTER_OUTSIDE_V6
+        ))
+    }
+
+    fn add_vip_routes(&self) -> Result<()> {
+        let (v4, v6) = match self.two_armed {
+            true => (address::OUTSIDE_V4, address::OUTSIDE_V6),
+            false => (address::BALANCER_V4, address::BALANCER_V6),
+        };
+        self.router.ip(&format!("route add {} via {v4}\nroute add {} via {v6}\n", address::VIPS_V4, address::VIPS_V6))
+    }
+
+    /// A veth pair between two hosts, without offloads: the dataplane must see what a wire would carry.
+    #[expect(clippy::too_many_arguments, reason = "the two ends of a link, each with host, name and address")]
+    fn veth(
+        &self,
+        near: &Namespace,
+        near_name: &str,
+        near_mac: Option<Mac>,
+        far: &Namespace,
+        far_name: &str,
+        far_mac: Option<Mac>,
+        queues: u32,
+        mtu: u32,
+    ) -> Result<()> {
+        let mac = |mac: Option<Mac>| mac.map(|mac| format!("address {}", mac_text(mac))).unwrap_or_default();
+        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
+        near.ip(&format!(
+            "link add {near_name} {} mtu {mtu} {queues} type veth peer name {far_name} {} mtu {mtu} {queues} netns {}",
+            mac(near_mac),
+            mac(far_mac),
+            far.name()
+        ))?;
+        for (host, device) in [(near, near_name), (far, far_name)] {
+            host.exec("ethtool", &["-K", device, "tx", "off", "rx", "off", "gso", "off", "gro", "off", "tso", "off"])?;
+        }
+        Ok(())
+    }
+}
+
+/// A backend: a host on the segment with the VIPs on its loopback and the router as its gateway.
+#[derive(Debug)]
+pub struct Backend {
+    namespace: Namespace,
+    name: String,
+    number: u8,
+    mac: Mac,
+    port: String,
+    folder: PathBuf,
+    segment: String,
+}
+
+impl Backend {
+    fn create(lab: &str, number: u8, folder: &Path) -> Result<Self> {
+        let name = format!("web{number}");
+        let folder = folder.join(&name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Self {
+            namespace: Namespace::create(&format!("{lab}.{name}"))?,
+            name,
+            number,
+            mac: address::backend_mac(number),
+            port: format!("b{number}"),
+            folder,
+            segment: format!("{lab}.segment"),
+        })
+    }
+
+    fn configure(&self) -> Result<()> {
+        self.namespace.ip(&format!(
+            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n\
+             route add default via {}\nroute add default via {}\n\
+             route add local {} dev lo\nroute add local {} dev lo\n",
+            self.v4(),
+            self.v6(),
+            address::ROUTER_V4,
+            address::ROUTER_V6,
+            address::VIPS_V4,
+            address::VIPS_V6
+        ))
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// `web1`, `web2`, …: what its web server answers too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number, from 1.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Its address on the segment.
+    pub fn v4(&self) -> Ipv4Addr {
+        address::backend_v4(self.number)
+    }
+
+    /// Its address on the segment.
+    pub fn v6(&self) -> Ipv6Addr {
+        address::backend_v6(self.number)
+    }
+
+    /// Its Ethernet address on the segment.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// The bridge's port that it hangs on.
+    pub fn port(&self) -> &str {
+        &self.port
+    }
+
+    /// A folder for its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes its link down, as when a machine loses power: no answer of any kind any more.
+    pub fn cut(&self) -> Result<()> {
+        self.set_link("down")
+    }
+
+    /// Brings its link back.
+    pub fn restore(&self) -> Result<()> {
+        self.set_link("up")
+    }
+
+    /// Starts the decapsulator for `ipip` pools and waits until its sockets are open.
+    pub fn start_decap(&self) -> Result<Process> {
+        crate::tunnel::start_decap(&self.namespace, &self.folder.join("decap.log"))
+    }
+
+    fn set_link(&self, state: &str) -> Result<()> {
+        let mut segment = Namespace::adopt(&self.segment)?;
+        segment.keep();
+        segment.ip(&format!("link set {} {state}", self.port))
+    }
+}

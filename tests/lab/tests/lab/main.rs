@@ -1,0 +1,6 @@
+//! Tests of the laboratory itself, without Guideway.
+
+mod cleanup;
+mod network;
+mod standin;
+mod tunnel;
