@@ -1,0 +1,8 @@
+//! The responder: its answers byte for byte, what it must not answer, announcements and conflicts.
+
+mod announcing;
+mod conflicts;
+mod frames;
+mod property;
+mod refusing;
+mod vectors;
