@@ -192,9 +192,11 @@ impl Prober {
             hot.set_dampened(after);
         }
         if after.is_unsettled(check.thresholds) && !before.is_unsettled(check.thresholds) {
-            let at_once = matches!(reason, Reason::Refused | Reason::Unreachable);
-            let due = if at_once { Tick::at(at) } else { hot.sent.plus(check.fast_interval) };
-            self.schedule(backend, due);
+            // No earlier than now: a due time in the past would count as a round that this thread was late for.
+            let now = Tick::at(self.last_poll.map_or(at, |last| last.max(at)));
+            let fast = hot.sent.plus(check.fast_interval);
+            let at_once = matches!(reason, Reason::Refused | Reason::Unreachable) || fast.since(now) < 0;
+            self.schedule(backend, if at_once { now } else { fast });
         }
     }
 

@@ -1,0 +1,413 @@
+//! A world in virtual time: the prober, wires with a delay, and hosts that behave as kernels do.
+
+use guideway_config::model::TcpCheck;
+use guideway_control::health::{FIRST_PROBE_PORT, HealthEvent, Prober, Received, Status, Target, Transition};
+use guideway_dataplane::ids::BackendId;
+use guideway_dataplane::time::Nanos;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr, IpAddress,
+    IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub const VIP: &str = "203.0.113.10";
+pub const VIP6: &str = "2001:db8::10";
+pub const SOURCE: &str = "10.0.0.1";
+pub const SOURCE6: &str = "fd00::1";
+pub const PORT: u16 = 80;
+
+pub const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub const fn us(n: u64) -> Duration {
+    Duration::from_micros(n)
+}
+
+/// The defaults of DESIGN section 7.
+pub const DEFAULTS: TcpCheck = TcpCheck {
+    port: PORT,
+    interval: ms(20),
+    fast_interval: ms(10),
+    timeout: ms(20),
+    rise: 2,
+    fall: 3,
+    probe_source: None,
+};
+
+pub fn target(backend: u16) -> Target {
+    target_with(backend, DEFAULTS)
+}
+
+pub fn target_with(backend: u16, check: TcpCheck) -> Target {
+    let (destination, source) = (VIP.parse().unwrap(), SOURCE.parse().unwrap());
+    Target { backend: BackendId(backend), destination, port: PORT, source, check }
+}
+
+pub fn target_v6(backend: u16) -> Target {
+    let (destination, source) = (VIP6.parse().unwrap(), SOURCE6.parse().unwrap());
+    Target { destination, source, ..target(backend) }
+}
+
+/// A TCP packet, taken apart or to be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub control: TcpControl,
+    pub sequence: u32,
+    pub acknowledged: Option<u32>,
+    pub mss: Option<u16>,
+}
+
+impl Segment {
+    /// Takes a packet apart. Every checksum is verified.
+    pub fn read(packet: &[u8]) -> Self {
+        let all = ChecksumCapabilities::default();
+        let (source, destination, body): (IpAddr, IpAddr, &[u8]) = if packet[0] >> 4 == 4 {
+            let ip = Ipv4Packet::new_checked(packet).unwrap();
+            let repr = Ipv4Repr::parse(&ip, &all).unwrap();
+            assert_eq!(repr.next_header, IpProtocol::Tcp);
+            assert_eq!(usize::from(ip.total_len()), packet.len());
+            (repr.src_addr.into(), repr.dst_addr.into(), ip.payload())
+        } else {
+            let ip = Ipv6Packet::new_checked(packet).unwrap();
+            let repr = Ipv6Repr::parse(&ip).unwrap();
+            assert_eq!(repr.next_header, IpProtocol::Tcp);
+            assert_eq!(ip.total_len(), packet.len());
+            (repr.src_addr.into(), repr.dst_addr.into(), ip.payload())
+        };
+        let tcp = TcpPacket::new_checked(body).unwrap();
+        let repr = TcpRepr::parse(&tcp, &source.into(), &destination.into(), &all).expect("a valid TCP segment");
+        Self {
+            source,
+            destination,
+            source_port: repr.src_port,
+            destination_port: repr.dst_port,
+            control: repr.control,
+            sequence: repr.seq_number.0.cast_unsigned(),
+            acknowledged: repr.ack_number.map(|n| n.0.cast_unsigned()),
+            mss: repr.max_seg_size,
+        }
+    }
+
+    pub fn write(&self) -> Vec<u8> {
+        let all = ChecksumCapabilities::default();
+        let repr = TcpRepr {
+            src_port: self.source_port,
+            dst_port: self.destination_port,
+            control: self.control,
+            seq_number: TcpSeqNumber(self.sequence.cast_signed()),
+            ack_number: self.acknowledged.map(|n| TcpSeqNumber(n.cast_signed())),
+            window_len: 1_000,
+            window_scale: None,
+            max_seg_size: self.mss,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: &[],
+        };
+        let (src, dst) = (IpAddress::from(self.source), IpAddress::from(self.destination));
+        wrap(self.source, self.destination, IpProtocol::Tcp, repr.buffer_len(), |body| {
+            repr.emit(&mut TcpPacket::new_unchecked(body), &src, &dst, &all);
+        })
+    }
+
+    /// A segment in the other direction.
+    pub fn answer(&self, control: TcpControl, sequence: u32, acknowledged: Option<u32>) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            control,
+            sequence,
+            acknowledged,
+            mss: None,
+        }
+    }
+
+    pub fn syn_ack(&self) -> Self {
+        self.answer(TcpControl::Syn, 0x0bad_cafe, Some(self.sequence.wrapping_add(1)))
+    }
+
+    pub fn refusal(&self) -> Self {
+        self.answer(TcpControl::Rst, 0, Some(self.sequence.wrapping_add(1)))
+    }
+}
+
+/// An IP packet around `len` bytes that `fill` writes.
+pub fn wrap(
+    source: IpAddr,
+    destination: IpAddr,
+    next_header: IpProtocol,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
+    let mut packet;
+    match (source, destination) {
+        (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
+            packet = vec![0; 20 + len];
+            let repr = Ipv4Repr { src_addr, dst_addr, next_header, payload_len: len, hop_limit: 60 };
+            repr.emit(&mut Ipv4Packet::new_unchecked(&mut packet[..]), &ChecksumCapabilities::default());
+        }
+        (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
+            packet = vec![0; 40 + len];
+            let repr = Ipv6Repr { src_addr, dst_addr, next_header, payload_len: len, hop_limit: 60 };
+            repr.emit(&mut Ipv6Packet::new_unchecked(&mut packet[..]));
+        }
+        _ => panic!("one family"),
+    }
+    let start = packet.len() - len;
+    fill(&mut packet[start..]);
+    packet
+}
+
+/// "Destination unreachable" from a router that quotes the IP header and eight bytes of `packet`.
+pub fn unreachable(packet: &[u8]) -> Vec<u8> {
+    let all = ChecksumCapabilities::default();
+    if packet[0] >> 4 == 4 {
+        let ip = Ipv4Packet::new_checked(packet).unwrap();
+        let header = Ipv4Repr::parse(&ip, &all).unwrap();
+        let router: IpAddr = "192.0.2.1".parse().unwrap();
+        let reason = Icmpv4DstUnreachable::HostUnreachable;
+        let repr = Icmpv4Repr::DstUnreachable { reason, header, data: &packet[20..28] };
+        wrap(router, header.src_addr.into(), IpProtocol::Icmp, repr.buffer_len(), |body| {
+            repr.emit(&mut Icmpv4Packet::new_unchecked(body), &all);
+        })
+    } else {
+        let ip = Ipv6Packet::new_checked(packet).unwrap();
+        let header = Ipv6Repr::parse(&ip).unwrap();
+        let router: std::net::Ipv6Addr = "2001:db8:ffff::1".parse().unwrap();
+        let reason = Icmpv6DstUnreachable::AddrUnreachable;
+        let repr = Icmpv6Repr::DstUnreachable { reason, header, data: &packet[40..48] };
+        wrap(router.into(), header.src_addr.into(), IpProtocol::Icmpv6, repr.buffer_len(), |body| {
+            repr.emit(&router, &header.src_addr, &mut Icmpv6Packet::new_unchecked(body), &all);
+        })
+    }
+}
+
+/// How a host treats a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The kernel answers, whether or not a process accepts.
+    Listening,
+    /// Silence.
+    Dead,
+    /// A reset.
+    Refusing,
+    /// A router answers for it.
+    Unreachable,
+}
+
+/// A backend.
+pub struct Host {
+    pub mode: Mode,
+    /// One way.
+    pub delay: Duration,
+    /// So many packets to the host are lost next.
+    pub lose_to: u32,
+    /// So many packets from the host are lost next.
+    pub lose_from: u32,
+    /// The next sequence number of the half-open connection, if there is one.
+    half_open: Option<u32>,
+}
+
+impl Host {
+    /// What the host sends back. A listening host has one half-open connection for the prober's address and port,
+    /// as RFC 9293, section 3.10.7 has it: another SYN is answered with that connection's numbers.
+    fn take(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let segment = Segment::read(packet);
+        let is_syn = segment.control == TcpControl::Syn;
+        match (self.mode, is_syn) {
+            (Mode::Dead, _) | (Mode::Refusing | Mode::Unreachable, false) => None,
+            (Mode::Refusing, true) => Some(segment.refusal().write()),
+            (Mode::Unreachable, true) => Some(unreachable(packet)),
+            (Mode::Listening, false) => {
+                if self.half_open == Some(segment.sequence) {
+                    self.half_open = None;
+                }
+                None
+            }
+            (Mode::Listening, true) => match self.half_open {
+                Some(next) if next != segment.sequence.wrapping_add(1) => {
+                    Some(segment.answer(TcpControl::None, 0x0bad_caff, Some(next)).write())
+                }
+                _ => {
+                    self.half_open = Some(segment.sequence.wrapping_add(1));
+                    Some(segment.syn_ack().write())
+                }
+            },
+        }
+    }
+}
+
+/// A packet that the prober sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub at: Nanos,
+    pub backend: u16,
+    pub packet: Vec<u8>,
+}
+
+enum Arrival {
+    AtHost(u16, Vec<u8>),
+    AtWorker(Vec<u8>),
+}
+
+/// The prober and everything around it.
+pub struct World {
+    pub prober: Prober,
+    pub now: Nanos,
+    /// From poll to poll.
+    pub step: Duration,
+    pub hosts: BTreeMap<u16, Host>,
+    pub events: Vec<HealthEvent>,
+    pub sent: Vec<Sent>,
+    /// What a worker has received and the control thread has not taken yet.
+    ring: Vec<(Nanos, Vec<u8>)>,
+    wire: BTreeMap<(Nanos, u64), Arrival>,
+    serial: u64,
+}
+
+impl World {
+    /// A world that polls every millisecond, with a host on a wire of 100 µs for each target.
+    pub fn new(targets: &[Target]) -> Self {
+        let mut world = Self {
+            prober: Prober::new([0x5a; 16]),
+            now: Nanos(7_777_000_123),
+            step: ms(1),
+            hosts: BTreeMap::new(),
+            events: Vec::new(),
+            sent: Vec::new(),
+            ring: Vec::new(),
+            wire: BTreeMap::new(),
+            serial: 0,
+        };
+        world.prober.set_targets(targets, world.now).unwrap();
+        for target in targets {
+            world.add_host(target.backend.0);
+        }
+        world
+    }
+
+    pub fn add_host(&mut self, backend: u16) {
+        let host = Host { mode: Mode::Listening, delay: us(100), lose_to: 0, lose_from: 0, half_open: None };
+        self.hosts.insert(backend, host);
+    }
+
+    pub fn host(&mut self, backend: u16) -> &mut Host {
+        self.hosts.get_mut(&backend).unwrap()
+    }
+
+    pub fn status(&self, backend: u16) -> Status {
+        self.prober.status(BackendId(backend)).unwrap()
+    }
+
+    /// Time passes, the control thread stands still: hosts answer, workers receive.
+    pub fn stop(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= end) {
+            let at = entry.key().0;
+            match entry.remove() {
+                Arrival::AtWorker(packet) => self.ring.push((at, packet)),
+                Arrival::AtHost(backend, packet) => {
+                    let Some(host) = self.hosts.get_mut(&backend) else { continue };
+                    let (answer, delay) = (host.take(&packet), host.delay);
+                    if let Some(answer) = answer {
+                        if host.lose_from > 0 {
+                            host.lose_from -= 1;
+                        } else {
+                            self.put(at + delay, Arrival::AtWorker(answer));
+                        }
+                    }
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    /// One turn of the control loop: rings first, then the poll, then events.
+    pub fn turn(&mut self, stalled_until: Option<Nanos>) {
+        for (at, packet) in std::mem::take(&mut self.ring) {
+            self.receive(at, &packet);
+        }
+        let mut out = Vec::new();
+        self.prober.poll(self.now, stalled_until, &mut |probe| out.push((probe.backend.0, probe.packet.to_vec())));
+        self.send(out);
+        self.events.extend(std::iter::from_fn(|| self.prober.next_event()));
+    }
+
+    /// Hands a packet to the prober out of nowhere.
+    pub fn receive(&mut self, at: Nanos, packet: &[u8]) -> Received {
+        let mut out = Vec::new();
+        let mut emit = |probe: guideway_control::health::Probe<'_>| out.push((probe.backend.0, probe.packet.to_vec()));
+        let received = self.prober.receive(at, packet, &mut emit);
+        self.send(out);
+        received
+    }
+
+    pub fn run(&mut self, duration: Duration) {
+        self.run_while(duration, |_| true);
+    }
+
+    /// Turns until the time is over or `go_on` says no, asked after each turn.
+    pub fn run_while(&mut self, duration: Duration, go_on: impl Fn(&Self) -> bool) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.stop(self.step);
+            self.turn(None);
+            if !go_on(self) {
+                break;
+            }
+        }
+    }
+
+    /// Runs until every target is up, and forgets the events and packets of that.
+    pub fn settle(&mut self) {
+        self.run(ms(200));
+        for backend in self.hosts.keys() {
+            assert!(self.events.iter().any(|e| e.backend.0 == *backend && e.transition == Transition::Up));
+        }
+        self.events.clear();
+        self.sent.clear();
+    }
+
+    /// The SYNs to a backend so far, newest last.
+    pub fn syns(&self, backend: u16) -> Vec<(Nanos, Segment)> {
+        let to_backend = self.sent.iter().filter(|sent| sent.backend == backend);
+        let segments = to_backend.map(|sent| (sent.at, Segment::read(&sent.packet)));
+        segments.filter(|(_, segment)| segment.control == TcpControl::Syn).collect()
+    }
+
+    /// Steps until the next SYN to the backend goes out, and returns it.
+    pub fn next_syn(&mut self, backend: u16) -> Segment {
+        let before = self.syns(backend).len();
+        self.run_while(ms(1_000), |world| world.syns(backend).len() == before);
+        self.syns(backend).get(before).expect("a SYN within a second").1
+    }
+
+    fn send(&mut self, packets: Vec<(u16, Vec<u8>)>) {
+        for (backend, packet) in packets {
+            assert_eq!(Segment::read(&packet).source_port, FIRST_PROBE_PORT + backend);
+            self.sent.push(Sent { at: self.now, backend, packet: packet.clone() });
+            let Some(host) = self.hosts.get_mut(&backend) else { continue };
+            let arrival = self.now + host.delay;
+            if host.lose_to > 0 {
+                host.lose_to -= 1;
+            } else {
+                self.put(arrival, Arrival::AtHost(backend, packet));
+            }
+        }
+    }
+
+    fn put(&mut self, at: Nanos, arrival: Arrival) {
+        self.serial += 1;
+        self.wire.insert((at, self.serial), arrival);
+    }
+}
