@@ -63,8 +63,9 @@ pub(crate) fn check(draft: &Draft, report: &mut Report) -> Links {
 fn links(draft: &Draft, report: &mut Report) -> Links {
     let ports = index_names("ports", draft.ports.iter().map(|port| port.name.as_ref()), report);
     let pools = index_names("pools", draft.pools.iter().map(|pool| pool.name.as_ref()), report);
-    let all_ports = draft.ports.iter().all(|port| port.name.is_some());
-    let all_pools = draft.pools.iter().all(|pool| pool.name.is_some());
+    let all_ports =
+        draft.ports.complete && !draft.ports.is_empty() && draft.ports.iter().all(|port| port.name.is_some());
+    let all_pools = draft.pools.complete && draft.pools.iter().all(|pool| pool.name.is_some());
     let port_of = draft.interfaces.iter().map(|i| find("port", i.port.as_ref(), &ports, all_ports, report)).collect();
     let pool_of: Vec<_> =
         draft.vips.iter().map(|vip| find("pool", vip.pool.as_ref(), &pools, all_pools, report)).collect();

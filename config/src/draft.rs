@@ -16,17 +16,33 @@ use crate::schema::{self, Section};
 use crate::vips::VipDraft;
 use crate::{cores, interfaces, pools, ports, process, routes, vips};
 use std::collections::HashMap;
+use std::ops::Deref;
 use toml::de::DeTable;
 
 /// All sections.
 pub(crate) struct Draft {
     pub(crate) process: ProcessDraft,
     pub(crate) cores: Option<CoresDraft>,
-    pub(crate) ports: Vec<PortDraft>,
-    pub(crate) interfaces: Vec<InterfaceDraft>,
-    pub(crate) routes: Vec<RouteDraft>,
-    pub(crate) pools: Vec<PoolDraft>,
-    pub(crate) vips: Vec<VipDraft>,
+    pub(crate) ports: List<PortDraft>,
+    pub(crate) interfaces: List<InterfaceDraft>,
+    pub(crate) routes: List<RouteDraft>,
+    pub(crate) pools: List<PoolDraft>,
+    pub(crate) vips: List<VipDraft>,
+}
+
+/// The tables of one `[[section]]`.
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+    /// Whether every entry was a table. Otherwise what the list lacks proves nothing.
+    pub(crate) complete: bool,
+}
+
+impl<T> Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
 }
 
 impl Draft {
@@ -35,16 +51,15 @@ impl Draft {
         let mut file = Reader::new(root, &schema::FILE, 0);
         let process = process::read(&mut file, report);
         let cores = file.need("cores", report).and_then(|value| cores::read(value, machine, report));
-        let ports = match file.need("port", report) {
-            Some(value) => {
-                each(value, &schema::PORT, report, |reader, report| ports::read(reader, cores.as_ref(), report))
-            }
-            None => Vec::new(),
-        };
-        let interfaces = optional(&mut file, "interface", &schema::INTERFACE, report, interfaces::read);
-        let routes = optional(&mut file, "route", &schema::ROUTE, report, routes::read);
-        let pools = optional(&mut file, "pool", &schema::POOL, report, pools::read);
-        let vips = optional(&mut file, "vip", &schema::VIP, report, vips::read);
+        let ports = file.need("port", report);
+        if let Some(value) = ports.filter(|value| value.is_empty()) {
+            report.error(value.at, "there is no port").help("define one with [[port]]");
+        }
+        let ports = list(ports, &schema::PORT, report, |reader, report| ports::read(reader, cores.as_ref(), report));
+        let interfaces = list(file.get("interface"), &schema::INTERFACE, report, interfaces::read);
+        let routes = list(file.get("route"), &schema::ROUTE, report, routes::read);
+        let pools = list(file.get("pool"), &schema::POOL, report, pools::read);
+        let vips = list(file.get("vip"), &schema::VIP, report, vips::read);
         file.finish(report);
         Self { process, cores, ports, interfaces, routes, pools, vips }
     }
@@ -55,23 +70,15 @@ impl Draft {
     }
 }
 
-fn optional<'a, T>(
-    file: &mut Reader<'a>,
-    key: &'static str,
-    section: &'static Section,
-    report: &mut Report,
-    read: impl FnMut(Reader<'a>, &mut Report) -> T,
-) -> Vec<T> {
-    file.get(key).map_or_else(Vec::new, |value| each(value, section, report, read))
-}
-
-fn each<'a, T>(
-    value: Value<'a>,
+fn list<'a, T>(
+    value: Option<Value<'a>>,
     section: &'static Section,
     report: &mut Report,
     mut read: impl FnMut(Reader<'a>, &mut Report) -> T,
-) -> Vec<T> {
-    value.tables(section, report).into_iter().map(|reader| read(reader, report)).collect()
+) -> List<T> {
+    let Some(value) = value else { return List { items: Vec::new(), complete: true } };
+    let readers = value.tables(section, report);
+    List { items: readers.into_iter().map(|reader| read(reader, report)).collect(), complete: value.is_tables() }
 }
 
 /// Indices by name; a name given twice is reported and keeps its first index.

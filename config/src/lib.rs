@@ -7,8 +7,9 @@
 //!
 //! A key or value that DESIGN knows and this version does not build is refused by name, see [`schema`].
 
+mod assemble;
 mod backends;
-mod build;
+
 mod cores;
 mod cross;
 mod diagnostic;
@@ -75,7 +76,7 @@ fn read(source: &str, machine: Option<&Machine>, report: &mut Report) -> Option<
     if report.has_errors() {
         return None;
     }
-    let config = build::config(draft, &links);
+    let config = assemble::config(draft, &links);
     if config.is_none() {
         report.error(0, "the file was refused for a reason that validation did not name: please report this file");
     }

@@ -39,7 +39,9 @@ pub(crate) struct Device {
 /// Reads one port.
 pub(crate) fn read(mut port: Reader<'_>, cores: Option<&CoresDraft>, report: &mut Report) -> PortDraft {
     let name = port.need("name", report).and_then(|value| value.parsed(scalar::name, report));
-    let device = port.need("device", report).and_then(|value| value.parsed(device, report));
+    // A bond stands in place of a device, and is refused by its own name.
+    let device = if port.has("bond") { port.get("device") } else { port.need("device", report) };
+    let device = device.and_then(|value| value.parsed(device_name, report));
     let mtu = match port.get("mtu") {
         Some(value) => value.integer(LOWEST_MTU, HIGHEST_MTU, report).map(|mtu| mtu.map(|mtu| mtu as u16)),
         None => Some(Located { at: port.at, value: MTU }),
@@ -83,7 +85,7 @@ fn workers(value: Value<'_>, all: Option<&[Located<usize>]>, report: &mut Report
 }
 
 /// A PCI address, or the name of a virtual network device with its arguments.
-fn device(text: &str) -> Result<Device, Fault> {
+fn device_name(text: &str) -> Result<Device, Fault> {
     let help =
         "use a PCI address such as \"0000:3b:00.0\" or a DPDK virtual device such as \"net_af_packet0,iface=eth1\"";
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -171,7 +173,7 @@ mod tests {
             "net_af_xdp1,iface=eth0,start_queue=2",
             "net_null0",
         ] {
-            assert_eq!(device(good).map(|device| device.text), Ok(good.to_owned()));
+            assert_eq!(device_name(good).map(|device| device.text), Ok(good.to_owned()));
         }
         let bad = [
             "",
@@ -188,7 +190,7 @@ mod tests {
             "net_AF0",
         ];
         for text in bad {
-            assert!(device(text).is_err(), "{text}");
+            assert!(device_name(text).is_err(), "{text}");
         }
     }
 }

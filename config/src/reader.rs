@@ -52,6 +52,11 @@ impl<'a> Reader<'a> {
         Some(Value { key, at: value.span().start, item: value.get_ref() })
     }
 
+    /// Whether the table has the key, be it built or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// The value of a key that must be there.
     pub(crate) fn need(&mut self, key: &'static str, report: &mut Report) -> Option<Value<'a>> {
         let value = self.get(key);
@@ -122,6 +127,11 @@ impl<'a> Value<'a> {
     /// Whether it is an integer.
     pub(crate) fn is_integer(self) -> bool {
         self.item.is_integer()
+    }
+
+    /// Whether it is an array of nothing but tables, as [`Value::tables`] reads it.
+    pub(crate) fn is_tables(self) -> bool {
+        matches!(self.item, DeValue::Array(items) if items.iter().all(|item| item.get_ref().is_table()))
     }
 
     /// Whether it is an array without elements.

@@ -1,5 +1,6 @@
 //! Which interface packets to an address leave by: subnets and routes, longest prefix first.
 
+use crate::draft::List;
 use crate::interfaces::InterfaceDraft;
 use crate::routes::RouteDraft;
 use ipnet::IpNet;
@@ -17,7 +18,7 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    pub(crate) fn new(interfaces: &[InterfaceDraft], routes: &[RouteDraft]) -> Self {
+    pub(crate) fn new(interfaces: &List<InterfaceDraft>, routes: &List<RouteDraft>) -> Self {
         let mut connected = Prefixes::default();
         for (index, interface) in interfaces.iter().enumerate() {
             for address in &interface.addresses {
@@ -28,8 +29,8 @@ impl Ways {
         for route in routes.iter().flat_map(RouteDraft::routes) {
             table.insert(route.value.to, route.value.via);
         }
-        let addresses_complete = interfaces.iter().all(|interface| interface.complete);
-        let complete = addresses_complete && routes.iter().all(|route| route.complete);
+        let addresses_complete = interfaces.complete && interfaces.iter().all(|interface| interface.complete);
+        let complete = addresses_complete && routes.complete && routes.iter().all(|route| route.complete);
         Self { connected, routes: table, addresses_complete, complete }
     }
 

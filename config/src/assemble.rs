@@ -36,7 +36,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         })
     });
     let cores = draft.cores?;
-    let ports = draft.ports.into_iter().map(|port| {
+    let ports = draft.ports.items.into_iter().map(|port| {
         Some(Port {
             name: port.name?.value,
             device: port.device?.value.text,
@@ -57,7 +57,13 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         ports: ports.collect::<Option<_>>()?,
         routes: draft.routes.iter().flat_map(|route| route.routes()).map(|route| route.value).collect(),
         vips: vips.collect::<Option<_>>()?,
-        pools: draft.pools.into_iter().zip(&first_vips).map(|(p, vip)| pool(p, vip.as_ref())).collect::<Option<_>>()?,
+        pools: draft
+            .pools
+            .items
+            .into_iter()
+            .zip(&first_vips)
+            .map(|(p, vip)| pool(p, vip.as_ref()))
+            .collect::<Option<_>>()?,
         table_memory: draft.process.table_memory?,
     })
 }

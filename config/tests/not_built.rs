@@ -1,0 +1,74 @@
+//! What the design has and this version does not build is refused by its name, at its place.
+
+mod common;
+
+use common::edited;
+use guideway_config::parse;
+
+/// Each edit gives one error at that place, which says what is not built yet and what to do.
+#[test]
+fn refused_by_name() {
+    let port = |line: &str| format!("name = \"edge\"\n{line}");
+    let pool = |line: &str| format!("forward = \"ipip\"\n{line}");
+    let vip = |line: &str| format!("pool = \"web\"\n{line}");
+    let state = |line: &str| format!("workers = [1, 2]\n[state]\n{line}");
+    let cases: &[(&str, String, &str, &str)] = &[
+        ("name = \"edge\"", port("bond = { mode = \"802.3ad\" }"), "10:1", "`bond`"),
+        ("device = \"net_af_packet0,iface=gw0\"", "bond = {}".into(), "10:1", "`bond`"),
+        ("port = \"edge\"", "port = \"edge\"\nvlan = 120".into(), "14:1", "`vlan`"),
+        ("\"fd00::fe\"]", "\"fd00::fe\", \"fd00::fd\"]".into(), "21:34", "a second next hop of one family"),
+        ("\"ipip\"", "\"gre\"".into(), "25:11", "forward = \"gre\""),
+        ("\"ipip\"", "\"gue\"".into(), "25:11", "forward = \"gue\""),
+        ("\"ipip\"", "\"nat\"".into(), "25:11", "forward = \"nat\""),
+        ("\"ipip\"", "\"fullnat\"".into(), "25:11", "forward = \"fullnat\""),
+        ("forward = \"ipip\"", pool("proxy_protocol = \"v2\""), "26:1", "`proxy_protocol`"),
+        ("forward = \"ipip\"", pool("gue_port = 6080"), "26:1", "`gue_port`"),
+        ("forward = \"ipip\"", pool("gue_variant = 1"), "26:1", "`gue_variant`"),
+        ("forward = \"ipip\"", pool("source_addresses = [\"10.0.0.1\"]"), "26:1", "`source_addresses`"),
+        ("forward = \"ipip\"", pool("on_down = \"keep\""), "26:1", "`on_down`"),
+        ("forward = \"ipip\"", pool("group_min = 0.5"), "26:1", "`group_min`"),
+        ("forward = \"ipip\"", pool("idle_timeout = { tcp = \"900s\" }"), "26:1", "`idle_timeout`"),
+        ("forward = \"ipip\"", pool("drain_timeout = \"60s\""), "26:1", "`drain_timeout`"),
+        ("forward = \"ipip\"", pool("tracking = \"always\""), "26:12", "tracking = \"always\""),
+        ("forward = \"ipip\"", pool("encap_source = \"10.9.0.0/16\""), "26:16", "`encap_source` as a prefix"),
+        ("weight = 100", "port = 8080".into(), "30:1", "`port`"),
+        ("weight = 100", "priority = 1".into(), "30:1", "`priority`"),
+        ("port = 80 }", "via = \"kernel\" }".into(), "26:32", "via = \"kernel\""),
+        ("port = 80 }", "dead_after = \"1s\" }".into(), "26:26", "`dead_after`"),
+        ("203.0.113.10", "203.0.113.0/24".into(), "36:11", "a prefix as a VIP's `address`"),
+        ("protocol = \"tcp\"", "protocol = \"quic\"".into(), "37:12", "protocol = \"quic\""),
+        ("port = 80\n", "port = \"8000-8099\"\n".into(), "38:8", "a range of ports"),
+        ("pool = \"web\"", vip("affinity = \"client\""), "40:12", "affinity = \"client\""),
+        ("pool = \"web\"", vip("affinity_window = \"1h\""), "40:1", "`affinity_window`"),
+        ("workers = [1, 2]", state("pins = 1048576"), "8:1", "`pins`"),
+        ("workers = [1, 2]", state("arm_time = \"3s\""), "8:1", "`arm_time`"),
+    ];
+    for (from, to, position, what) in cases {
+        let errors = parse(&edited(&[(from, to)]), None).expect_err(to);
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 1, "{to} gives {shown:#?}");
+        let expected = format!("{position}: error: {what} is not built yet; help: ");
+        assert!(shown[0].starts_with(&expected), "{:?} is not {expected:?}", shown[0]);
+    }
+}
+
+#[test]
+fn kinds_of_health_checks_whose_other_keys_are_unknown_too() {
+    for kind in ["http", "https", "tls", "udp", "dns", "icmp", "grpc"] {
+        let health = format!("kind = \"{kind}\", path = \"/health\", port = 80 }}");
+        let errors = parse(&edited(&[("kind = \"tcp\", port = 80 }", &health)]), None).expect_err(kind);
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let expected = format!("26:19: error: kind = \"{kind}\" is not built yet; help: use kind = \"tcp\"");
+        assert!(shown.len() == 1 && shown[0].starts_with(&expected), "{shown:?}");
+    }
+}
+
+#[test]
+fn words_that_name_what_is_built_are_accepted() {
+    let source = edited(&[
+        ("forward = \"ipip\"", "forward = \"ipip\"\ntracking = \"transition\""),
+        ("port = 80 }", "port = 80, via = \"dataplane\" }"),
+        ("pool = \"web\"", "pool = \"web\"\naffinity = \"none\""),
+    ]);
+    assert!(parse(&source, None).is_ok());
+}
