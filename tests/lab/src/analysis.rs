@@ -1,8 +1,9 @@
 //! What a capture at the balancer's switch port says about the balancer.
 
 use crate::address::{BALANCER_MAC, BALANCER_V4, BALANCER_V6, Mac, OUTSIDE_V4, OUTSIDE_V6};
+use crate::backend::Backend;
 use crate::packet::{Flow, Packet};
-use crate::topology::{Backend, Lab};
+use crate::topology::Lab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};

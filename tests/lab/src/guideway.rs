@@ -1,10 +1,11 @@
 //! The load balancer under test, running in a lab.
 
 use crate::config::GuidewayConfig;
-use crate::process::{Process, run};
+use crate::process::{Process, run, wait_for};
 use crate::topology::Lab;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -72,9 +73,32 @@ impl Guideway {
     }
 
     /// What `guideway status --json` says.
-    pub fn status(&self) -> Result<serde_json::Value> {
+    pub fn status(&self) -> Result<Value> {
         let text = self.control(&["status", "--json"])?;
         serde_json::from_str(&text).with_context(|| format!("'guideway status --json' is no JSON: {text}"))
+    }
+
+    /// What `status` says of a pool.
+    pub fn pool(&self, name: &str) -> Result<Value> {
+        let status = self.status()?;
+        let pools = status["pools"].as_array().context("the status has no pools")?;
+        let pool = pools.iter().find(|pool| pool["name"] == name);
+        pool.cloned().with_context(|| format!("the status has no pool '{name}'"))
+    }
+
+    /// What `status` says of a backend.
+    pub fn backend(&self, pool: &str, name: &str) -> Result<Value> {
+        let pool = self.pool(pool)?;
+        let backends = pool["backends"].as_array().context("a pool without backends")?;
+        let backend = backends.iter().find(|backend| backend["name"] == name);
+        backend.cloned().with_context(|| format!("the status has no backend '{name}'"))
+    }
+
+    /// Waits until `status` calls a backend `state`: "up", "down", …
+    pub fn wait_for_state(&self, pool: &str, backend: &str, state: &str, limit: Duration) -> Result<()> {
+        wait_for(&format!("{pool}/{backend} to be {state}"), limit, || {
+            Ok((self.backend(pool, backend)?["state"] == state).then_some(()))
+        })
     }
 
     /// Runs a subcommand that talks to this process over its socket; its standard output.

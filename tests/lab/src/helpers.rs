@@ -1,6 +1,7 @@
 //! What tests need before they start: the right to run at all, and the programs of this crate.
 
 use anyhow::{Context, Result, bail};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Whether a lab can be built here. Prints `skipped: …` and returns false where it cannot.
@@ -13,7 +14,8 @@ pub fn runnable(test: &str) -> bool {
         return true;
     }
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test}: network namespaces need root, and CI skips nothing");
-    println!("skipped: {test}: network namespaces need root");
+    // Written past the test harness, which keeps what passing tests print to itself.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: network namespaces need root");
     false
 }
 
@@ -31,5 +33,16 @@ pub fn helper(name: &str) -> Result<PathBuf> {
              in the same profile and target folder",
             executable.parent().unwrap_or(Path::new("/")).display()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::helper;
+
+    #[test]
+    fn a_missing_program_says_how_to_build_it() {
+        let error = helper("no-such-program").expect_err("there is none").to_string();
+        assert!(error.contains("cargo build -p guideway-lab --bins"), "{error}");
     }
 }

@@ -3,14 +3,16 @@
 use crate::namespace::Namespace;
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{File, OpenOptions, create_dir_all, read_dir, remove_file};
+use std::fs::{File, OpenOptions, create_dir, create_dir_all, read_dir, remove_dir_all, remove_file};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where the locks lie.
+/// Where the locks and the labs' files lie.
 const FOLDER: &str = "/run/guideway-lab";
 /// What the name of every lab of a test begins with.
 const PREFIX: &str = "gwlab-";
+/// What the name of the folder of a lab's files ends with.
+const FILES: &str = ".files";
 /// The lock that lets one lab have the machine for itself.
 const MACHINE: &str = "machine";
 
@@ -51,6 +53,37 @@ impl Claim {
     }
 }
 
+/// The folder of a lab's files, removed with this value unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Files {
+    path: PathBuf,
+    pub(crate) kept: bool,
+}
+
+impl Files {
+    pub(crate) fn create(claim: &Claim) -> Result<Self> {
+        let path = files_path(&claim.name);
+        create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path, kept: false })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn files_path(lab: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{lab}{FILES}"))
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         let _ = remove_file(&self.path);
@@ -76,27 +109,27 @@ pub fn remove_leftovers() -> Result<Vec<String>> {
     let Ok(entries) = read_dir(FOLDER) else { return Ok(removed) };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with(PREFIX) {
+        if !name.starts_with(PREFIX) || name.ends_with(FILES) {
             continue;
         }
         // The lock can be had only when its owner is gone.
         if let Ok(claim) = Claim::named(&name) {
-            removed.extend(remove_namespaces(claim.name())?);
+            removed.extend(remove_all(&claim)?);
         }
     }
     Ok(removed)
 }
 
-/// Removes every namespace of the lab `name`; their names.
-pub(crate) fn remove_namespaces(name: &str) -> Result<Vec<String>> {
+/// Removes every namespace and all files of a lab; the namespaces' names.
+pub(crate) fn remove_all(claim: &Claim) -> Result<Vec<String>> {
     let mut removed = Vec::new();
-    let Ok(entries) = read_dir("/run/netns") else { return Ok(removed) };
-    for entry in entries.flatten() {
+    for entry in read_dir("/run/netns").into_iter().flatten().flatten() {
         let namespace = entry.file_name().to_string_lossy().into_owned();
-        if namespace.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')) {
+        if namespace.strip_prefix(claim.name()).is_some_and(|rest| rest.starts_with('.')) {
             drop(Namespace::adopt(&namespace)?);
             removed.push(namespace);
         }
     }
+    drop(Files { path: files_path(claim.name()), kept: false });
     Ok(removed)
 }

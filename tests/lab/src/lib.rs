@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod analysis;
+pub mod backend;
 pub mod capture;
 pub mod config;
 pub mod guideway;
@@ -24,6 +25,7 @@ pub mod helpers;
 pub mod load;
 pub mod namespace;
 pub mod nginx;
+pub mod options;
 pub mod packet;
 pub mod process;
 pub mod topology;
@@ -32,6 +34,7 @@ pub mod tunnel;
 mod leftover;
 
 pub use analysis::Analysis;
+pub use backend::Backend;
 pub use capture::Capture;
 pub use config::{Device, GuidewayConfig, PoolConfig, VipConfig};
 pub use guideway::Guideway;
@@ -40,5 +43,6 @@ pub use leftover::remove_leftovers;
 pub use load::{Load, LoadOptions, LoadReport};
 pub use namespace::Namespace;
 pub use nginx::Nginx;
+pub use options::LabOptions;
 pub use process::Process;
-pub use topology::{Backend, Lab, LabOptions};
+pub use topology::Lab;

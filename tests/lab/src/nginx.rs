@@ -1,7 +1,7 @@
 //! nginx on a backend, with a configuration of its own.
 
+use crate::backend::Backend;
 use crate::process::{Process, wait_for};
-use crate::topology::Backend;
 use anyhow::{Context, Result};
 use std::net::{Ipv6Addr, TcpStream};
 use std::path::{Path, PathBuf};

@@ -1,105 +1,17 @@
 //! The network of a lab: namespaces, links, addresses, routes.
 
 use crate::address::{self, Mac, mac_text};
-use crate::leftover::{Claim, remove_namespaces};
+use crate::backend::Backend;
+use crate::leftover::{Claim, Files, remove_all};
 use crate::namespace::Namespace;
 use crate::nginx::Nginx;
-use crate::process::Process;
-use anyhow::{Context, Result, bail};
+use crate::options::LabOptions;
+use anyhow::{Result, bail};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
 
 /// Largest number of backends, so that the last byte of an address holds them.
 const MAX_BACKENDS: u8 = 200;
-
-/// What a lab shall look like.
-#[derive(Clone, Debug)]
-pub struct LabOptions {
-    backends: u8,
-    queues: u32,
-    two_armed: bool,
-    segment_mtu: u32,
-    client_addresses: u8,
-    exclusive: bool,
-    name: Option<String>,
-}
-
-impl Default for LabOptions {
-    fn default() -> Self {
-        Self {
-            backends: 3,
-            queues: 1,
-            two_armed: false,
-            segment_mtu: 1600,
-            client_addresses: 1,
-            exclusive: false,
-            name: None,
-        }
-    }
-}
-
-impl LabOptions {
-    /// Three backends, one queue, one-armed.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Number of backends, at most 200.
-    #[must_use]
-    pub fn backends(mut self, count: u8) -> Self {
-        self.backends = count;
-        self
-    }
-
-    /// Receive and transmit queues of the balancer's interfaces.
-    #[must_use]
-    pub fn queues(mut self, count: u32) -> Self {
-        self.queues = count;
-        self
-    }
-
-    /// A second interface of the balancer: `gw1` on the segment, `gw0` on a link of its own to the router.
-    #[must_use]
-    pub fn two_armed(mut self) -> Self {
-        self.two_armed = true;
-        self
-    }
-
-    /// MTU of the segment in bytes. 1600 leaves room for tunnel headers around the clients' 1500.
-    #[must_use]
-    pub fn segment_mtu(mut self, mtu: u32) -> Self {
-        self.segment_mtu = mtu;
-        self
-    }
-
-    /// Addresses of the client in each family.
-    #[must_use]
-    pub fn client_addresses(mut self, count: u8) -> Self {
-        self.client_addresses = count;
-        self
-    }
-
-    /// Waits until no other lab of a test runs on this machine, and keeps others waiting: for tests with load.
-    #[must_use]
-    pub fn exclusive(mut self) -> Self {
-        self.exclusive = true;
-        self
-    }
-
-    /// A name of its own instead of one that [`crate::remove_leftovers`] knows.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
-    /// Builds the network.
-    pub fn build(self) -> Result<Lab> {
-        Lab::build(&self)
-    }
-}
 
 /// A built network; dropped means removed.
 #[derive(Debug)]
@@ -110,7 +22,7 @@ pub struct Lab {
     router: Namespace,
     segment: Namespace,
     balancer: Namespace,
-    folder: TempDir,
+    files: Files,
     two_armed: bool,
     segment_mtu: u32,
     claim: Claim,
@@ -122,7 +34,7 @@ impl Lab {
         LabOptions::new().build()
     }
 
-    fn build(options: &LabOptions) -> Result<Self> {
+    pub(crate) fn build(options: &LabOptions) -> Result<Self> {
         if options.backends > MAX_BACKENDS {
             bail!("a lab has at most {MAX_BACKENDS} backends");
         }
@@ -132,9 +44,9 @@ impl Lab {
         };
         let name = claim.name().to_owned();
         let host = |role: &str| Namespace::create(&format!("{name}.{role}"));
-        let folder = tempfile::Builder::new().prefix("guideway-lab-").tempdir().context("no temporary folder")?;
+        let files = Files::create(&claim)?;
         let backends = (1..=options.backends)
-            .map(|number| Backend::create(&name, number, folder.path()))
+            .map(|number| Backend::create(&name, number, files.path()))
             .collect::<Result<Vec<_>>>()?;
         let lab = Self {
             backends,
@@ -142,7 +54,7 @@ impl Lab {
             router: host("router")?,
             segment: host("segment")?,
             balancer: host("balancer")?,
-            folder,
+            files,
             two_armed: options.two_armed,
             segment_mtu: options.segment_mtu,
             claim,
@@ -199,7 +111,7 @@ impl Lab {
 
     /// A folder for files, removed with the lab.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.files.path()
     }
 
     /// Whether the balancer has a second interface.
@@ -227,25 +139,23 @@ impl Lab {
         host.ip(&format!("neigh replace {neighbor} lladdr {} dev {device} nud permanent", mac_text(mac)))
     }
 
-    /// Leaves the network and its folder in place when this process ends; [`Lab::remove`] takes it down.
-    pub fn keep(mut self) -> PathBuf {
+    /// Leaves the network and its files in place when this process ends; [`Lab::remove`] takes them away.
+    pub fn keep(mut self) {
         for namespace in [&mut self.client, &mut self.router, &mut self.segment, &mut self.balancer] {
             namespace.keep();
         }
-        self.backends.iter_mut().for_each(|backend| backend.namespace.keep());
-        self.folder.disable_cleanup(true);
-        self.folder.path().to_owned()
+        self.backends.iter_mut().for_each(Backend::keep);
+        self.files.kept = true;
     }
 
-    /// Removes the namespaces of a kept lab, with everything that runs in them; their names.
+    /// Removes the namespaces of a kept lab, with everything that runs in them, and its files; the namespaces' names.
     pub fn remove(name: &str) -> Result<Vec<String>> {
-        let claim = Claim::named(name)?;
-        remove_namespaces(claim.name())
+        remove_all(&Claim::named(name)?)
     }
 
     fn set_kernel_parameters(&self) -> Result<()> {
         let mut hosts = vec![&self.client, &self.router, &self.segment, &self.balancer];
-        hosts.extend(self.backends.iter().map(|backend| &backend.namespace));
+        hosts.extend(self.backends.iter().map(|backend| backend.namespace()));
         for host in hosts {
             host.sysctl(&[
                 ("net.ipv4.conf.all.rp_filter", "0"),
@@ -269,7 +179,7 @@ impl Lab {
         }
         self.client.sysctl(&[("net.ipv4.ip_local_port_range", "10000 65000")])?;
         for backend in &self.backends {
-            backend.namespace.sysctl(&[
+            backend.namespace().sysctl(&[
                 // A backend has the VIPs on its loopback and must not claim them on the segment.
                 ("net.ipv4.conf.all.arp_ignore", "1"),
                 ("net.ipv4.conf.all.arp_announce", "2"),
@@ -287,10 +197,10 @@ impl Lab {
         self.veth(&self.segment, "gw", None, &self.balancer, device, Some(address::BALANCER_MAC), options.queues, mtu)?;
         self.veth(&self.segment, "rt", None, &self.router, "seg", Some(address::ROUTER_MAC), 1, mtu)?;
         for backend in &self.backends {
-            self.veth(&self.segment, &backend.port, None, &backend.namespace, "eth0", Some(backend.mac), 1, mtu)?;
+            self.veth(&self.segment, backend.port(), None, backend.namespace(), "eth0", Some(backend.mac()), 1, mtu)?;
         }
         let mut ports = String::from("link set br0 up\n");
-        for port in ["gw", "rt"].into_iter().chain(self.backends.iter().map(|backend| backend.port.as_str())) {
+        for port in ["gw", "rt"].into_iter().chain(self.backends.iter().map(|backend| backend.port())) {
             let _ = writeln!(ports, "link set {port} master br0\nlink set {port} up");
         }
         self.segment.ip(&ports)?;
@@ -359,109 +269,5 @@ impl Lab {
             host.exec("ethtool", &["-K", device, "tx", "off", "rx", "off", "gso", "off", "gro", "off", "tso", "off"])?;
         }
         Ok(())
-    }
-}
-
-/// A backend: a host on the segment with the VIPs on its loopback and the router as its gateway.
-#[derive(Debug)]
-pub struct Backend {
-    namespace: Namespace,
-    name: String,
-    number: u8,
-    mac: Mac,
-    port: String,
-    folder: PathBuf,
-    segment: String,
-}
-
-impl Backend {
-    fn create(lab: &str, number: u8, folder: &Path) -> Result<Self> {
-        let name = format!("web{number}");
-        let folder = folder.join(&name);
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok(Self {
-            namespace: Namespace::create(&format!("{lab}.{name}"))?,
-            name,
-            number,
-            mac: address::backend_mac(number),
-            port: format!("b{number}"),
-            folder,
-            segment: format!("{lab}.segment"),
-        })
-    }
-
-    fn configure(&self) -> Result<()> {
-        self.namespace.ip(&format!(
-            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n\
-             route add default via {}\nroute add default via {}\n\
-             route add local {} dev lo\nroute add local {} dev lo\n",
-            self.v4(),
-            self.v6(),
-            address::ROUTER_V4,
-            address::ROUTER_V6,
-            address::VIPS_V4,
-            address::VIPS_V6
-        ))
-    }
-
-    /// Its namespace.
-    pub fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    /// `web1`, `web2`, …: what its web server answers too.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its number, from 1.
-    pub fn number(&self) -> u8 {
-        self.number
-    }
-
-    /// Its address on the segment.
-    pub fn v4(&self) -> Ipv4Addr {
-        address::backend_v4(self.number)
-    }
-
-    /// Its address on the segment.
-    pub fn v6(&self) -> Ipv6Addr {
-        address::backend_v6(self.number)
-    }
-
-    /// Its Ethernet address on the segment.
-    pub fn mac(&self) -> Mac {
-        self.mac
-    }
-
-    /// The bridge's port that it hangs on.
-    pub fn port(&self) -> &str {
-        &self.port
-    }
-
-    /// A folder for its files.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Takes its link down, as when a machine loses power: no answer of any kind any more.
-    pub fn cut(&self) -> Result<()> {
-        self.set_link("down")
-    }
-
-    /// Brings its link back.
-    pub fn restore(&self) -> Result<()> {
-        self.set_link("up")
-    }
-
-    /// Starts the decapsulator for `ipip` pools and waits until its sockets are open.
-    pub fn start_decap(&self) -> Result<Process> {
-        crate::tunnel::start_decap(&self.namespace, &self.folder.join("decap.log"))
-    }
-
-    fn set_link(&self, state: &str) -> Result<()> {
-        let mut segment = Namespace::adopt(&self.segment)?;
-        segment.keep();
-        segment.ip(&format!("link set {} {state}", self.port))
     }
 }

@@ -76,13 +76,15 @@ fn a_kept_lab_stays_until_it_is_removed_by_name() -> Result<()> {
         return Ok(());
     }
     let name = format!("gwkeep-{}", std::process::id());
-    let folder = LabOptions::new().backends(1).name(&name).build()?.keep();
+    let lab = LabOptions::new().backends(1).name(&name).build()?;
+    let folder = lab.folder().to_owned();
+    lab.keep();
     assert_eq!(namespaces(&name).len(), 5);
     assert!(folder.exists());
     remove_leftovers()?;
     assert_eq!(namespaces(&name).len(), 5, "it has a name of its own");
     assert_eq!(Lab::remove(&name)?.len(), 5);
     assert_eq!(namespaces(&name), Vec::<String>::new());
-    std::fs::remove_dir_all(folder)?;
+    assert!(!folder.exists());
     Ok(())
 }
