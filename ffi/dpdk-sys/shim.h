@@ -14,11 +14,14 @@ unsigned int guideway_lcore_id(void);
 /* A fresh mbuf with the usual headroom, NULL if the pool is empty. */
 struct rte_mbuf *guideway_pktmbuf_alloc(struct rte_mempool *pool);
 
-/* n direct, unchained mbufs of that pool with one owner, back to the lcore's cache or to the pool. */
-void guideway_mbuf_raw_free_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n);
+/* One direct, unchained mbuf with one owner, back to the lcore's cache or to its pool: a single dropped packet. */
+void guideway_mbuf_put(struct rte_mbuf *mbuf);
 
 /* Link state without waiting: 1 up, 0 down, negative errno; the speed in Mbit/s. (The type changes in 24.11.) */
 int guideway_link(uint16_t port, uint32_t *speed);
+
+/* Sends what libbpf and libxdp print to DPDK's log, if a driver has loaded them. */
+void guideway_capture_bpf_log(void);
 
 static const uint64_t GUIDEWAY_RX_CHECKSUM =
     RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;

@@ -1,7 +1,8 @@
 //! The environment abstraction layer: started once, with typed arguments.
 
 use crate::{errno_text, log, rte_errno};
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,6 +122,9 @@ pub enum EalError {
     },
 }
 
+/// Prefix of DPDK's file names, before the process id.
+const PREFIX: &str = "guideway-";
+
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
@@ -164,7 +168,9 @@ impl Eal {
             return Err(EalError::AlreadyRunning);
         }
         log::capture();
-        rte_init(arguments, config.log_level)?;
+        let result = rte_init(arguments, config.log_level);
+        remove_runtime_directories();
+        result?;
         Ok(Self { inner: Arc::new(EalInner { hugepages, keep: AtomicBool::new(false) }) })
     }
 
@@ -179,6 +185,24 @@ impl Eal {
     pub fn version(&self) -> String {
         // SAFETY: returns a static C string.
         unsafe { std::ffi::CStr::from_ptr(dpdk_sys::rte_version()) }.to_string_lossy().into_owned()
+    }
+}
+
+/// DPDK makes a directory for files that it shares with other processes. It shares none here, so the directory is
+/// removed at once, and with it those of processes that were killed before they came to this point.
+fn remove_runtime_directories() {
+    // SAFETY: returns a static C string.
+    let own = unsafe { std::ffi::CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
+    let own = Path::new(OsStr::from_bytes(own.to_bytes()));
+    // Only empty directories can be removed this way; anything else is somebody else's business.
+    let _ = std::fs::remove_dir(own);
+    let Some(parent) = own.parent() else { return };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = std::fs::remove_dir(entry.path());
+        }
     }
 }
 
@@ -230,7 +254,7 @@ fn arguments(config: &EalConfig, hugepages: bool) -> Result<Vec<CString>, EalErr
         "guideway".to_owned(),
         // One lcore, number 0, whatever the CPU's number: DPDK counts 128 lcores, machines have more CPUs.
         format!("--lcores=0@{}", config.main_core),
-        format!("--file-prefix=guideway-{}", std::process::id()),
+        format!("--file-prefix={PREFIX}{}", std::process::id()),
         "--no-telemetry".to_owned(),
         format!("--log-level={}", config.log_level.number()),
     ];
@@ -265,7 +289,11 @@ fn rte_init(arguments: Vec<CString>, level: LogLevel) -> Result<(), EalError> {
     let result = unsafe { dpdk_sys::rte_eal_init(count, argv.as_mut_ptr()) };
     if result >= 0 {
         // SAFETY: the pattern is a C string. Drivers register with a level of their own; this brings them in line.
-        unsafe { dpdk_sys::rte_log_set_level_pattern(c"*".as_ptr(), level.number()) };
+        // The AF_XDP driver's libraries print for themselves otherwise.
+        unsafe {
+            dpdk_sys::rte_log_set_level_pattern(c"*".as_ptr(), level.number());
+            dpdk_sys::guideway_capture_bpf_log();
+        }
         return Ok(());
     }
     let errno = rte_errno();

@@ -65,8 +65,13 @@ impl Drop for Mbuf {
     #[inline]
     fn drop(&mut self) {
         let mut pointer = self.0.as_ptr();
-        // SAFETY: owned; frees every segment to its own pool, a shared or external buffer by its count.
-        unsafe { dpdk_sys::rte_pktmbuf_free_bulk(&raw mut pointer, 1) };
+        if self.is_plain() {
+            // SAFETY: owned; direct, unchained, one reference: what a pool expects of a buffer that comes back.
+            unsafe { dpdk_sys::guideway_mbuf_put(pointer) };
+        } else {
+            // SAFETY: owned; frees every segment to its own pool.
+            unsafe { dpdk_sys::rte_pktmbuf_free_bulk(&raw mut pointer, 1) };
+        }
     }
 }
 

@@ -65,6 +65,12 @@ pub(crate) fn is_up(name: &str) -> bool {
     flags(name).is_some_and(|flags| flags & libc::IFF_UP != 0)
 }
 
+/// Whether frames pass: up, and with a carrier.
+pub(crate) fn is_running(name: &str) -> bool {
+    let running = libc::IFF_UP | libc::IFF_RUNNING;
+    flags(name).is_some_and(|flags| flags & running == running)
+}
+
 /// Whether the interface has the promiscuous flag.
 pub(crate) fn is_promiscuous(name: &str) -> bool {
     flags(name).is_some_and(|flags| flags & libc::IFF_PROMISC != 0)

@@ -1,6 +1,7 @@
 //! The steps from a device string to a started port.
 
 use super::device::{self, Device, L2_OVERHEAD};
+use super::xdp::Sockets;
 use super::{Capabilities, Inner, Notice, PortConfig, PortError};
 use crate::eal::Eal;
 use crate::mempool::Mempool;
@@ -9,7 +10,15 @@ use dpdk_sys::{rte_eth_conf, rte_eth_dev_info};
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Held while a port comes or goes: which AF_XDP sockets are whose is told by when they appear. Inside: when one was
+/// last closed here.
+pub(super) fn lock() -> MutexGuard<'static, Option<Instant>> {
+    static LOCK: Mutex<Option<Instant>> = Mutex::new(None);
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One attachment under way: what error texts need, and what was noticed.
 struct Attach<'a> {
@@ -18,34 +27,43 @@ struct Attach<'a> {
     notices: Vec<Notice>,
 }
 
-pub(super) fn attach(
-    eal: &Eal,
-    config: &PortConfig,
-    pool: &Mempool,
-) -> Result<(Inner, Capabilities, Vec<Notice>), PortError> {
+/// A started device.
+pub(super) struct Attached {
+    pub inner: Inner,
+    /// The kernel interface under it.
+    pub interface: Option<String>,
+    pub capabilities: Capabilities,
+    pub notices: Vec<Notice>,
+}
+
+/// How often, and how far apart, an AF_XDP queue is asked for that seems taken: the kernel gives it back some time
+/// after the socket was closed, also that of a process that was killed. Each vain try costs the pool 2048 buffers,
+/// which the driver loses.
+const BUSY_TRIES: u32 = 4;
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<Attached, PortError> {
     let queues = config.rx_queues.max(config.tx_queues).max(1);
     let device = Device::parse(&config.name, &config.device)?.with_queues(queues).with_mtu(config.mtu);
     let mut attach = Attach { config, device, notices: Vec::new() };
     attach.check_before(pool, queues)?;
-    let mut port = attach.probe(eal, pool)?;
-    let info = attach.info(&port)?;
-    port.device = info.device;
-    attach.check_queues(&info)?;
-    let (rss, rx_checksum) = attach.configure(&port, &info, pool)?;
-    attach.set_mtu(&port)?;
-    attach.set_up_queues(&port, &info, pool)?;
-    // SAFETY: configured, all queues set up.
-    attach.done("start", unsafe { dpdk_sys::rte_eth_dev_start(port.id) })?;
-    attach.let_multicast_in(&mut port);
-    let capabilities = Capabilities {
-        driver: driver_name(&info),
-        max_rx_queues: info.max_rx_queues,
-        max_tx_queues: info.max_tx_queues,
-        rss,
-        rx_checksum,
-        socket: socket(port.id),
+    let mut tries = 1;
+    let (inner, capabilities) = loop {
+        match attach.bring_up(eal, pool) {
+            Err(PortError::Busy { .. })
+                if {
+                    eprintln!("DEBUG try {tries} in_use {}", pool.in_use());
+                    tries < BUSY_TRIES && attach.device.driver() == "net_af_xdp"
+                } =>
+            {
+                tries += 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            result => break result?,
+        }
     };
-    Ok((port, capabilities, attach.notices))
+    let interface = attach.device.interface().map(str::to_owned);
+    Ok(Attached { inner, interface, capabilities, notices: attach.notices })
 }
 
 impl Attach<'_> {
@@ -89,6 +107,42 @@ impl Attach<'_> {
         Ok(())
     }
 
+    /// Everything from the probe to the started port. After an error the device is gone again.
+    fn bring_up(&mut self, eal: &Eal, pool: &Mempool) -> Result<(Inner, Capabilities), PortError> {
+        let one_at_a_time = lock();
+        if let Some(closed) = *one_at_a_time {
+            std::thread::sleep(BUSY_PAUSE.saturating_sub(closed.elapsed()));
+        }
+        let before = Sockets::open_now();
+        let mut port = self.probe(eal, pool)?;
+        let result = self.set_up(&mut port, pool);
+        port.sockets = Sockets::since(&before);
+        // Before an error drops the port, which locks again.
+        drop(one_at_a_time);
+        result.map(|capabilities| (port, capabilities))
+    }
+
+    /// From the probed to the started port.
+    fn set_up(&mut self, port: &mut Inner, pool: &Mempool) -> Result<Capabilities, PortError> {
+        let info = self.info(port)?;
+        port.device = info.device;
+        self.check_queues(&info)?;
+        let (rss, rx_checksum) = self.configure(port, &info, pool)?;
+        self.set_mtu(port)?;
+        self.set_up_queues(port, &info, pool)?;
+        // SAFETY: configured, all queues set up.
+        self.done("start", unsafe { dpdk_sys::rte_eth_dev_start(port.id) })?;
+        self.let_multicast_in(port);
+        Ok(Capabilities {
+            driver: driver_name(&info),
+            max_rx_queues: info.max_rx_queues,
+            max_tx_queues: info.max_tx_queues,
+            rss,
+            rx_checksum,
+            socket: socket(port.id),
+        })
+    }
+
     /// Hot-plugs the device.
     fn probe(&self, eal: &Eal, pool: &Mempool) -> Result<Inner, PortError> {
         let bad = |_| PortError::BadDevice { port: self.port(), device: self.text(), what: "a NUL byte".into() };
@@ -116,6 +170,7 @@ impl Attach<'_> {
             device: std::ptr::null_mut(),
             promiscuous: false,
             allmulticast: false,
+            sockets: Sockets::default(),
             _pool: pool.clone(),
             _eal: Arc::clone(&eal.inner),
         })
@@ -239,7 +294,7 @@ impl Attach<'_> {
             log::clear();
             // SAFETY: configured with this many queues; the pool outlives the port, which holds a handle of it.
             let result = unsafe { dpdk_sys::rte_eth_rx_queue_setup(port.id, queue, rx, node, &rx_conf, pool.as_ptr()) };
-            self.done("setting up a receive queue", result)?;
+            self.done("setting up a receive queue", self.af_xdp_busy(result))?;
         }
         for queue in 0..self.config.tx_queues {
             log::clear();
@@ -248,6 +303,12 @@ impl Attach<'_> {
             self.done("setting up a transmit queue", result)?;
         }
         Ok(())
+    }
+
+    /// AF_XDP's driver says "invalid" whatever keeps it from a queue; after all the checks before, it is taken.
+    fn af_xdp_busy(&self, result: i32) -> i32 {
+        let invalid = result == -libc::EINVAL && self.device.driver() == "net_af_xdp";
+        if invalid { -libc::EBUSY } else { result }
     }
 
     /// ARP needs broadcast, NDP needs multicast; allmulticast lets the least of the rest in.

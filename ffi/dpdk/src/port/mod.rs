@@ -4,14 +4,17 @@ mod attach;
 mod device;
 mod error;
 mod queue;
+mod xdp;
 
 pub use error::{Notice, PortError};
 pub use queue::{RxQueue, TxQueue};
 
 use crate::eal::{Eal, EalInner};
 use crate::mempool::Mempool;
+use crate::netdev;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How a port is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,8 @@ struct Inner {
     device: *mut dpdk_sys::rte_device,
     promiscuous: bool,
     allmulticast: bool,
+    /// AF_XDP sockets that the driver opened for this port.
+    sockets: xdp::Sockets,
     _pool: Mempool,
     _eal: Arc<EalInner>,
 }
@@ -111,6 +116,7 @@ unsafe impl Sync for Inner {}
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let mut one_at_a_time = attach::lock();
         // SAFETY: the port is ours and no queue of it is left; each call stands an earlier failure.
         unsafe {
             if self.promiscuous {
@@ -125,6 +131,9 @@ impl Drop for Inner {
                 dpdk_sys::rte_dev_remove(self.device);
             }
         }
+        if self.sockets.close() {
+            *one_at_a_time = Some(Instant::now());
+        }
     }
 }
 
@@ -133,6 +142,7 @@ impl Drop for Inner {
 pub struct Port {
     inner: Arc<Inner>,
     name: String,
+    interface: Option<String>,
     capabilities: Capabilities,
     notices: Vec<Notice>,
 }
@@ -151,11 +161,11 @@ impl Port {
         config: &PortConfig,
         pool: &Mempool,
     ) -> Result<(Self, Vec<RxQueue>, Vec<TxQueue>), PortError> {
-        let (inner, capabilities, notices) = attach::attach(eal, config, pool)?;
+        let attach::Attached { inner, interface, capabilities, notices } = attach::attach(eal, config, pool)?;
         let inner = Arc::new(inner);
         let rx = (0..config.rx_queues).map(|queue| RxQueue::new(&inner, queue)).collect();
         let tx = (0..config.tx_queues).map(|queue| TxQueue::new(&inner, queue)).collect();
-        Ok((Self { inner, name: config.name.clone(), capabilities, notices }, rx, tx))
+        Ok((Self { inner, name: config.name.clone(), interface, capabilities, notices }, rx, tx))
     }
 
     /// Stops, closes and removes the device. Takes every queue back, so that no thread can still be polling.
@@ -198,12 +208,16 @@ impl Port {
         }
     }
 
-    /// State of the link, without waiting for it.
+    /// State of the link, without waiting for it. Of a device over a kernel interface the kernel is asked: AF_PACKET
+    /// and AF_XDP say `up` whatever happens.
     #[must_use]
     pub fn link(&self) -> Link {
         let mut speed = 0;
         // SAFETY: the port is alive; the speed is written on success.
-        let up = unsafe { dpdk_sys::guideway_link(self.inner.id, &raw mut speed) } == 1;
+        let mut up = unsafe { dpdk_sys::guideway_link(self.inner.id, &raw mut speed) } == 1;
+        if let Some(interface) = &self.interface {
+            up = netdev::is_running(interface);
+        }
         Link { up, speed: (speed != 0 && speed != u32::MAX).then_some(speed) }
     }
 
