@@ -19,6 +19,9 @@ use std::net::IpAddr;
 /// Backends of all pools: ids in pins have 16 bits, and some are kept for backends that leave (CONSISTENCY, Identity).
 const MOST_BACKENDS: usize = 60_000;
 
+/// Unknown references of one kind for which the name meant is looked for.
+const MOST_SUGGESTIONS: usize = 32;
+
 /// Names resolved to indices; `None` where the name is missing or unknown, which has been reported.
 pub(crate) struct Links {
     /// The port of each interface.
@@ -62,13 +65,13 @@ pub(crate) fn check(draft: &Draft, report: &mut Report) -> Links {
 
 fn links(draft: &Draft, report: &mut Report) -> Links {
     let ports = index_names("ports", draft.ports.iter().map(|port| port.name.as_ref()), report);
+    let all_ports = !draft.ports.is_empty() && draft.ports.iter().all(|port| port.name.is_some());
+    let mut ports = Names { what: "port", known: ports, complete: draft.ports.complete && all_ports, suggestions: 0 };
+    let port_of = draft.interfaces.iter().map(|interface| ports.find(interface.port.as_ref(), report)).collect();
     let pools = index_names("pools", draft.pools.iter().map(|pool| pool.name.as_ref()), report);
-    let all_ports =
-        draft.ports.complete && !draft.ports.is_empty() && draft.ports.iter().all(|port| port.name.is_some());
-    let all_pools = draft.pools.complete && draft.pools.iter().all(|pool| pool.name.is_some());
-    let port_of = draft.interfaces.iter().map(|i| find("port", i.port.as_ref(), &ports, all_ports, report)).collect();
-    let pool_of: Vec<_> =
-        draft.vips.iter().map(|vip| find("pool", vip.pool.as_ref(), &pools, all_pools, report)).collect();
+    let all_pools = draft.pools.iter().all(|pool| pool.name.is_some());
+    let mut pools = Names { what: "pool", known: pools, complete: draft.pools.complete && all_pools, suggestions: 0 };
+    let pool_of: Vec<_> = draft.vips.iter().map(|vip| pools.find(vip.pool.as_ref(), report)).collect();
     let mut vips_of = vec![Vec::new(); draft.pools.len()];
     for (vip, pool) in pool_of.iter().enumerate() {
         if let Some(vips) = pool.and_then(|pool| vips_of.get_mut(pool)) {
@@ -78,24 +81,35 @@ fn links(draft: &Draft, report: &mut Report) -> Links {
     Links { port_of, pool_of, vips_of }
 }
 
-/// The index of a name. While some names are unreadable (`complete` is false) an unknown one is not reported.
-fn find(
-    what: &str,
-    name: Option<&Located<String>>,
-    known: &HashMap<&str, usize>,
+/// The names that references of one kind may use.
+struct Names<'n> {
+    what: &'static str,
+    known: HashMap<&'n str, usize>,
+    /// Whether all names could be read; until then an unknown one is not reported.
     complete: bool,
-    report: &mut Report,
-) -> Option<usize> {
-    let name = name?;
-    let found = known.get(name.value.as_str()).copied();
-    if found.is_none() && complete {
-        let finding = report.error(name.at, format!("there is no {what} {}", quote(&name.value)));
-        match closest(&name.value, known.keys().copied()) {
-            Some(meant) => finding.help(format!("did you mean \"{meant}\"?")),
-            None => finding.help(format!("define it with [[{what}]]")),
-        };
+    /// How many suggestions were looked for.
+    suggestions: usize,
+}
+
+impl Names<'_> {
+    fn find(&mut self, name: Option<&Located<String>>, report: &mut Report) -> Option<usize> {
+        let name = name?;
+        let found = self.known.get(name.value.as_str()).copied();
+        if found.is_none() && self.complete {
+            let finding = report.error(name.at, format!("there is no {} {}", self.what, quote(&name.value)));
+            match self.closest(&name.value) {
+                Some(meant) => finding.help(format!("did you mean \"{meant}\"?")),
+                None => finding.help(format!("define it with [[{}]]", self.what)),
+            };
+        }
+        found
     }
-    found
+
+    /// The name that was probably meant. A comparison with every name is for a few mistakes, not for thousands.
+    fn closest(&mut self, name: &str) -> Option<&str> {
+        self.suggestions += 1;
+        if self.suggestions > MOST_SUGGESTIONS { None } else { closest(name, self.known.keys().copied()) }
+    }
 }
 
 impl Around<'_> {

@@ -4,6 +4,9 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// Where the control socket lies unless configured.
+pub const DEFAULT_SOCKET: &str = "/run/guideway.sock";
+
 /// A whole validated configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

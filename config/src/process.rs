@@ -1,13 +1,11 @@
 //! `[fleet]`, `[dpdk]`, `[api]` and `[state]`: what concerns the whole process.
 
+use crate::model::DEFAULT_SOCKET;
 use crate::reader::{Located, Reader};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
 use crate::schema;
 use std::path::PathBuf;
-
-/// Where the control socket lies unless configured.
-const SOCKET: &str = "/run/guideway.sock";
 
 /// Longest path of a Unix socket in bytes: `sun_path` of sockaddr_un, less the closing NUL (unix(7)).
 const SOCKET_LENGTH: usize = 107;
@@ -72,17 +70,20 @@ fn argument(text: &str) -> Result<String, Fault> {
 }
 
 fn socket(file: &mut Reader<'_>, report: &mut Report) -> Option<PathBuf> {
-    let Some(value) = file.get("api") else { return Some(SOCKET.into()) };
+    let Some(value) = file.get("api") else { return Some(DEFAULT_SOCKET.into()) };
     let mut api = value.table(&schema::API, report)?;
     let value = api.get("socket");
     api.finish(report);
-    let Some(value) = value else { return Some(SOCKET.into()) };
+    let Some(value) = value else { return Some(DEFAULT_SOCKET.into()) };
     value.parsed(socket_path, report).map(|path| path.value)
 }
 
 fn socket_path(text: &str) -> Result<PathBuf, Fault> {
     if !text.starts_with('/') || text.ends_with('/') {
-        return Err(Fault::with_help("needs the absolute path of a file", format!("write for example \"{SOCKET}\"")));
+        return Err(Fault::with_help(
+            "needs the absolute path of a file",
+            format!("write for example \"{DEFAULT_SOCKET}\""),
+        ));
     }
     if text.contains(char::is_control) {
         return Err(Fault::new("the path contains a control character"));

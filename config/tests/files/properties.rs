@@ -1,8 +1,6 @@
 //! Whatever a file holds: no panic, errors inside the file, sorted, one line each; and the same answer every time.
 
-mod common;
-
-use common::BASE;
+use crate::base::BASE;
 use guideway_config::schema::{FILE, SECTIONS};
 use guideway_config::{Diagnostic, Machine, load, parse};
 use proptest::prelude::*;

@@ -1,8 +1,6 @@
 //! Files with one mistake each: where it is reported, in which words, and that nothing else is.
 
-mod common;
-
-use common::{BASE, edited};
+use crate::base::{BASE, edited};
 use guideway_config::{Machine, parse};
 
 /// What to replace in the valid file, and what is then reported: `line:column`, and a part of the message.

@@ -1,8 +1,6 @@
 //! All mistakes of a file are reported together, and files that are no configuration in one line.
 
-mod common;
-
-use common::{BASE, edited};
+use crate::base::{BASE, edited};
 use guideway_config::{Severity, load, parse};
 use std::path::Path;
 

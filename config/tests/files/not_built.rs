@@ -1,8 +1,6 @@
 //! What the design has and this version does not build is refused by its name, at its place.
 
-mod common;
-
-use common::edited;
+use crate::base::edited;
 use guideway_config::parse;
 
 /// Each edit gives one error at that place, which says what is not built yet and what to do.

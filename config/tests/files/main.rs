@@ -1,0 +1,7 @@
+//! Files with mistakes: what is reported, where, and that nothing else is.
+
+mod bad_files;
+mod base;
+mod many_errors;
+mod not_built;
+mod properties;
