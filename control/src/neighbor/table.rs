@@ -8,6 +8,7 @@ use super::wire::{self, Message, Operation, Unread};
 use super::{Change, Link, Received, Static, Status};
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::time::Nanos;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -17,6 +18,13 @@ const REQUESTS_PER_SECOND: u64 = 4_000;
 const REQUEST_BURST: u64 = 32;
 
 type Key = (PortId, IpAddr);
+
+/// A neighbour and the configuration that last named it.
+#[derive(Debug)]
+struct Slot {
+    entry: Entry,
+    generation: u64,
+}
 
 /// What happened so far. Every number only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +50,8 @@ pub struct Counters {
 pub struct Neighbors {
     links: HashMap<PortId, Link>,
     own_macs: HashSet<[u8; 6]>,
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<Key, Slot>,
+    generation: u64,
     timers: BTreeSet<(Nanos, Key)>,
     changed: Vec<Key>,
     changed_set: HashSet<Key>,
@@ -65,6 +74,7 @@ impl Neighbors {
             links: HashMap::new(),
             own_macs: HashSet::new(),
             entries: HashMap::new(),
+            generation: 0,
             timers: BTreeSet::new(),
             changed: Vec::new(),
             changed_set: HashSet::new(),
@@ -85,13 +95,17 @@ impl Neighbors {
             let [a, b, c, d, e, f] = link.mac;
             self.random.mix(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
         }
-        let mut desired: HashMap<Key, Option<[u8; 6]>> =
-            wanted.iter().filter(|key| self.can_want(**key)).map(|key| (*key, None)).collect();
-        desired.extend(statics.iter().map(|entry| ((entry.port, entry.address), Some(entry.mac))));
-        self.forget_others(&desired);
-        for (key, fixed) in desired {
-            self.want(now, key, fixed);
+        self.generation += 1;
+        self.entries.reserve(wanted.len().saturating_sub(self.entries.len()));
+        for entry in statics {
+            self.want(now, (entry.port, entry.address), Some(entry.mac));
         }
+        for key in wanted {
+            if self.can_want(*key) {
+                self.want(now, *key, None);
+            }
+        }
+        self.forget_unwanted();
     }
 
     fn can_want(&self, (port, address): Key) -> bool {
@@ -103,10 +117,44 @@ impl Neighbors {
         host && !own && !address.is_multicast() && !address.is_unspecified()
     }
 
-    fn forget_others(&mut self, desired: &HashMap<Key, Option<[u8; 6]>>) {
-        let Self { entries, timers, changed, changed_set, .. } = self;
-        entries.retain(|key, entry| {
-            let stays = desired.contains_key(key);
+    /// Makes sure that `key` is in the table and of the current configuration, which may name it several times: then
+    /// the first time counts.
+    fn want(&mut self, now: Nanos, key: Key, fixed: Option<[u8; 6]>) {
+        let slot = match self.entries.entry(key) {
+            Vacant(vacant) => {
+                let entry = fixed.map_or_else(|| Entry::unresolved(now), |mac| Entry::fixed(now, mac));
+                self.timers.extend(entry.due.map(|due| (due, key)));
+                if entry.mac.is_some() {
+                    note(&mut self.changed, &mut self.changed_set, key);
+                }
+                vacant.insert(Slot { entry, generation: self.generation });
+                return;
+            }
+            Occupied(occupied) => occupied.into_mut(),
+        };
+        if slot.generation == self.generation {
+            return;
+        }
+        slot.generation = self.generation;
+        let known = slot.entry;
+        match fixed {
+            Some(mac) => slot.entry = Entry::fixed(now, mac),
+            None if known.state == State::Static => slot.entry.loosen(now),
+            None => return,
+        }
+        if let Some(due) = known.due {
+            self.timers.remove(&(due, key));
+        }
+        self.timers.extend(slot.entry.due.map(|due| (due, key)));
+        if known.mac != slot.entry.mac {
+            note(&mut self.changed, &mut self.changed_set, key);
+        }
+    }
+
+    fn forget_unwanted(&mut self) {
+        let Self { entries, timers, changed, changed_set, generation, .. } = self;
+        entries.retain(|key, Slot { entry, generation: wanted }| {
+            let stays = *wanted == *generation;
             if !stays {
                 if let Some(due) = entry.due {
                     timers.remove(&(due, *key));
@@ -119,29 +167,6 @@ impl Neighbors {
         });
     }
 
-    fn want(&mut self, now: Nanos, key: Key, fixed: Option<[u8; 6]>) {
-        let known = self.entries.get(&key).copied();
-        let entry = match (known, fixed) {
-            (_, Some(mac)) => Entry::fixed(now, mac),
-            (Some(mut entry), None) if entry.state == State::Static => {
-                entry.loosen(now);
-                entry
-            }
-            (Some(_), None) => return,
-            (None, None) => Entry::unresolved(now),
-        };
-        if let Some(due) = known.and_then(|entry| entry.due) {
-            self.timers.remove(&(due, key));
-        }
-        if let Some(due) = entry.due {
-            self.timers.insert((due, key));
-        }
-        if known.and_then(|entry| entry.mac) != entry.mac {
-            note(&mut self.changed, &mut self.changed_set, key);
-        }
-        self.entries.insert(key, entry);
-    }
-
     /// Sends the requests that are due, at most a small burst a call. `emit` gets each frame with its port.
     pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(PortId, &[u8])) {
         while let Some(&(due, key)) = self.timers.first() {
@@ -149,7 +174,7 @@ impl Neighbors {
                 break;
             }
             self.timers.pop_first();
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            let Some(Slot { entry, .. }) = self.entries.get_mut(&key) else { continue };
             let (ask, lost) = entry.ask(now, &mut self.random);
             if let Some(next) = entry.due {
                 self.timers.insert((next, key));
@@ -207,7 +232,7 @@ impl Neighbors {
             return Heard::Nothing;
         }
         let key = (port, address);
-        let Some(entry) = self.entries.get_mut(&key) else { return Heard::Nothing };
+        let Some(Slot { entry, .. }) = self.entries.get_mut(&key) else { return Heard::Nothing };
         let before = entry.due;
         let heard = entry.hear(now, claim, &mut self.random);
         if entry.due != before {
@@ -225,14 +250,14 @@ impl Neighbors {
     /// The MAC of a neighbour, if known. An entry that is being verified still counts.
     #[must_use]
     pub fn lookup(&self, port: PortId, address: IpAddr) -> Option<[u8; 6]> {
-        self.entries.get(&(port, address)).and_then(|entry| entry.mac)
+        self.entries.get(&(port, address)).and_then(|slot| slot.entry.mac)
     }
 
     /// Forgets what was learnt on `port` and asks anew at once. For the loss of a link, and for its return.
     pub fn flush_port(&mut self, now: Nanos, port: PortId) {
         let Self { entries, timers, changed, changed_set, .. } = self;
-        let learnt = entries.iter_mut().filter(|(key, entry)| key.0 == port && entry.state != State::Static);
-        for (key, entry) in learnt {
+        let learnt = entries.iter_mut().filter(|(key, slot)| key.0 == port && slot.entry.state != State::Static);
+        for (key, Slot { entry, .. }) in learnt {
             if let Some(due) = entry.due {
                 timers.remove(&(due, *key));
             }
@@ -251,13 +276,13 @@ impl Neighbors {
         self.changed.drain(..).map(|key| Change {
             port: key.0,
             address: key.1,
-            mac: entries.get(&key).and_then(|entry| entry.mac),
+            mac: entries.get(&key).and_then(|slot| slot.entry.mac),
         })
     }
 
     /// Every neighbour, in no particular order.
     pub fn status(&self, now: Nanos) -> impl Iterator<Item = Status> + '_ {
-        self.entries.iter().map(move |(&(port, address), entry)| Status {
+        self.entries.iter().map(move |(&(port, address), Slot { entry, .. })| Status {
             port,
             address,
             mac: entry.mac,

@@ -150,6 +150,21 @@ fn a_static_neighbor_needs_no_protocol_and_ignores_it() {
 }
 
 #[test]
+fn a_static_mac_follows_the_configuration() {
+    let mut segment = Segment::resolved(v4());
+    let fixed = |mac| Static { port: PORT, address: v4(), mac };
+    for (mac, changed) in [(GATEWAY, false), (OTHER, true), (OTHER, false)] {
+        segment.table.configure(segment.now, &[link()], &[(PORT, v4()), (PORT, v4())], &[fixed(mac)]);
+        assert_eq!(segment.changes(), if changed { now_at(v4(), mac).to_vec() } else { Vec::new() });
+        assert_eq!(segment.state(v4()), State::Static);
+        assert_eq!(segment.table.next_due(segment.now), None, "no protocol is left over");
+    }
+    segment.table.configure(segment.now, &[link()], &[], &[]);
+    assert_eq!(segment.changes(), [Change { port: PORT, address: v4(), mac: None }]);
+    assert_eq!(segment.table.status(segment.now).count(), 0);
+}
+
+#[test]
 fn a_lost_link_takes_its_neighbors_with_it() {
     let mut segment = Segment::resolved(v4());
     segment.hosts.clear();
