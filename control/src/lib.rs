@@ -12,6 +12,7 @@ pub mod events;
 pub mod health;
 pub mod neighbor;
 pub mod reconcile;
+pub mod replay;
 pub mod responder;
 pub mod rt;
 pub mod runtime;

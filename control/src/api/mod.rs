@@ -27,7 +27,6 @@ pub struct Handles {
 }
 
 /// The routes.
-#[must_use]
 pub fn router(handles: Handles) -> Router {
     Router::new().route(STATUS_PATH, get(get_status)).with_state(handles)
 }

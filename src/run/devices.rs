@@ -1,0 +1,151 @@
+//! The DPDK side of a start: EAL, pool, ports and their queues.
+
+use crate::Failure;
+use guideway_config::model::{Config, Port as PortConfig};
+use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_dataplane::ids::PortId;
+use guideway_dataplane::punt::{INJECT_DEPTH, PuntClass};
+use guideway_dataplane::snapshot::PortState;
+use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, RxQueue, TxQueue};
+use tracing::{info, warn};
+
+/// Descriptors of each queue.
+const DESCRIPTORS: u16 = 1_024;
+/// Buffers that a worker or the control side may hold beyond queues and rings.
+const IN_HAND: usize = 512;
+/// Bytes beside its data that a buffer takes in the pool.
+const OVERHEAD: usize = 256;
+/// Bytes of a frame beyond the IP packet: Ethernet with two tags and frame check sequence.
+const LAYER_2: usize = 26;
+/// Bytes of a buffer in front of the frame.
+const HEADROOM: usize = 128;
+/// The smallest data room that every driver takes.
+const SMALLEST_ROOM: usize = 2_048 + HEADROOM;
+
+/// The queues of one port: one of each kind for each worker that polls it, in that order; transmit queues for all
+/// workers where the device is a real one.
+pub(super) struct PortQueues {
+    pub(super) rx: Vec<RxQueue>,
+    pub(super) tx: Vec<TxQueue>,
+}
+
+/// Whether a device is a PCI function: it has a transmit queue for everyone. The drivers over kernel interfaces couple
+/// the numbers of both kinds of queues.
+fn is_pci(device: &str) -> bool {
+    !device.starts_with("net_")
+}
+
+pub(super) fn start_eal(config: &Config, no_hugepages: bool) -> Result<Eal, Failure> {
+    let eal = EalConfig {
+        main_core: config.cores.control,
+        hugepages: if no_hugepages { Hugepages::Never } else { Hugepages::Auto },
+        // The pool, and as much again for queues and drivers.
+        memory_mb: (pool_size(config) as usize * (data_room(config) + OVERHEAD)).div_ceil(1 << 20) + 64,
+        pci: config.ports.iter().any(|port| is_pci(&port.device)),
+        extra_args: config.extra_args.clone(),
+        ..EalConfig::default()
+    };
+    Ok(Eal::init(&eal)?)
+}
+
+/// Buffers for every place where one can be at once: else a full ring somewhere would starve the receive queues.
+fn pool_size(config: &Config) -> u32 {
+    let queues: usize = config.ports.iter().map(|port| 2 * port.workers.len().max(1)).sum();
+    let rings: usize = PuntClass::ALL.iter().map(|class| class.depth()).sum::<usize>() + INJECT_DEPTH;
+    let buffers = queues * usize::from(DESCRIPTORS) + config.cores.workers.len() * (rings + IN_HAND) + IN_HAND;
+    (buffers.next_power_of_two() - 1) as u32
+}
+
+fn data_room(config: &Config) -> usize {
+    let largest = config.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or(0);
+    (largest + LAYER_2 + HEADROOM).max(SMALLEST_ROOM)
+}
+
+pub(super) fn open_pool(eal: &Eal, config: &Config) -> Result<Mempool, Failure> {
+    // Validation bounds the MTU far below what u16 holds.
+    let data_room = data_room(config) as u16;
+    let pool = MempoolConfig { size: pool_size(config), data_room, ..MempoolConfig::default() };
+    Ok(Mempool::new(eal, &pool)?)
+}
+
+/// Attaches every port of the configuration.
+pub(super) fn attach_ports(
+    eal: &Eal,
+    pool: &Mempool,
+    config: &Config,
+) -> Result<(DpdkDevices, Vec<PortQueues>), Failure> {
+    let mut ports = Vec::with_capacity(config.ports.len());
+    let mut queues = Vec::with_capacity(config.ports.len());
+    for port in &config.ports {
+        let (attached, of_port) = attach_port(eal, pool, config, port)?;
+        ports.push(attached);
+        queues.push(of_port);
+    }
+    Ok((DpdkDevices { ports, pool: pool.clone() }, queues))
+}
+
+fn attach_port(eal: &Eal, pool: &Mempool, config: &Config, port: &PortConfig) -> Result<(Port, PortQueues), Failure> {
+    let pollers = port.workers.len();
+    let senders = if is_pci(&port.device) { config.cores.workers.len() } else { pollers };
+    let wanted = guideway_dpdk::PortConfig {
+        name: port.name.clone(),
+        device: port.device.clone(),
+        mtu: port.mtu,
+        rx_queues: pollers as u16,
+        tx_queues: senders as u16,
+        rx_descriptors: DESCRIPTORS,
+        tx_descriptors: DESCRIPTORS,
+    };
+    let (attached, rx, tx) = Port::attach(eal, &wanted, pool)?;
+    for notice in attached.notices() {
+        info!(port = %port.name, "{notice}");
+    }
+    let capabilities = attached.capabilities();
+    if pollers > 1 && is_pci(&port.device) && !capabilities.rss {
+        warn!(port = %port.name, "the device does not spread flows over queues (RSS): one worker gets all traffic");
+    }
+    if capabilities.driver == "net_af_packet" {
+        warn!(port = %port.name, "af_packet reassembles fragments and cuts long frames; use af_xdp or a real NIC for those");
+    }
+    Ok((attached, PortQueues { rx, tx }))
+}
+
+/// The ports, for the control side.
+pub(super) struct DpdkDevices {
+    ports: Vec<Port>,
+    pool: Mempool,
+}
+
+impl DpdkDevices {
+    /// What snapshots start from.
+    pub(super) fn port_states(&self) -> Vec<PortState> {
+        let state = |port: &Port| PortState { mac: port.mac(), up: port.link().up, any_destination: false };
+        self.ports.iter().map(state).collect()
+    }
+}
+
+impl Devices for DpdkDevices {
+    fn link_up(&self, port: PortId) -> bool {
+        self.ports.get(port.index()).is_some_and(|port| port.link().up)
+    }
+
+    fn driver(&self, port: PortId) -> String {
+        self.ports.get(port.index()).map(|port| port.capabilities().driver.clone()).unwrap_or_default()
+    }
+
+    fn counters(&self, port: PortId) -> DeviceCounters {
+        let stats = self.ports.get(port.index()).and_then(Port::stats).unwrap_or_default();
+        DeviceCounters {
+            received: stats.rx_packets,
+            sent: stats.tx_packets,
+            missed: stats.rx_missed,
+            receive_errors: stats.rx_errors,
+            send_errors: stats.tx_errors,
+            no_buffer: stats.rx_no_buffer,
+        }
+    }
+
+    fn buffers(&self) -> (u64, u64) {
+        (u64::from(self.pool.in_use()), u64::from(self.pool.size()))
+    }
+}

@@ -1,0 +1,166 @@
+//! `guideway run`: EAL, pool, ports, workers, control threads, in this order; taken apart in the reverse one.
+
+mod devices;
+mod signals;
+mod workers;
+
+use crate::Failure;
+use crate::check::load_config;
+use anyhow::Context;
+use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
+use guideway_config::Machine;
+use guideway_config::model::{Config, Idle, PortMatch, Protocol};
+use guideway_control::api::Socket;
+use guideway_control::control::Control;
+use guideway_control::devices::Devices;
+use guideway_control::reconcile::reconcile;
+use guideway_control::rt::Rt;
+use guideway_control::runtime::{self, Parts};
+use guideway_control::state::State;
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::ids::PortId;
+use guideway_dataplane::publish;
+use guideway_dataplane::snapshot::PortState;
+use guideway_dpdk::{Dpdk, Eal, Mempool, Tsc};
+use signals::{Request, Signals};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tracing::{info, warn};
+use workers::Workers;
+
+/// How long packets in flight inside the process may take to come home at the end.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Options of `run`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Run without hugepages even if there are some.
+    #[arg(long)]
+    no_hugepages: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    start_log();
+    let machine = Machine::this();
+    let config = Arc::new(load_config(&args.config, Some(&machine))?);
+    let signals = Signals::install().context("cannot install signal handlers")?;
+    let socket = Socket::bind(&config.socket)?;
+    if socket.replaced {
+        info!(socket = %config.socket.display(), "replaced the control socket that a process left which is gone");
+    }
+    pin(config.cores.control);
+    let eal = start_eal(&config, args.no_hugepages)?;
+    let pool = open_pool(&eal, &config)?;
+    serve(&eal, &pool, &config, socket, &signals)?;
+    report_buffers(&pool);
+    Ok(())
+}
+
+/// Everything between the pool's opening and its closing.
+fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signals: &Signals) -> Result<(), Failure> {
+    let (devices, queues) = attach_ports(eal, pool, config)?;
+    let clock = Tsc::calibrate();
+    let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
+    let snapshot = reconcile(&mut state);
+    let (publisher, readers) = publish::channel(snapshot, config.cores.workers.len());
+    let counters: Vec<_> = config.cores.workers.iter().map(|_| Arc::new(WorkerCounters::default())).collect();
+    let workers = Workers::new(config, queues, readers, &counters);
+    let (sender, events) = runtime::events();
+    let rt = Rt::<Dpdk>::new(workers.rings(), counters.clone(), Arc::new(pool.clone()), secret()?, sender);
+    let devices = Arc::new(devices);
+    print_banner(config, eal, &devices, &state.ports);
+    let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>);
+
+    let running = workers.start(eal, config, clock).context("cannot start the workers")?;
+    let core = config.cores.control;
+    let parts = Parts {
+        control,
+        rt,
+        events,
+        socket: Some(socket),
+        clock: move || clock.now(),
+        enter: Arc::new(move || pin(core)),
+    };
+    let control = runtime::start(parts).context("cannot start the control threads")?;
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    info!("ready");
+    while signals.wait() == Request::Reload {
+        warn!("SIGHUP: reloading is not built yet; restart to use a changed configuration");
+    }
+    info!("stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    drop(control);
+    running.stop();
+    Ok(())
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+}
+
+/// Pins the calling thread. A refusal costs speed, not service.
+fn pin(core: usize) {
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        warn!(core, "cannot pin a thread to its core; is it in this process's cpuset?");
+    }
+}
+
+/// The key of this process's probe cookies.
+fn secret() -> Result<[u8; 16], Failure> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).map_err(|error| Failure::Runtime(anyhow::anyhow!("no randomness: {error}")))?;
+    Ok(key)
+}
+
+/// One screen: what this process does.
+fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[PortState]) {
+    let memory = if eal.has_hugepages() {
+        "hugepages"
+    } else {
+        "no hugepages: more TLB misses, and physical NICs do not work; reserve some in /proc/sys/vm/nr_hugepages"
+    };
+    println!("guideway {} on {}, {memory}", env!("CARGO_PKG_VERSION"), eal.version());
+    let idle = match config.cores.idle {
+        Idle::Poll => "polling without pause",
+        Idle::Adaptive => "backing off when idle",
+    };
+    println!("  control on core {}, workers on cores {:?}, {idle}", config.cores.control, config.cores.workers);
+    for (index, (port, state)) in (0..).zip(config.ports.iter().zip(ports)) {
+        let cores: Vec<_> = port.workers.iter().map(|worker| config.cores.workers[*worker]).collect();
+        let mac = guideway_control::status::format_mac(state.mac);
+        let link = if state.up { "up" } else { "DOWN" };
+        let driver = devices.driver(PortId(index));
+        println!("  port {}: {} ({driver}), {mac}, link {link}, mtu {}, polled by cores {cores:?}", port.name, port.device, port.mtu);
+    }
+    for vip in &config.vips {
+        let pool = &config.pools[vip.pool];
+        let protocol = match vip.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        let port = match vip.port {
+            PortMatch::Exact(port) => port.to_string(),
+            PortMatch::Any => "any".to_owned(),
+        };
+        println!("  vip {} {protocol} {port} -> pool {} ({} backends)", vip.address, pool.name, pool.backends.len());
+    }
+}
+
+/// Says whether every buffer came home: one that did not is a bug.
+fn report_buffers(pool: &Mempool) {
+    let deadline = std::time::Instant::now() + SETTLE;
+    while pool.in_use() > 0 && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    match pool.in_use() {
+        0 => info!(buffers = pool.size(), "stopped; every packet buffer is accounted for"),
+        lost => warn!(lost, "stopped; packet buffers are missing"),
+    }
+}

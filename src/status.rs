@@ -1,0 +1,125 @@
+//! `guideway status`.
+
+use crate::Failure;
+use anyhow::Context;
+use guideway_control::api::client;
+use guideway_control::status::model::{BackendStatus, Status};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Options of `status`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The control socket of the running process.
+    #[arg(long, value_name = "PATH", default_value = guideway_config::model::DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// Everything, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn status(args: &Args) -> Result<(), Failure> {
+    let status = client::status(&args.socket)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", screen(&status).context("cannot format the status")?);
+    }
+    Ok(())
+}
+
+/// The status for people.
+fn screen(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let snapshot = if status.generation == status.acknowledged_generation { "in use" } else { "not yet in use" };
+    writeln!(
+        out,
+        "guideway {}, pid {}, up {}, snapshot {} ({snapshot} on every worker)",
+        status.version,
+        status.pid,
+        duration(status.uptime_seconds),
+        status.generation
+    )?;
+    for vip in &status.vips {
+        let serving = if vip.serving { "serving" } else { "NOT SERVING: no backend" };
+        let (packets, bytes) = (vip.traffic.packets, size(vip.traffic.bytes));
+        let (address, port, protocol) = (&vip.address, &vip.port, &vip.protocol);
+        writeln!(out, "\nvip {address} {protocol} {port} -> {}: {serving}, {packets} packets, {bytes}", vip.pool)?;
+    }
+    for pool in &status.pools {
+        writeln!(
+            out,
+            "\npool {} ({}, {} slots, {} moved, table {})",
+            pool.name, pool.forward, pool.table_size, pool.slots_moved, pool.table_digest
+        )?;
+        writeln!(out, "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  since, why", "backend", "address", "weight", "state", "slots", "packets")?;
+        for backend in &pool.backends {
+            backend_line(&mut out, backend)?;
+        }
+    }
+    writeln!(out)?;
+    for port in &status.ports {
+        let link = if port.link_up { "up" } else { "DOWN" };
+        writeln!(
+            out,
+            "port {} ({}, {}): link {link}, {} received, {} sent, {} missed",
+            port.name, port.driver, port.mac, port.counters.received, port.counters.sent, port.counters.missed
+        )?;
+    }
+    for worker in &status.workers {
+        let totals = &worker.packets;
+        writeln!(
+            out,
+            "worker on core {}: busy {:.1} %, burst fill {:.1}, {} received, {} sent, {} dropped, {} punted",
+            worker.core,
+            worker.busy_share * 100.0,
+            worker.burst_fill,
+            totals.received,
+            totals.sent,
+            totals.dropped,
+            totals.punted
+        )?;
+    }
+    for (reason, count) in &status.drops {
+        writeln!(out, "dropped as {reason}: {count}")?;
+    }
+    for warning in &status.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(out)
+}
+
+fn backend_line(out: &mut String, backend: &BackendStatus) -> std::fmt::Result {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let since = duration((now - backend.since_unix).max(0.0));
+    let reason = backend.reason.as_deref().unwrap_or("not judged yet");
+    writeln!(
+        out,
+        "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  {since}, {reason}",
+        backend.name, backend.address, backend.weight, backend.state, backend.slots, backend.traffic.packets
+    )
+}
+
+/// A time as an operator reads it.
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+/// Bytes as an operator reads them.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
