@@ -33,6 +33,12 @@ impl AesSoft {
         &self.round_keys
     }
 
+    pub(super) fn encrypt_one(&self, block: Block) -> Block {
+        let mut lanes = [0; LANES];
+        lanes[0] = block;
+        unpack(&self.encrypt_planes(pack(&lanes)))[0]
+    }
+
     /// Encrypts each block by itself, in place.
     pub(super) fn encrypt(&self, blocks: &mut [Block]) {
         for blocks in blocks.chunks_mut(LANES) {

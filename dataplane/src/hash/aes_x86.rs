@@ -4,7 +4,8 @@
 use super::Block;
 use super::aes_soft::RoundKeys;
 use std::arch::x86_64::{
-    __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_load_si128, _mm_store_si128, _mm_xor_si128,
+    __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_cvtsi128_si64, _mm_load_si128, _mm_set_epi64x,
+    _mm_store_si128, _mm_unpackhi_epi64, _mm_xor_si128,
 };
 use std::mem::transmute;
 
@@ -30,6 +31,26 @@ impl AesX86 {
         // SAFETY: a value of this type exists only where `detect` found the instructions.
         unsafe { encrypt(&self.round_keys, blocks) }
     }
+
+    /// Encrypts one block.
+    #[inline]
+    pub(super) fn encrypt_one(&self, block: Block) -> Block {
+        // SAFETY: a value of this type exists only where `detect` found the instructions.
+        unsafe { encrypt_one(&self.round_keys, block) }
+    }
+}
+
+/// One block, in registers all the way.
+#[target_feature(enable = "aes")]
+fn encrypt_one(round_keys: &[__m128i; 11], block: Block) -> Block {
+    let block = _mm_set_epi64x((block >> 64) as i64, block as i64);
+    let mut state = _mm_xor_si128(round_keys[0], block);
+    for key in &round_keys[1..10] {
+        state = _mm_aesenc_si128(state, *key);
+    }
+    state = _mm_aesenclast_si128(state, round_keys[10]);
+    let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(state, state));
+    Block::from(high as u64) << 64 | Block::from(_mm_cvtsi128_si64(state) as u64)
 }
 
 /// Eight blocks at a time hide the latency of the instructions; what remains goes by four, two and one.

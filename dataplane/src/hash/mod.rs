@@ -85,10 +85,13 @@ impl Cipher {
         }
     }
 
+    #[inline]
     fn encrypt_one(&self, block: Block) -> Block {
-        let mut block = [block];
-        self.encrypt(&mut block);
-        block[0]
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::X86(aes) => aes.encrypt_one(block),
+            Self::Software(aes) => aes.encrypt_one(block),
+        }
     }
 }
 

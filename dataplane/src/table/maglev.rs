@@ -12,7 +12,7 @@ const SIZE_LIMIT: u32 = 1 << 31;
 
 /// With so few slots free, the next free slot of a permutation is computed instead of walked to. More than half of all
 /// probes would be spent on these last slots. The table is the same for every value; this one was measured.
-const COMPUTED_TAIL: usize = 256;
+const COMPUTED_TAIL: usize = 384;
 
 /// A backend as the table knows it. Its index in the list that is given to [`BaseTable::build`] is what slots hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,8 @@ impl BaseTable {
 /// The backends in order of names, each with its digest and effective weight.
 fn members(backends: &[TableBackend<'_>], hasher: &FlowHasher) -> Result<Vec<Member>, BuildError> {
     let mut by_name: Vec<(u16, &TableBackend<'_>)> = (0..).zip(backends).collect();
-    by_name.sort_unstable_by_key(|(_, backend)| backend.name);
+    // A stable sort is fast on lists that are in order for the most part, as these are.
+    by_name.sort_by_key(|(_, backend)| backend.name);
     if let Some(pair) = by_name.windows(2).find(|pair| pair[0].1.name == pair[1].1.name) {
         return Err(BuildError::DuplicateName(pair[0].1.name.to_owned()));
     }
@@ -129,12 +130,17 @@ fn members(backends: &[TableBackend<'_>], hasher: &FlowHasher) -> Result<Vec<Mem
         .collect())
 }
 
+/// Probes of a permutation that are looked at together. One branch for all of them is rarely mispredicted, and their
+/// loads do not wait for each other.
+const PROBES: usize = 4;
+
 /// Where a backend stands in its permutation.
 struct Walker {
     slot: Slot,
     /// The next slot of the permutation. Every one before it is taken.
     position: u32,
-    skip: u32,
+    /// What leads from a position to the next one, the one after that, and so on.
+    skips: [u32; PROBES],
 }
 
 impl Walker {
@@ -142,7 +148,11 @@ impl Walker {
         let (lo, hi) = (member.digest as u64, (member.digest >> 64) as u64);
         let position = (lo % u64::from(size)) as u32;
         let skip = (hi % u64::from(size - 1)) as u32 + 1;
-        Self { slot: Slot::new(member.index), position, skip }
+        let mut skips = [skip; PROBES];
+        for i in 1..PROBES {
+            skips[i] = advance(skips[i - 1], skip, size);
+        }
+        Self { slot: Slot::new(member.index), position, skips }
     }
 }
 
@@ -193,31 +203,45 @@ impl Filling {
     /// Walks along the permutation to the first slot that is free, and takes it.
     #[inline]
     fn walk(&mut self, walker: &mut Walker) {
-        let mut position = walker.position;
-        while self.free[position as usize / 64] >> (position % 64) & 1 == 0 {
-            position = advance(position, walker.skip, self.size);
-        }
-        self.free[position as usize / 64] ^= 1 << (position % 64);
+        let mut probes = [walker.position; PROBES];
+        let found = loop {
+            for i in 1..PROBES {
+                probes[i] = advance(probes[0], walker.skips[i - 1], self.size);
+            }
+            let mut free = 0;
+            for (i, &probe) in probes.iter().enumerate() {
+                free |= ((self.free[probe as usize / 64] >> (probe % 64)) as u32 & 1) << i;
+            }
+            if free != 0 {
+                break probes[free.trailing_zeros() as usize % PROBES];
+            }
+            probes[0] = advance(probes[0], walker.skips[PROBES - 1], self.size);
+        };
+        self.free[found as usize / 64] ^= 1 << (found % 64);
         self.free_count -= 1;
-        self.slots[position as usize] = walker.slot;
-        walker.position = advance(position, walker.skip, self.size);
+        self.slots[found as usize] = walker.slot;
+        walker.position = advance(found, walker.skips[0], self.size);
     }
 
     /// Takes the same slot as [`walk`](Self::walk): of the free slots the one that is the fewest steps away.
     fn jump(&mut self, walker: &Walker, free: &mut Vec<u32>) {
-        let steps = Steps::new(walker.skip, self.size);
-        let nearest = (0..free.len()).min_by_key(|&i| {
-            let wrap = if free[i] < walker.position { self.size } else { 0 };
-            steps.to(free[i] + wrap - walker.position)
-        });
-        if let Some(nearest) = nearest {
+        let steps = Steps::new(walker, self.size);
+        if let Some(nearest) = (0..free.len()).min_by_key(|&i| steps.to(free[i])) {
             self.slots[free.swap_remove(nearest) as usize] = walker.slot;
             self.free_count -= 1;
         }
     }
 
     fn free_slots(&self) -> Vec<u32> {
-        (0..self.size).filter(|&slot| self.free[slot as usize / 64] >> (slot % 64) & 1 == 1).collect()
+        let mut slots = Vec::with_capacity(self.free_count);
+        for (first, &word) in (0..).step_by(64).zip(&self.free) {
+            let mut word = word;
+            while word != 0 {
+                slots.push(first + word.trailing_zeros());
+                word &= word - 1;
+            }
+        }
+        slots
     }
 }
 
@@ -228,28 +252,28 @@ fn advance(position: u32, skip: u32, size: u32) -> u32 {
     if next >= size { next - size } else { next }
 }
 
-/// How many steps of `skip` lead a distance ahead, modulo the size: the distance times the inverse of `skip`.
+/// Compares slots by the number of steps that lead a walker to them.
+///
+/// A slot is `(slot - position) / skip mod size` steps ahead. A step is taken as a fraction of a turn of 2^64, so that
+/// the reduction modulo the size is the wrapping of the arithmetic. What is lost by rounding is below 2^31, for a slot
+/// number and a size below 2^31; numbers of steps differ by more than 2^32. So the order is exact.
 struct Steps {
-    inverse: u64,
-    /// `floor(inverse * 2^32 / size)`: turns the division of the product by the size into a multiplication whose
-    /// quotient is at most one too small (Shoup's modular multiplication by a constant).
-    quotient: u64,
-    size: u64,
+    /// The steps to slot 1 from slot 0, as a fraction of a turn.
+    unit: u64,
+    /// The steps to the walker's position from slot 0.
+    position: u64,
 }
 
 impl Steps {
-    fn new(skip: u32, size: u32) -> Self {
-        let inverse = inverse(skip, size);
-        let size = u64::from(size);
-        Self { inverse, quotient: (inverse << 32) / size, size }
+    fn new(walker: &Walker, size: u32) -> Self {
+        let unit = ((u128::from(inverse(walker.skips[0], size)) << 64) / u128::from(size)) as u64;
+        Self { unit, position: unit.wrapping_mul(u64::from(walker.position)) }
     }
 
-    /// The number of steps to a `distance` below the size.
+    /// A number that rises with the steps to `slot`.
     #[inline]
-    fn to(&self, distance: u32) -> u64 {
-        let distance = u64::from(distance);
-        let remainder = distance * self.inverse - ((distance * self.quotient) >> 32) * self.size;
-        if remainder >= self.size { remainder - self.size } else { remainder }
+    fn to(&self, slot: u32) -> u64 {
+        self.unit.wrapping_mul(u64::from(slot)).wrapping_sub(self.position)
     }
 }
 

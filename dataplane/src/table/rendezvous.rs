@@ -2,21 +2,24 @@
 
 use super::Slot;
 use super::maglev::Member;
+use std::cmp::Reverse;
+use std::ops::Range;
 
 /// Fraction bits of a logarithm.
 const FRACTION_BITS: u32 = 48;
 
-/// The eligible backends, by weight.
+/// The eligible backends.
 pub(super) struct Rendezvous {
-    /// Heaviest first.
+    /// Heaviest first, those of one weight in order of names.
+    contenders: Vec<Contender>,
+    /// The same by weight.
     classes: Vec<Class>,
 }
 
 /// The backends of one weight. Among them the highest score wins, whatever the weight is.
 struct Class {
     weight: u32,
-    /// In order of names.
-    members: Vec<Contender>,
+    contenders: Range<usize>,
 }
 
 struct Contender {
@@ -26,10 +29,26 @@ struct Contender {
 }
 
 /// A class's best for a slot.
+#[derive(Clone, Copy)]
 struct Winner {
+    score: u64,
+    slot: Slot,
+}
+
+/// `cost / weight`, or a bound of it.
+#[derive(Clone, Copy)]
+struct Price {
     cost: u64,
     weight: u32,
-    slot: Slot,
+}
+
+impl Price {
+    const INFINITE: Self = Self { cost: 1, weight: 0 };
+
+    #[inline]
+    fn is_below(self, other: Self) -> bool {
+        u128::from(self.cost) * u128::from(other.weight) < u128::from(other.cost) * u128::from(self.weight)
+    }
 }
 
 impl Rendezvous {
@@ -37,60 +56,80 @@ impl Rendezvous {
     pub(super) fn new(members: impl Iterator<Item = Member>) -> Self {
         let mut members: Vec<_> = members.collect();
         // Stable: within a class the order of names stays.
-        members.sort_by_key(|member| std::cmp::Reverse(member.weight));
+        members.sort_by_key(|member| Reverse(member.weight));
+        let mut end = 0;
         let classes = members
             .chunk_by(|a, b| a.weight == b.weight)
-            .map(|class| Class {
-                weight: class[0].weight,
-                members: class
-                    .iter()
-                    .map(|m| Contender { lo: m.digest as u64, hi: (m.digest >> 64) as u64, slot: Slot::new(m.index) })
-                    .collect(),
+            .map(|class| {
+                let start = end;
+                end += class.len();
+                Class { weight: class[0].weight, contenders: start..end }
             })
             .collect();
-        Self { classes }
+        let contenders = members
+            .iter()
+            .map(|m| Contender { lo: m.digest as u64, hi: (m.digest >> 64) as u64, slot: Slot::new(m.index) })
+            .collect();
+        Self { contenders, classes }
     }
 
     /// The backend that ranks highest for the slot of this digest; [`Slot::EMPTY`] if there is none.
     pub(super) fn owner(&self, slot_digest: u128) -> Slot {
         let (lo, hi) = (slot_digest as u64, (slot_digest >> 64) as u64);
-        if let [class] = &*self.classes {
-            return class.highest(lo, hi).1;
+        match &*self.classes {
+            [] => Slot::EMPTY,
+            [class] => self.highest(class, lo, hi).slot,
+            _ => self.owner_by_bounds(lo, hi).unwrap_or_else(|| self.owner_by_costs(lo, hi)),
         }
-        let mut best: Option<Winner> = None;
+    }
+
+    /// The owner with one logarithm, which is slow: of the class that is cheapest by the bounds. `None` if another
+    /// class's bound lies below its cost, so that bounds do not decide; with hundreds of classes that is rare.
+    fn owner_by_bounds(&self, lo: u64, hi: u64) -> Option<Slot> {
+        let mut best = (Price::INFINITE, Winner { score: 0, slot: Slot::EMPTY });
+        let mut second = Price::INFINITE;
         for class in &self.classes {
-            let (score, slot) = class.highest(lo, hi);
-            let beaten = best.as_ref().is_some_and(|best| {
-                // Logarithms are slow; most classes fall to the bound already.
-                !best.loses_to(cost_bound(score), class.weight) || !best.loses_to(cost(score), class.weight)
-            });
-            if !beaten {
-                best = Some(Winner { cost: cost(score), weight: class.weight, slot });
+            let winner = self.highest(class, lo, hi);
+            let bound = Price { cost: cost_bound(winner.score), weight: class.weight };
+            if bound.is_below(second) {
+                if bound.is_below(best.0) {
+                    second = best.0;
+                    best = (bound, winner);
+                } else {
+                    second = bound;
+                }
             }
         }
-        best.map_or(Slot::EMPTY, |best| best.slot)
+        let (bound, winner) = best;
+        Price { cost: cost(winner.score), ..bound }.is_below(second).then_some(winner.slot)
     }
-}
 
-impl Class {
-    /// The highest score for a slot and whose it is; of equals the first by name.
+    /// The owner by comparing every class's exact cost.
+    fn owner_by_costs(&self, lo: u64, hi: u64) -> Slot {
+        let mut best = (Price::INFINITE, Slot::EMPTY);
+        for class in &self.classes {
+            let winner = self.highest(class, lo, hi);
+            let price = Price { cost: cost(winner.score), weight: class.weight };
+            // Of equals the first class stays: the heavier one.
+            if price.is_below(best.0) {
+                best = (price, winner.slot);
+            }
+        }
+        best.1
+    }
+
+    /// The highest score of a class for a slot and whose it is; of equals the first by name.
     #[inline]
-    fn highest(&self, lo: u64, hi: u64) -> (u64, Slot) {
-        let mut best = (0, self.members.first().map_or(Slot::EMPTY, |first| first.slot));
-        for member in &self.members {
-            let score = fold(member.lo ^ lo, member.hi ^ hi);
-            if score > best.0 {
-                best = (score, member.slot);
+    fn highest(&self, class: &Class, lo: u64, hi: u64) -> Winner {
+        let contenders = &self.contenders[class.contenders.clone()];
+        let mut best = Winner { score: 0, slot: contenders.first().map_or(Slot::EMPTY, |first| first.slot) };
+        for contender in contenders {
+            let score = fold(contender.lo ^ lo, contender.hi ^ hi);
+            if score > best.score {
+                best = Winner { score, slot: contender.slot };
             }
         }
         best
-    }
-}
-
-impl Winner {
-    /// Whether a cost per weight is below this one.
-    fn loses_to(&self, cost: u64, weight: u32) -> bool {
-        u128::from(cost) * u128::from(self.weight) < u128::from(self.cost) * u128::from(weight)
     }
 }
 
@@ -120,8 +159,10 @@ fn cost(score: u64) -> u64 {
 }
 
 /// A bound that [`cost`] never falls below: `-log2(u) >= (1 - u) * log2(e)`, and 23/16 is less than log2(e).
+#[inline]
 fn cost_bound(score: u64) -> u64 {
-    ((u128::from(!score) * 23) >> (4 + 64 - FRACTION_BITS)) as u64
+    // The first shift makes room for the product.
+    ((!score >> 5) * 23) >> (4 + 64 - FRACTION_BITS - 5)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ const MAX_WINDOW: usize = 1024;
 /// In round `r` a backend of weight `w` has `floor(r * w / w_max) - floor((r - 1) * w / w_max)` turns: none or one, and
 /// its `k`-th turn is in round `ceil(k * w_max / w)`.
 pub(super) struct Turns {
+    /// Empty if all weights are the same: the first round then stands for all.
     schedules: Vec<Schedule>,
     /// The rounds of the current window, one after the other.
     window: Vec<Vec<u16>>,
@@ -54,11 +55,13 @@ impl Turns {
     /// every round is empty.
     pub(super) fn new(weights: &[u32]) -> Self {
         let max = u64::from(weights.iter().copied().max().unwrap_or(0));
-        let schedules: Vec<_> = (0..)
-            .zip(weights)
-            .filter(|&(_, &weight)| weight > 0)
-            .map(|(backend, &weight)| Schedule::new(backend, u64::from(weight), max))
-            .collect();
+        let weights =
+            || (0..).zip(weights).map(|(i, &weight)| (i, u64::from(weight))).filter(|&(_, weight)| weight > 0);
+        if weights().all(|(_, weight)| weight == max) {
+            let everyone = weights().map(|(backend, _)| backend).collect();
+            return Self { schedules: Vec::new(), window: vec![everyone], window_end: 2, next: 0 };
+        }
+        let schedules = weights().map(|(backend, weight)| Schedule::new(backend, weight, max)).collect();
         Self { schedules, window: vec![Vec::new()], window_end: 1, next: 1 }
     }
 
@@ -74,6 +77,10 @@ impl Turns {
     /// Backends are visited in order, so each round of the window comes out in order. A window that has fewer turns
     /// than there are backends to visit is followed by one twice as long.
     fn plan_window(&mut self) {
+        self.next = 0;
+        if self.schedules.is_empty() {
+            return;
+        }
         let turns: usize = self.window.iter().map(Vec::len).sum();
         if self.window_end > 1 && turns < self.schedules.len() && self.window.len() < MAX_WINDOW {
             self.window.resize(2 * self.window.len(), Vec::new());
@@ -87,6 +94,5 @@ impl Turns {
                 schedule.advance();
             }
         }
-        self.next = 0;
     }
 }
