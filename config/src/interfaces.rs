@@ -123,7 +123,7 @@ fn same_subnets(interfaces: &[InterfaceDraft], report: &mut Report) {
                     report
                         .warning(address.at, format!("{subnet} lies on another interface too"))
                         .related(at, "first given")
-                        .help("packets into it leave by the interface that comes first in the file");
+                        .help("give each segment a subnet of its own");
                 }
                 Some(_) => {}
                 None => {

@@ -41,9 +41,9 @@ impl fmt::Display for Memory {
         let (total, limit) = (Bytes(self.total()), Bytes(self.limit));
         write!(f, "tables: {total}, {} a copy, ", Bytes(self.copy))?;
         if self.copies == self.workers {
-            write!(f, "one copy for each of {} workers", self.workers)?;
+            write!(f, "workers with a copy of their own: {}", self.workers)?;
         } else {
-            write!(f, "one copy shared by {} workers, since a copy for each exceeds table_memory", self.workers)?;
+            write!(f, "one copy shared by {} workers since a copy for each exceeds table_memory", self.workers)?;
         }
         let over = if self.total() > self.limit { ", which even one copy exceeds" } else { "" };
         write!(f, " (table_memory {limit}{over})")

@@ -195,7 +195,13 @@ fn weights(pool: &PoolDraft, report: &mut Report) {
     let count = weights.iter().filter(|weight| starved(weight)).count();
     if count > 0 {
         report
-            .warning(pool.at, format!("{count} backends of {} weigh less than one slot of {size}", pool.called()))
+            .warning(
+                pool.at,
+                format!(
+                    "weights of {} are so far apart that {count} of its backends get less than one of {size} slots",
+                    pool.called()
+                ),
+            )
             .help("raise their `weight`, or `table_size`");
     }
 }

@@ -440,10 +440,7 @@ fn warnings() {
             &[("weight = 100", "weight = 0"), ("\"10.0.0.12\"", "\"10.0.0.12\"\nweight = 0")],
             &[("23:1", "all backends of pool \"web\" have weight 0")],
         ),
-        (
-            &[("weight = 100", "weight = 65535")],
-            &[("23:1", "1 backends of pool \"web\" weigh less than one slot of 2039")],
-        ),
+        (&[("weight = 100", "weight = 65535")], &[("23:1", "1 of its backends get less than one of 2039 slots")]),
         (
             &[("\"10.0.0.12\"", "\"10.0.0.11\"")],
             &[("33:11", "two backends of this pool have the address 10.0.0.11 (first given at line 29)")],
