@@ -1,18 +1,19 @@
 //! AF_PACKET over a veth pair: frames in and out, byte for byte.
 
-mod common;
+mod net;
+mod privilege;
 
-use common::{Wire, frame, receive};
 use guideway_dataplane::port::{Burst, Packet as _, PacketPool as _, TxQueue as _};
 use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig, PortError};
+use net::{Wire, frame, receive};
 
 #[test]
 fn frames_pass_both_ways() {
-    if !common::is_root() {
-        return common::skip("interfaces need root");
+    if !privilege::is_root() {
+        return privilege::skip("interfaces need root");
     }
-    common::enter_new_namespace();
-    common::veth("gwfp0", "gwfp1", 1);
+    net::enter_new_namespace();
+    net::veth("gwfp0", "gwfp1", 1);
     let eal = Eal::init(&EalConfig { hugepages: Hugepages::Never, ..EalConfig::default() }).expect("EAL");
     let pool = Mempool::new(&eal, &MempoolConfig::default()).expect("pool");
     let config = |device: &str| PortConfig { name: "edge".into(), device: device.into(), ..PortConfig::default() };
@@ -21,7 +22,7 @@ fn frames_pass_both_ways() {
     two_queues(&eal, &pool, &config("net_af_packet1,iface=gwfp0"));
     errors(&eal, &pool, &config("net_af_packet2,iface=gwfp0"));
     jumbo(&eal, &config("net_af_packet3,iface=gwfp0"));
-    assert!(!common::output("ip link show gwfp0").contains("PROMISC"), "the flag is taken back");
+    assert!(!net::output("ip link show gwfp0").contains("PROMISC"), "the flag is taken back");
 }
 
 fn both_ways(eal: &Eal, pool: &Mempool, config: &PortConfig) {
@@ -30,7 +31,7 @@ fn both_ways(eal: &Eal, pool: &Mempool, config: &PortConfig) {
     assert_eq!(port.capabilities().driver, "net_af_packet");
     assert!(port.link().up);
     let address = port.mac().map(|byte| format!("{byte:02x}")).join(":");
-    assert!(common::output("ip link show gwfp0").contains(&address), "{address}");
+    assert!(net::output("ip link show gwfp0").contains(&address), "{address}");
 
     let lengths = [15_usize, 60, 61, 64, 1_499, 1_514];
     for (number, len) in (0..).zip(lengths) {
@@ -99,15 +100,15 @@ fn errors(eal: &Eal, pool: &Mempool, config: &PortConfig) {
     assert!(matches!(error, PortError::Busy { .. }), "{error}");
     port.close(rx, tx);
 
-    common::run("ip link set gwfp0 promisc on");
-    common::run("ip link set gwfp0 down");
+    net::run("ip link set gwfp0 promisc on");
+    net::run("ip link set gwfp0 down");
     let (port, _rx, _tx) = Port::attach(eal, config, pool).expect("down is no error");
     let notices: Vec<String> = port.notices().iter().map(ToString::to_string).collect();
     assert!(notices.iter().any(|n| n.contains("ip link set gwfp0 up")), "{notices:?}");
     assert!(notices.iter().any(|n| n.contains("promiscuous")), "{notices:?}");
     assert!(!port.link().up);
-    common::run("ip link set gwfp0 promisc off");
-    common::run("ip link set gwfp0 up");
+    net::run("ip link set gwfp0 promisc off");
+    net::run("ip link set gwfp0 up");
 }
 
 fn jumbo(eal: &Eal, config: &PortConfig) {
@@ -117,7 +118,7 @@ fn jumbo(eal: &Eal, config: &PortConfig) {
     let error = Port::attach(eal, &config, &pool).expect_err("the interface has MTU 1500");
     assert!(error.to_string().contains("ip link set gwfp0 mtu 9000"), "{error}");
     for end in ["gwfp0", "gwfp1"] {
-        common::run(&format!("ip link set {end} mtu 9000"));
+        net::run(&format!("ip link set {end} mtu 9000"));
     }
     let (_port, mut rx, mut tx) = Port::attach(eal, &config, &pool).expect("attach");
     let wire = Wire::open("gwfp1");

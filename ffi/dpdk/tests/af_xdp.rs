@@ -1,28 +1,31 @@
 //! AF_XDP over a veth pair: frames in and out, byte for byte.
 
-mod common;
+mod net;
+mod privilege;
 
-use common::{Wire, frame, receive};
 use guideway_dataplane::port::{Burst, Packet as _, PacketPool as _, TxQueue as _};
 use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig, PortError};
+use net::{Wire, frame, receive};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 #[test]
 fn frames_pass_both_ways() {
-    if !common::is_root() {
-        return common::skip("interfaces need root");
+    if !privilege::is_root() {
+        return privilege::skip("interfaces need root");
     }
-    common::enter_new_namespace();
-    common::veth("gwfx0", "gwfx1", 1);
+    net::enter_new_namespace();
+    net::veth("gwfx0", "gwfx1", 1);
     let eal = Eal::init(&EalConfig { hugepages: Hugepages::Never, ..EalConfig::default() }).expect("EAL");
     let pool = Mempool::new(&eal, &MempoolConfig::default()).expect("pool");
     let config = |device: &str| PortConfig { name: "edge".into(), device: device.into(), ..PortConfig::default() };
     let few = PortConfig { rx_queues: 2, ..config("net_af_xdp9,iface=gwfx0") };
     let error = Port::attach(&eal, &few, &pool).expect_err("one channel");
     assert!(matches!(&error, PortError::TooFewQueues { wanted: 2, has: 1, .. }), "{error}");
+    a_foreign_program_is_named(&eal, &pool, &config("net_af_xdp8,iface=gwfx0"));
     // Twice: the first leaves nothing behind that the second minds.
     for device in ["net_af_xdp0,iface=gwfx0", "net_af_xdp1,iface=gwfx0"] {
         both_ways(&eal, &pool, &config(device));
-        let link = common::output("ip -d link show gwfx0");
+        let link = net::output("ip -d link show gwfx0");
         assert!(!link.contains("xdp"), "the program is taken back: {link}");
     }
 }
@@ -52,4 +55,48 @@ fn both_ways(eal: &Eal, pool: &Mempool, config: &PortConfig) {
     let out = wire.receive(3);
     assert_eq!(out, [[frame(9, 20), frame(0, 60)].concat(), [frame(9, 20), frame(1, 61)].concat(), frame(7, 100)]);
     port.close(rx, tx);
+}
+
+/// Somebody else's XDP program is neither removed nor fought.
+fn a_foreign_program_is_named(eal: &Eal, pool: &Mempool, config: &PortConfig) {
+    let program = pass_everything("gwfx0");
+    let error = Port::attach(eal, config, pool).expect_err("the interface is taken");
+    assert!(matches!(error, PortError::Busy { .. }));
+    let text = error.to_string();
+    assert!(text.contains("gwf_pass") && text.contains("ip link set dev gwfx0 xdp off"), "{text}");
+    assert!(net::output("ip -d link show gwfx0").contains("gwf_pass"), "it stays");
+    drop(program);
+}
+
+/// Loads the program `return XDP_PASS` and links it to the interface until the result is dropped (bpf(2)).
+fn pass_everything(interface: &str) -> [OwnedFd; 2] {
+    const PROG_LOAD: i32 = 5;
+    const LINK_CREATE: i32 = 28;
+    const TYPE_XDP: u32 = 6;
+    const ATTACH_XDP: u32 = 37;
+    // r0 = 2; exit
+    let instructions = [0x0000_0002_0000_00b7_u64, 0x95];
+    let name = std::ffi::CString::new(interface).expect("no NUL");
+    let mut load = [0_u32; 18];
+    load[..2].copy_from_slice(&[TYPE_XDP, instructions.len() as u32]);
+    let pointers = [instructions.as_ptr() as u64, c"GPL".as_ptr() as u64];
+    for (at, pointer) in [2, 4].into_iter().zip(pointers) {
+        load[at] = pointer as u32;
+        load[at + 1] = (pointer >> 32) as u32;
+    }
+    // prog_name lies behind log and version fields, prog_ifindex and the attach type behind that.
+    for (word, bytes) in load[12..].iter_mut().zip(b"gwf_pass".chunks_exact(4)) {
+        *word = u32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+    }
+    load[17] = ATTACH_XDP;
+    // SAFETY: both attributes are arrays of the size given; the pointers in them are valid during the calls.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_bpf, PROG_LOAD, load.as_mut_ptr(), size_of_val(&load));
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        let program = OwnedFd::from_raw_fd(fd as i32);
+        let mut link = [program.as_raw_fd() as u32, libc::if_nametoindex(name.as_ptr()), ATTACH_XDP, 0];
+        let fd = libc::syscall(libc::SYS_bpf, LINK_CREATE, link.as_mut_ptr(), size_of_val(&link));
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        [OwnedFd::from_raw_fd(fd as i32), program]
+    }
 }

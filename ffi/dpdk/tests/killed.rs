@@ -1,10 +1,11 @@
 //! A process that is killed leaves nothing behind that its successor minds.
 
-mod common;
+mod net;
+mod privilege;
 
-use common::{Wire, frame, receive};
 use guideway_dataplane::port::{Burst, TxQueue as _};
 use guideway_dpdk::{Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig};
+use net::{Wire, frame, receive};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -16,11 +17,11 @@ fn starts_again_at_once() {
     if let Ok(device) = std::env::var(DEVICE) {
         return echo(&device);
     }
-    if !common::is_root() {
-        return common::skip("interfaces need root");
+    if !privilege::is_root() {
+        return privilege::skip("interfaces need root");
     }
-    common::enter_new_namespace();
-    common::veth("gwfk0", "gwfk1", 1);
+    net::enter_new_namespace();
+    net::veth("gwfk0", "gwfk1", 1);
     for device in ["net_af_packet0,iface=gwfk0", "net_af_xdp0,iface=gwfk0"] {
         let mut notices = Vec::new();
         for _ in 0..3 {
@@ -36,8 +37,10 @@ fn starts_again_at_once() {
             assert_eq!(left_behind(child.id()), [""; 0], "{device}");
             assert_eq!(echoed, [frame(0, 100), frame(1, 100), frame(2, 100)], "{device}");
         }
-        println!("{device}: {notices:?}");
-        println!("{}", common::output("ip -d link show gwfk0"));
+        assert!(net::output("ip link show gwfk0").contains("PROMISC"), "the flag outlives the process");
+        let named = if device.contains("xdp") { "XDP program xsk_def_prog" } else { "promiscuous" };
+        assert!(!notices[0].contains("xsk_def_prog"), "{notices:?}");
+        assert!(notices[1..].iter().all(|notice| notice.contains(named)), "{notices:?}");
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) struct Attached {
     pub notices: Vec<Notice>,
 }
 
+/// What libxdp loads for AF_XDP, alone or under its dispatcher.
+const LIBXDP_PROGRAMS: [&str; 2] = ["xsk_def_prog", "xdp_dispatcher"];
+
 /// How often, and how far apart, an AF_XDP queue is asked for that seems taken: the kernel gives it back some time
 /// after the socket was closed, also that of a process that was killed. Each vain try costs the pool 2048 buffers,
 /// which the driver loses.
@@ -90,9 +93,9 @@ impl Attach<'_> {
             return device::check_pci(&self.config.name, &self.device.name, Path::new("/sys/bus/pci/devices"));
         }
         let Some(interface) = self.device.interface().map(str::to_owned) else { return Ok(()) };
-        if netdev::index(&interface).is_none() {
+        let Some(index) = netdev::index(&interface) else {
             return Err(PortError::NoSuchInterface { port: self.port(), device: self.text(), interface });
-        }
+        };
         if !netdev::is_up(&interface) {
             self.notice(&format!("interface {interface} is down: `ip link set {interface} up`"));
         }
@@ -104,7 +107,31 @@ impl Attach<'_> {
         if self.device.driver() == "net_af_xdp" {
             self.too_few(queues, netdev::combined_channels(&interface), "receive")?;
         }
-        Ok(())
+        let Some(program) = netdev::xdp_program(index) else { return Ok(()) };
+        self.check_xdp(&interface, &program)
+    }
+
+    /// An XDP program takes frames before AF_PACKET sees them, and keeps another one off the interface. Only the one
+    /// that AF_XDP's own library loads is safe to work with: it is used again, and removed when the port is closed.
+    fn check_xdp(&mut self, interface: &str, program: &netdev::XdpProgram) -> Result<(), PortError> {
+        let netdev::XdpProgram { id, name } = program;
+        let remedy = format!("`ip link set dev {interface} xdp off`");
+        if self.device.driver() != "net_af_xdp" {
+            self.notice(&format!(
+                "XDP program {name} (id {id}) sits on {interface} and may take its frames; if its process is gone, \
+                 remove it: {remedy}"
+            ));
+            return Ok(());
+        }
+        if LIBXDP_PROGRAMS.contains(&name.as_str()) {
+            self.notice(&format!(
+                "XDP program {name} (id {id}) was left on {interface} by a process that did not end cleanly, or \
+                 another one uses the interface; it is used again and removed when this port is closed"
+            ));
+            return Ok(());
+        }
+        let detail = format!("XDP program {name} (id {id}) sits on {interface}; remove it: {remedy}");
+        Err(PortError::Busy { port: self.port(), device: self.text(), detail })
     }
 
     /// Everything from the probe to the started port. After an error the device is gone again.

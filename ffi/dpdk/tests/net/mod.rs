@@ -9,18 +9,6 @@ use std::time::{Duration, Instant};
 /// How long a frame may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says why a test cannot run here. In CI nothing may be skipped.
-pub fn skip(why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "may not be skipped in CI: {why}");
-    eprintln!("skipped: {why}");
-}
-
-/// Whether this process may make namespaces and interfaces.
-pub fn is_root() -> bool {
-    // SAFETY: no arguments, no failure.
-    unsafe { libc::geteuid() == 0 }
-}
-
 /// Moves the calling thread, and all that it starts, into a new network namespace. It disappears with them, with
 /// everything in it, even if the test is killed.
 pub fn enter_new_namespace() {

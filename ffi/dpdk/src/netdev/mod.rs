@@ -1,5 +1,9 @@
 //! Questions to the kernel about its network interfaces, for checks before a driver takes one and for error texts.
 
+mod xdp;
+
+pub(crate) use xdp::{XdpProgram, program as xdp_program};
+
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
