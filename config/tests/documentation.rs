@@ -8,12 +8,12 @@ const DOCUMENT: &str = include_str!("../../docs/configuration.md");
 
 /// The text between a section's heading and the next one.
 fn chapter(section: &Section) -> &'static str {
-    let chapters = DOCUMENT.split("\n## ");
+    let mut chapters = DOCUMENT.split("\n## ");
     let heading = |chapter: &&str| {
         let first = chapter.lines().next().unwrap_or_default().replace('`', "");
         first.eq_ignore_ascii_case(section.title)
     };
-    chapters.filter(heading).next().unwrap_or_else(|| panic!("no heading for {}", section.title))
+    chapters.find(heading).unwrap_or_else(|| panic!("no heading for {}", section.title))
 }
 
 /// The rows of a chapter's first table that describe a key: the key and the row.

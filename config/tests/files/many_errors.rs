@@ -56,6 +56,15 @@ fn errors_that_only_follow_from_others_are_not_reported() {
     }
 }
 
+/// Depth is bounded by the parser, not by the stack.
+#[test]
+fn deep_nesting_is_an_error() {
+    for (open, middle, close) in [("x = ", "[", "]"), ("x = ", "{ a = ", "}"), ("", "a.", "b = 1"), ("[", "a.", "b]")] {
+        let source = format!("{open}{}{close}\n", middle.repeat(20_000));
+        assert!(parse(&source, None).is_err());
+    }
+}
+
 /// The one line that `load` gives for a file with these bytes, less its path.
 fn refused(bytes: &[u8]) -> String {
     let file = tempfile::NamedTempFile::new().expect("file");
