@@ -17,6 +17,7 @@ const RTT: Duration = Duration::from_micros(100);
 
 /// A prober with all its backends, and the answers that it is owed.
 struct Loop {
+    targets: Vec<Target>,
     prober: Prober,
     now: Nanos,
     /// Where the TCP header starts.
@@ -43,7 +44,7 @@ impl Loop {
         let now = Nanos(1_000_000_000);
         prober.set_targets(&targets, now).unwrap();
         let tcp = if destination.is_ipv4() { 20 } else { 40 };
-        Self { prober, now, tcp, answers: Vec::new(), count: 0 }
+        Self { targets, prober, now, tcp, answers: Vec::new(), count: 0 }
     }
 
     /// A turn without the answers; the time of the poll.
@@ -158,6 +159,12 @@ fn prober(criterion: &mut Criterion) {
             }
         }
     }
+    group.throughput(Throughput::Elements(u64::from(BACKENDS)));
+    let mut world = Loop::new("203.0.113.10", "10.0.0.1");
+    measure(&mut world, Part::RoundTrip, 500_000);
+    group.bench_function("same_targets", |bencher| {
+        bencher.iter(|| world.prober.set_targets(&world.targets, world.now).unwrap());
+    });
     group.finish();
 }
 

@@ -47,8 +47,10 @@ pub struct Parts<P: Port, C> {
     pub socket: Option<Socket>,
     /// The clock that workers use too.
     pub clock: C,
-    /// Run first on each thread: pins it.
-    pub enter: Arc<dyn Fn() + Send + Sync>,
+    /// Run first on the real-time thread: pins it, and gives it its priority.
+    pub enter_rt: Box<dyn FnOnce() + Send>,
+    /// Run first on the background thread: pins it.
+    pub enter_bg: Box<dyn FnOnce() + Send>,
 }
 
 /// The running control side.
@@ -70,7 +72,7 @@ where
     C: Fn() -> Nanos + Send + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, clock, enter } = parts;
+    let Parts { control, rt, events, socket, clock, enter_rt, enter_bg } = parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
@@ -78,14 +80,14 @@ where
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
     let handles = Handles { control: Arc::new(Mutex::new(control)), requests };
 
-    let (rt_stop, rt_enter) = (Arc::clone(&stop), Arc::clone(&enter));
+    let rt_stop = Arc::clone(&stop);
     let rt_thread = std::thread::Builder::new().name(RT_THREAD.to_owned()).spawn(move || {
-        rt_enter();
+        enter_rt();
         run_rt(rt, &requested, clock, &rt_stop);
     })?;
     let bg_handles = handles.clone();
     let bg_thread = std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
-        enter();
+        enter_bg();
         run_bg(bg_handles, events, socket, stopped);
     })?;
     Ok(Runtime { stop, stop_bg, threads: vec![rt_thread, bg_thread], handles })

@@ -14,3 +14,5 @@ mod stalls;
 mod stray;
 #[path = "health/targets.rs"]
 mod targets;
+#[path = "health/wire.rs"]
+mod wire;

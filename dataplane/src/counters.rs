@@ -94,8 +94,9 @@ pub struct WorkerCounters {
     backends: Box<[Traffic]>,
 }
 
-/// A worker that did not poll for this long was stopped by somebody: the scheduler, a debugger, the hypervisor.
-pub const STALL: std::time::Duration = std::time::Duration::from_millis(5);
+/// A worker that did not poll for this long was stopped by somebody: the scheduler, a debugger, the hypervisor. Half of
+/// the default timeout of a health check: what delays answers by less than that spoils no judgement.
+pub const STALL: std::time::Duration = std::time::Duration::from_millis(10);
 
 impl Default for WorkerCounters {
     fn default() -> Self {

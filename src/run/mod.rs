@@ -2,6 +2,7 @@
 
 mod devices;
 mod signals;
+mod threads;
 mod workers;
 
 use crate::Failure;
@@ -26,6 +27,7 @@ use signals::{Request, Signals};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use threads::{enter_rt, pin};
 use tracing::{info, warn};
 use workers::Workers;
 
@@ -83,7 +85,8 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
         events,
         socket: Some(socket),
         clock: move || clock.now(),
-        enter: Arc::new(move || pin(core)),
+        enter_rt: Box::new(move || enter_rt(core)),
+        enter_bg: Box::new(move || pin(core)),
     };
     let control = runtime::start(parts).context("cannot start the control threads")?;
     // Without systemd there is nobody to tell.
@@ -103,13 +106,6 @@ fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
-}
-
-/// Pins the calling thread. A refusal costs speed, not service.
-fn pin(core: usize) {
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        warn!(core, "cannot pin a thread to its core; is it in this process's cpuset?");
-    }
 }
 
 /// The key of this process's probe cookies.

@@ -1,7 +1,7 @@
 //! The worker threads: each with its queues, its rings and its core.
 
 use super::devices::PortQueues;
-use super::pin;
+use super::threads::enter_worker;
 use guideway_config::model::{Config, Idle};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::idle;
@@ -73,7 +73,8 @@ impl Workers {
     /// Starts a pinned thread for each.
     pub(super) fn start(self, eal: &Eal, config: &Config, clock: Tsc) -> io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
-        let idle = match config.cores.idle {
+        let policy = config.cores.idle;
+        let idle = match policy {
             Idle::Poll => idle::Idle::Poll,
             Idle::Adaptive => idle::Idle::Adaptive,
         };
@@ -82,7 +83,7 @@ impl Workers {
             let (eal, core, stop) = (eal.clone(), *core, Arc::clone(&stop));
             let thread = std::thread::Builder::new().name(format!("gw-worker-{index}"));
             threads.push(thread.spawn(move || {
-                pin(core);
+                enter_worker(core, policy);
                 let _lcore = Lcore::register(&eal).map_err(|error| error!(%error, "this worker has no buffer cache"));
                 worker.run(&stop, idle, || clock.now());
                 // Its buffers go home before the registration, and with it the cache that takes them, ends.

@@ -9,7 +9,6 @@ use super::targets::{self, FIRST_PROBE_PORT, Target, TargetError};
 use super::tick::{self, Tick};
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// Grace before a probe expires: a worker stamps packets at the top of a burst and hands them over at its end, so at
@@ -30,13 +29,12 @@ impl Prober {
     /// A target that cannot be probed; nothing has changed then.
     pub fn set_targets(&mut self, targets: &[Target], now: Nanos) -> Result<(), TargetError> {
         let grouped = targets::group(targets)?;
-        let listed: HashSet<u16> = targets.iter().map(|target| target.backend.0).collect();
         for backend in self.table.present() {
-            if !listed.contains(&backend) {
+            if !grouped.listed.get(usize::from(backend)).copied().unwrap_or(false) {
                 self.table.remove(backend);
             }
         }
-        self.table.grow(targets.iter().map(|target| target.backend.index() + 1).max().unwrap_or(0));
+        self.table.grow(grouped.listed.len());
         let mut restarted = Vec::new();
         for (target, &group) in targets.iter().zip(&grouped.of_target) {
             let backend = target.backend.0;

@@ -4,8 +4,8 @@ use super::check::Check;
 use super::probe_packet::Template;
 use guideway_config::model::TcpCheck;
 use guideway_dataplane::ids::{BackendId, MAX_BACKENDS};
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// The source port of the probes to backend 0; each backend has its own (this plus its id).
@@ -74,42 +74,56 @@ pub(super) struct Grouped {
     pub timeouts: Vec<u32>,
     /// For each target, in order, the index of its group.
     pub of_target: Vec<u16>,
+    /// Which ids are targets; as long as the greatest of them asks for.
+    pub listed: Vec<bool>,
 }
 
 /// Checks `targets` and sorts them into groups.
 pub(super) fn group(targets: &[Target]) -> Result<Grouped, TargetError> {
-    let mut grouped =
-        Grouped { groups: Vec::new(), timeouts: Vec::new(), of_target: Vec::with_capacity(targets.len()) };
+    let ids = targets.iter().map(|target| target.backend.index() + 1).max().unwrap_or(0);
+    let mut grouped = Grouped {
+        groups: Vec::new(),
+        timeouts: Vec::new(),
+        of_target: Vec::with_capacity(targets.len()),
+        listed: vec![false; ids],
+    };
     let mut known = HashMap::new();
     let mut queues = HashMap::new();
-    let mut seen = HashSet::with_capacity(targets.len());
-    for &Target { backend, destination, port, source, check } in targets {
+    let mut last = None;
+    for target in targets {
+        let &Target { backend, destination, port, source, .. } = target;
         if backend.index() >= MAX_BACKENDS {
             return Err(TargetError::OutOfRange(backend));
         }
-        if !seen.insert(backend) {
+        if std::mem::replace(&mut grouped.listed[backend.index()], true) {
             return Err(TargetError::Duplicate(backend));
         }
         let addresses = Addresses { destination, source, port };
-        let check = Check::new(&check);
-        let index = match known.entry((addresses, check)) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let template = Template::new(source, destination, port).ok_or(TargetError::MixedFamilies {
-                    backend,
-                    destination,
-                    source_address: source,
-                })?;
-                // Distinct ids below MAX_BACKENDS: fewer groups, and fewer timeouts, than a u16 counts.
-                let index = grouped.groups.len() as u16;
-                let flights = *queues.entry(check.timeout).or_insert_with(|| {
-                    grouped.timeouts.push(check.timeout);
-                    (grouped.timeouts.len() - 1) as u16
-                });
-                grouped.groups.push(Group { addresses, check, template, flights });
-                *entry.insert(index)
-            }
+        let key = (addresses, Check::new(&target.check));
+        // The backends of a pool come one after the other: most need no lookup.
+        let index = match last {
+            Some((same, index)) if same == key => index,
+            _ => match known.entry(key) {
+                Entry::Occupied(entry) => *entry.get(),
+                Entry::Vacant(entry) => {
+                    let template = Template::new(source, destination, port).ok_or(TargetError::MixedFamilies {
+                        backend,
+                        destination,
+                        source_address: source,
+                    })?;
+                    let check = key.1;
+                    // Distinct ids below MAX_BACKENDS: fewer groups, and fewer timeouts, than a u16 counts.
+                    let flights = *queues.entry(check.timeout).or_insert_with(|| {
+                        grouped.timeouts.push(check.timeout);
+                        (grouped.timeouts.len() - 1) as u16
+                    });
+                    let index = grouped.groups.len() as u16;
+                    grouped.groups.push(Group { addresses, check, template, flights });
+                    *entry.insert(index)
+                }
+            },
         };
+        last = Some((key, index));
         grouped.of_target.push(index);
     }
     Ok(grouped)

@@ -155,7 +155,7 @@ pub struct WorkerStatus {
     pub burst_fill: f64,
     /// Polls.
     pub polls: u64,
-    /// How often something kept it from polling for more than 5 ms.
+    /// How often something kept it from polling for more than 10 ms.
     pub stalls: u64,
     /// Packets in and packets accounted for.
     #[serde(flatten)]

@@ -1,10 +1,12 @@
 //! Backends that live, die, refuse, hang, slow down and flap.
 
 use crate::sim::{DEFAULTS, Mode, World, ms, target, target_v6, target_with, us};
+use crate::wire::Segment;
 use guideway_config::model::TcpCheck;
 use guideway_control::health::{GRACE, HealthEvent, Reason, State, Transition};
 use guideway_dataplane::time::Nanos;
 use proptest::prelude::*;
+use smoltcp::wire::TcpControl;
 use std::time::Duration;
 
 /// Largest sum of jitter over a few rounds: each moves by less than a sixteenth of the interval.
@@ -246,11 +248,11 @@ fn each_answer_is_reset_with_the_next_sequence_number() {
     let mut world = World::new(&[target(1)]);
     world.settle();
     world.run(ms(200));
-    let segments: Vec<_> = world.sent.iter().map(|sent| crate::sim::Segment::read(&sent.packet)).collect();
-    let pairs = segments.iter().zip(&segments[1..]).filter(|(a, _)| a.control == smoltcp::wire::TcpControl::Syn);
+    let segments: Vec<_> = world.sent.iter().map(|sent| Segment::read(&sent.packet)).collect();
+    let pairs = segments.iter().zip(&segments[1..]).filter(|(a, _)| a.control == TcpControl::Syn);
     let mut count = 0;
     for (syn, rst) in pairs {
-        assert_eq!(rst.control, smoltcp::wire::TcpControl::Rst);
+        assert_eq!(rst.control, TcpControl::Rst);
         assert_eq!((rst.sequence, rst.acknowledged), (syn.sequence.wrapping_add(1), None));
         count += 1;
     }

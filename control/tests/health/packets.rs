@@ -1,6 +1,7 @@
 //! The packets on the wire, read by an independent implementation that verifies every checksum.
 
-use crate::sim::{PORT, Segment, World, ms, target, target_v6};
+use crate::sim::{PORT, World, ms, target, target_v6};
+use crate::wire::Segment;
 use guideway_control::health::{FIRST_PROBE_PORT, Target};
 use guideway_dataplane::ids::{BackendId, MAX_BACKENDS};
 use smoltcp::wire::TcpControl;

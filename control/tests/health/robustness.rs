@@ -1,6 +1,7 @@
 //! Any bytes: no panic, no change.
 
-use crate::sim::{World, ms, target, target_v6, unreachable, us};
+use crate::sim::{World, ms, target, target_v6, us};
+use crate::wire::unreachable;
 use guideway_control::health::{Received, Status};
 use guideway_dataplane::ids::BackendId;
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! Packets that must not count: old, forged, misdirected.
 
-use crate::sim::{Segment, World, ms, target, target_v6, unreachable, us, wrap};
+use crate::sim::{World, ms, target, target_v6, us};
+use crate::wire::{Segment, unreachable, wrap};
 use guideway_control::health::{FIRST_PROBE_PORT, Ignored, Reason, Received, State, Transition};
 use guideway_dataplane::ids::BackendId;
 use smoltcp::wire::{IpProtocol, TcpControl};

@@ -1,6 +1,7 @@
 //! Lists of targets: what is kept, what starts afresh, how probes spread.
 
-use crate::sim::{DEFAULTS, Mode, Segment, World, ms, target, target_v6, target_with, us};
+use crate::sim::{DEFAULTS, Mode, World, ms, target, target_v6, target_with, us};
+use crate::wire::Segment;
 use guideway_config::model::TcpCheck;
 use guideway_control::health::{Ignored, Prober, Received, State, Target, TargetError};
 use guideway_dataplane::ids::{BackendId, MAX_BACKENDS};

@@ -91,6 +91,19 @@ fn an_advertisement_without_override_raises_doubt_only() {
 }
 
 #[test]
+fn only_an_answer_to_us_proves_a_neighbor() {
+    let answer = |destination: &'static str| {
+        let IpAddr::V6(to) = destination.parse().unwrap() else { panic!() };
+        advertisement(|f| {
+            f[FLAGS] |= 0x40;
+            f[DESTINATION..ICMP].copy_from_slice(&to.octets());
+        })
+    };
+    assert_eq!(verdict(v6(), &answer("fd00::1")), (Received::Changed, Some(OTHER), State::Reachable));
+    assert_eq!(verdict(v6(), &answer("fd00::2")), (Received::Changed, Some(OTHER), State::Stale));
+}
+
+#[test]
 fn an_advertisement_without_an_address_changes_nothing() {
     let frame = advertisement(|f| f.truncate(OPTION));
     assert_eq!(verdict(v6(), &frame), (Received::Nothing, Some(GATEWAY), State::Reachable));
@@ -133,6 +146,8 @@ fn invalid_arp_is_ignored() {
     assert_eq!(arp(|f| f.truncate(41)), ignored(Received::Malformed), "cut");
     assert_eq!(arp(|f| f[22] |= 1), ignored(Received::Malformed), "group sender");
     assert_eq!(arp(|f| f[22..28].fill(0)), ignored(Received::Malformed), "zero sender");
+    assert_eq!(arp(|f| f[28] = 224), ignored(Received::Malformed), "sender is a group");
+    assert_eq!(arp(|f| f[28..32].fill(0xff)), ignored(Received::Malformed), "sender is everybody");
     assert_eq!(arp(|f| f[21] = 3), ignored(Received::Other), "reverse ARP");
     assert_eq!(arp(|f| f[28..32].fill(0)), ignored(Received::Nothing), "a probe claims nothing");
 }

@@ -102,6 +102,14 @@ fn announcing_again_starts_over_without_doubling() {
 }
 
 #[test]
+fn a_late_poll_does_not_send_the_repeats_at_once() {
+    let mut responder = responder();
+    let later = START + Duration::from_secs(5);
+    let sent = run(&mut responder, later, Duration::ZERO);
+    assert_eq!(sent.len(), expected().len());
+}
+
+#[test]
 fn a_returning_link_announces_its_own_port_only() {
     let mut responder = responder();
     run(&mut responder, START, LONG);

@@ -1,6 +1,6 @@
 //! A second owner of one of our addresses.
 
-use crate::frames::{GATEWAY, ME_TOO, PORT, SECOND, START, ip, responder};
+use crate::frames::{GATEWAY, ME_TOO, PORT, SECOND, START, ip, links, responder, vips};
 use guideway_control::neighbor::wire::{self, Arp, MAX_MESSAGE, Operation};
 use guideway_control::responder::{Conflict, Reason, Responder, Verdict};
 use guideway_dataplane::ids::PortId;
@@ -66,6 +66,23 @@ fn a_report_is_repeated_after_ten_seconds_for_each_address() {
     }
     assert_eq!(reports, [4, 4]);
     assert_eq!(responder.counters().conflicts, 8);
+}
+
+#[test]
+fn a_reload_does_not_repeat_a_report_and_a_clock_that_goes_back_does_not_silence_it() {
+    let mut responder = responder();
+    let frame = arp(Operation::Reply, "10.0.0.1", "10.0.0.1", THIEF);
+    assert_eq!(handle(&mut responder, START, PORT, &frame).1.len(), 1);
+    responder.configure(START, &links(), &vips());
+    assert_eq!(handle(&mut responder, START, PORT, &frame).1.len(), 0);
+    assert_eq!(handle(&mut responder, Nanos(5), PORT, &frame).1.len(), 1);
+}
+
+#[test]
+fn a_solicitation_names_its_owner_by_its_option() {
+    let mut frame = solicit("fd00::100", "fd00::1", THIEF);
+    frame[6..12].copy_from_slice(&GATEWAY);
+    assert_eq!(handle(&mut responder(), START, PORT, &frame).1[0].mac, THIEF);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is not answered, and why.
 
 use crate::frames::{GATEWAY, ME_TOO, PORT, SECOND, START, ask, hex, ip, links, mend, responder, vector};
+use guideway_control::neighbor::Link;
 use guideway_control::neighbor::wire::{self, Arp, MAX_MESSAGE, Operation};
 use guideway_control::responder::{Reason, Responder, Verdict};
 use guideway_dataplane::ids::PortId;
@@ -84,6 +85,18 @@ fn sources_that_are_no_single_host_get_no_answer() {
             ignored(&frame, Reason::Refused, &format!("{name} from {source}"));
         }
     }
+}
+
+#[test]
+fn the_far_end_of_a_subnet_of_two_is_a_host() {
+    let mut responder = Responder::new();
+    let link = Link { addresses: vec!["10.9.0.0/31".parse().unwrap()], ..links()[0].clone() };
+    responder.configure(START, &[link], &[]);
+    let frame = altered("echo over ipv4", |f| {
+        f[SOURCE..SOURCE + 4].copy_from_slice(&[10, 9, 0, 1]);
+        f[DESTINATION..DESTINATION + 4].copy_from_slice(&[10, 9, 0, 0]);
+    });
+    assert_eq!(ask(&mut responder, PORT, &frame).0, Verdict::Reply);
 }
 
 #[test]
