@@ -147,3 +147,43 @@ impl fmt::Debug for Mbuf {
         f.debug_struct("Mbuf").field("total_len", &self.total_len()).field("segments", &self.segments()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig};
+    use guideway_dataplane::port::PacketPool as _;
+
+    #[test]
+    fn chains_and_shared_buffers_go_back_to_their_own_pools() {
+        let eal = Eal::init(&EalConfig { hugepages: Hugepages::Never, ..EalConfig::default() }).expect("EAL");
+        let pool = |name: &str| {
+            let config = MempoolConfig { name: name.into(), size: 255, cache_size: 0, ..MempoolConfig::default() };
+            Mempool::new(&eal, &config).expect("pool")
+        };
+        let (first, second) = (pool("first"), pool("second"));
+        let mut head = first.alloc(&[1; 60]).expect("a packet");
+        let tail = second.alloc(&[2; 40]).expect("a packet");
+        let raw = head.raw_mut();
+        (raw.next, raw.nb_segs, raw.pkt_len) = (tail.0.as_ptr(), 2, 100);
+        // The head owns it from here on.
+        std::mem::forget(tail);
+        assert_eq!((head.frame(), head.total_len(), head.segments()), (&[1; 60][..], 100, 2));
+        assert!(!head.resize(50), "several segments");
+        assert!(head.prepend(20) && head.trim_front(30));
+        assert_eq!((head.frame().len(), head.total_len()), (50, 90));
+        assert_eq!((first.in_use(), second.in_use()), (1, 1));
+        drop(head);
+        assert_eq!((first.in_use(), second.in_use()), (0, 0));
+        assert_eq!(first.alloc(&[3]).expect("a packet").segments(), 1, "a freed chain is taken apart");
+
+        let mut shared = first.alloc(&[4; 60]).expect("a packet");
+        shared.raw_mut().refcnt = 2;
+        // SAFETY: the count of two stands for two owners.
+        let other = unsafe { Mbuf::from_raw(shared.0) };
+        drop(shared);
+        assert_eq!((first.in_use(), other.frame()), (1, &[4; 60][..]));
+        drop(other);
+        assert_eq!(first.in_use(), 0);
+    }
+}

@@ -104,6 +104,9 @@ impl Drop for Inner {
 }
 
 /// A pool of [`Mbuf`]s. Clones share it.
+///
+/// It is freed with its last handle if all packets are back, else left to the end of the process. Join the threads that
+/// hold packets before the last handle goes: a packet that is being dropped at that very moment may count as back.
 #[derive(Clone, Debug)]
 pub struct Mempool {
     inner: Arc<Inner>,

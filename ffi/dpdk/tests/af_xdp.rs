@@ -21,6 +21,10 @@ fn frames_pass_both_ways() {
     let few = PortConfig { rx_queues: 2, ..config("net_af_xdp9,iface=gwfx0") };
     let error = Port::attach(&eal, &few, &pool).expect_err("one channel");
     assert!(matches!(&error, PortError::TooFewQueues { wanted: 2, has: 1, .. }), "{error}");
+    let small = MempoolConfig { name: "small".into(), size: 1_023, ..MempoolConfig::default() };
+    let small = Mempool::new(&eal, &small).expect("pool");
+    let error = Port::attach(&eal, &config("net_af_xdp7,iface=gwfx0"), &small).expect_err("the queue needs 2048");
+    assert!(matches!(error, PortError::PoolTooFew { needed: 2_048, available: 1_023, .. }), "{error}");
     a_foreign_program_is_named(&eal, &pool, &config("net_af_xdp8,iface=gwfx0"));
     // Twice: the first leaves nothing behind that the second minds.
     for device in ["net_af_xdp0,iface=gwfx0", "net_af_xdp1,iface=gwfx0"] {

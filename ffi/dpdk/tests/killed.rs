@@ -4,7 +4,7 @@ mod net;
 mod privilege;
 
 use guideway_dataplane::port::{Burst, TxQueue as _};
-use guideway_dpdk::{Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig};
+use guideway_dpdk::{Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig, PortError};
 use net::{Wire, frame, receive};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -42,6 +42,28 @@ fn starts_again_at_once() {
         assert!(!notices[0].contains("xsk_def_prog"), "{notices:?}");
         assert!(notices[1..].iter().all(|notice| notice.contains(named)), "{notices:?}");
     }
+    the_living_are_left_alone();
+}
+
+/// A second process on the same interface is refused, and the first does not notice.
+fn the_living_are_left_alone() {
+    let device = "net_af_xdp0,iface=gwfk0";
+    let (mut child, _) = start(device);
+    let eal = Eal::init(&EalConfig::default()).expect("EAL");
+    let pool = Mempool::new(&eal, &MempoolConfig::default()).expect("pool");
+    let config = PortConfig { device: device.into(), ..PortConfig::default() };
+    let error = Port::attach(&eal, &config, &pool).expect_err("the child has it");
+    assert!(matches!(error, PortError::Busy { .. }), "{error}");
+    assert!(error.to_string().contains("gwfk0") && error.to_string().contains("ss --xdp"), "{error}");
+    assert_eq!(pool.in_use(), 0);
+    let wire = Wire::open("gwfk1");
+    for number in 0..3 {
+        wire.send(&frame(number, 100));
+    }
+    let echoed = wire.receive(3);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("reaped");
+    assert_eq!(echoed.len(), 3);
 }
 
 /// What DPDK is known to leave of a process, where it leaves it.

@@ -1,8 +1,10 @@
 //! Questions to the kernel about its network interfaces, for checks before a driver takes one and for error texts.
 
 mod xdp;
+mod xsk;
 
 pub(crate) use xdp::{XdpProgram, program as xdp_program};
+pub(crate) use xsk::is_taken as is_xdp_queue_taken;
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;

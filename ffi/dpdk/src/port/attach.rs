@@ -1,6 +1,6 @@
 //! The steps from a device string to a started port.
 
-use super::device::{self, Device, L2_OVERHEAD};
+use super::device::{Device, L2_OVERHEAD};
 use super::xdp::Sockets;
 use super::{Capabilities, Inner, Notice, PortConfig, PortError};
 use crate::eal::Eal;
@@ -9,7 +9,6 @@ use crate::{errno_text, log, netdev};
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info};
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,9 +20,9 @@ pub(super) fn lock() -> MutexGuard<'static, Option<Instant>> {
 }
 
 /// One attachment under way: what error texts need, and what was noticed.
-struct Attach<'a> {
-    config: &'a PortConfig,
-    device: Device,
+pub(super) struct Attach<'a> {
+    pub config: &'a PortConfig,
+    pub device: Device,
     notices: Vec<Notice>,
 }
 
@@ -36,29 +35,22 @@ pub(super) struct Attached {
     pub notices: Vec<Notice>,
 }
 
-/// What libxdp loads for AF_XDP, alone or under its dispatcher.
-const LIBXDP_PROGRAMS: [&str; 2] = ["xsk_def_prog", "xdp_dispatcher"];
-
 /// How often, and how far apart, an AF_XDP queue is asked for that seems taken: the kernel gives it back some time
 /// after the socket was closed, also that of a process that was killed. Each vain try costs the pool 2048 buffers,
 /// which the driver loses.
-const BUSY_TRIES: u32 = 4;
-const BUSY_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const BUSY_TRIES: u32 = 4;
+pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<Attached, PortError> {
     let queues = config.rx_queues.max(config.tx_queues).max(1);
     let device = Device::parse(&config.name, &config.device)?.with_queues(queues).with_mtu(config.mtu);
     let mut attach = Attach { config, device, notices: Vec::new() };
-    attach.check_before(pool, queues)?;
+    attach.check_device(queues)?;
+    attach.check_pool(pool)?;
     let mut tries = 1;
     let (inner, capabilities) = loop {
         match attach.bring_up(eal, pool) {
-            Err(PortError::Busy { .. })
-                if {
-                    eprintln!("DEBUG try {tries} in_use {}", pool.in_use());
-                    tries < BUSY_TRIES && attach.device.driver() == "net_af_xdp"
-                } =>
-            {
+            Err(PortError::Busy { .. }) if tries < BUSY_TRIES && attach.device.driver() == "net_af_xdp" => {
                 tries += 1;
                 std::thread::sleep(BUSY_PAUSE);
             }
@@ -70,68 +62,16 @@ pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<A
 }
 
 impl Attach<'_> {
-    fn port(&self) -> String {
+    pub fn port(&self) -> String {
         self.config.name.clone()
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.device.to_string()
     }
 
-    fn notice(&mut self, text: &str) {
+    pub fn notice(&mut self, text: &str) {
         self.notices.push(Notice(format!("port {}: {text}", self.config.name)));
-    }
-
-    /// What can be told before DPDK touches anything, with a better error than a driver gives.
-    fn check_before(&mut self, pool: &Mempool, queues: u16) -> Result<(), PortError> {
-        let (needed, has) = (self.device.buffer_needed(), pool.max_frame());
-        if needed > has {
-            let mtu = self.config.mtu;
-            return Err(PortError::PoolTooSmall { port: self.port(), device: self.text(), mtu, needed, has });
-        }
-        if self.device.is_pci() {
-            return device::check_pci(&self.config.name, &self.device.name, Path::new("/sys/bus/pci/devices"));
-        }
-        let Some(interface) = self.device.interface().map(str::to_owned) else { return Ok(()) };
-        let Some(index) = netdev::index(&interface) else {
-            return Err(PortError::NoSuchInterface { port: self.port(), device: self.text(), interface });
-        };
-        if !netdev::is_up(&interface) {
-            self.notice(&format!("interface {interface} is down: `ip link set {interface} up`"));
-        }
-        if netdev::is_promiscuous(&interface) {
-            self.notice(&format!(
-                "interface {interface} was promiscuous before; it is taken back when this port is closed"
-            ));
-        }
-        if self.device.driver() == "net_af_xdp" {
-            self.too_few(queues, netdev::combined_channels(&interface), "receive")?;
-        }
-        let Some(program) = netdev::xdp_program(index) else { return Ok(()) };
-        self.check_xdp(&interface, &program)
-    }
-
-    /// An XDP program takes frames before AF_PACKET sees them, and keeps another one off the interface. Only the one
-    /// that AF_XDP's own library loads is safe to work with: it is used again, and removed when the port is closed.
-    fn check_xdp(&mut self, interface: &str, program: &netdev::XdpProgram) -> Result<(), PortError> {
-        let netdev::XdpProgram { id, name } = program;
-        let remedy = format!("`ip link set dev {interface} xdp off`");
-        if self.device.driver() != "net_af_xdp" {
-            self.notice(&format!(
-                "XDP program {name} (id {id}) sits on {interface} and may take its frames; if its process is gone, \
-                 remove it: {remedy}"
-            ));
-            return Ok(());
-        }
-        if LIBXDP_PROGRAMS.contains(&name.as_str()) {
-            self.notice(&format!(
-                "XDP program {name} (id {id}) was left on {interface} by a process that did not end cleanly, or \
-                 another one uses the interface; it is used again and removed when this port is closed"
-            ));
-            return Ok(());
-        }
-        let detail = format!("XDP program {name} (id {id}) sits on {interface}; remove it: {remedy}");
-        Err(PortError::Busy { port: self.port(), device: self.text(), detail })
     }
 
     /// Everything from the probe to the started port. After an error the device is gone again.
@@ -205,12 +145,10 @@ impl Attach<'_> {
 
     fn probe_error(&self, result: i32) -> PortError {
         let (port, device, detail) = (self.port(), self.text(), log::take());
-        // SAFETY: no arguments, no failure.
-        let root = unsafe { libc::geteuid() } == 0;
         match result.abs() {
             libc::EBUSY => PortError::Busy { port, device, detail },
             libc::EPERM | libc::EACCES => PortError::Permission { port, device, detail },
-            _ if !root => PortError::Permission { port, device, detail },
+            _ if !is_root() => PortError::Permission { port, device, detail },
             libc::ENOENT | libc::ENODEV | libc::ENOTSUP => {
                 PortError::NoDriver { port, device, driver: self.device.driver().to_owned(), detail }
             }
@@ -225,18 +163,6 @@ impl Attach<'_> {
             self.done("reading its capabilities", dpdk_sys::rte_eth_dev_info_get(port.id, info.as_mut_ptr()))?;
             Ok(info.assume_init())
         }
-    }
-
-    fn too_few(&self, wanted: u16, has: u16, direction: &'static str) -> Result<(), PortError> {
-        if wanted <= has {
-            return Ok(());
-        }
-        Err(PortError::TooFewQueues { port: self.port(), device: self.text(), direction, wanted, has })
-    }
-
-    fn check_queues(&self, info: &rte_eth_dev_info) -> Result<(), PortError> {
-        self.too_few(self.config.rx_queues, info.max_rx_queues, "receive")?;
-        self.too_few(self.config.tx_queues, info.max_tx_queues, "transmit")
     }
 
     /// Returns whether RSS and whether receive checksums are on.
@@ -321,7 +247,7 @@ impl Attach<'_> {
             log::clear();
             // SAFETY: configured with this many queues; the pool outlives the port, which holds a handle of it.
             let result = unsafe { dpdk_sys::rte_eth_rx_queue_setup(port.id, queue, rx, node, &rx_conf, pool.as_ptr()) };
-            self.done("setting up a receive queue", self.af_xdp_busy(result))?;
+            self.rx_queue_done(result)?;
         }
         for queue in 0..self.config.tx_queues {
             log::clear();
@@ -332,10 +258,20 @@ impl Attach<'_> {
         Ok(())
     }
 
-    /// AF_XDP's driver says "invalid" whatever keeps it from a queue; after all the checks before, it is taken.
-    fn af_xdp_busy(&self, result: i32) -> i32 {
-        let invalid = result == -libc::EINVAL && self.device.driver() == "net_af_xdp";
-        if invalid { -libc::EBUSY } else { result }
+    /// AF_XDP's driver says "invalid" whatever keeps it from a queue; its log tells which it was.
+    fn rx_queue_done(&self, result: i32) -> Result<(), PortError> {
+        if result != -libc::EINVAL || self.device.driver() != "net_af_xdp" {
+            return self.done("setting up a receive queue", result);
+        }
+        let (port, device, detail) = (self.port(), self.text(), log::take());
+        Err(if detail.contains("xsk socket") {
+            PortError::Busy { port, device, detail }
+        } else if is_root() {
+            let reason = errno_text(result);
+            PortError::Failed { port, device, step: "setting up a receive queue", reason, detail }
+        } else {
+            PortError::Permission { port, device, detail }
+        })
     }
 
     /// ARP needs broadcast, NDP needs multicast; allmulticast lets the least of the rest in.
@@ -363,6 +299,11 @@ impl Attach<'_> {
             errno => PortError::Failed { port, device, step, reason: errno_text(errno), detail },
         })
     }
+}
+
+fn is_root() -> bool {
+    // SAFETY: no arguments, no failure.
+    unsafe { libc::geteuid() == 0 }
 }
 
 fn driver_name(info: &rte_eth_dev_info) -> String {

@@ -100,6 +100,16 @@ impl Device {
         self
     }
 
+    /// Packets of the pool that each receive queue with `descriptors` takes before the first frame arrives.
+    pub fn packets_needed(&self, descriptors: u16) -> u32 {
+        match self.driver() {
+            // Half of the driver's fill ring, whatever the number of descriptors.
+            "net_af_xdp" => 2_048,
+            _ if self.is_pci() => u32::from(descriptors),
+            _ => 0,
+        }
+    }
+
     /// Bytes that a buffer of the pool must hold behind its headroom before the driver takes it.
     pub fn buffer_needed(&self) -> usize {
         match self.driver() {

@@ -117,6 +117,20 @@ pub enum PortError {
         /// Bytes there are.
         has: usize,
     },
+    /// The pool has fewer packets than the device's receive queues hold.
+    #[error(
+        "port {port}: device {device}: its receive queues hold {needed} packets and {available} of the pool are free; make the pool larger"
+    )]
+    PoolTooFew {
+        /// The port's name.
+        port: String,
+        /// The device string.
+        device: String,
+        /// Packets that the receive queues hold.
+        needed: u32,
+        /// Packets that are free.
+        available: u32,
+    },
     /// The device does not take the MTU.
     #[error("port {port}: device {device} does not take MTU {mtu}: {reason}")]
     Mtu {

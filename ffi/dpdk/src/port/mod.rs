@@ -1,6 +1,7 @@
 //! Ports: a device attached by name, configured, started, and taken apart again when the last handle goes.
 
 mod attach;
+mod check;
 mod device;
 mod error;
 mod queue;
@@ -152,6 +153,8 @@ impl Port {
     /// receive queues and `tx_queues` transmit queues, in order.
     ///
     /// Several receive queues share the traffic by RSS where the device has it (AF_PACKET: by the kernel's fanout).
+    /// An AF_XDP queue takes 2048 packets of the pool, and the driver never gives them back: a pool that such a port is
+    /// attached to again needs as many more.
     /// Multicast is let in by allmulticast or, where the driver has only that, promiscuous mode.
     ///
     /// # Errors
