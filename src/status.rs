@@ -53,7 +53,11 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             "\npool {} ({}, {} slots, {} moved, table {})",
             pool.name, pool.forward, pool.table_size, pool.slots_moved, pool.table_digest
         )?;
-        writeln!(out, "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  since, why", "backend", "address", "weight", "state", "slots", "packets")?;
+        writeln!(
+            out,
+            "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  since, why",
+            "backend", "address", "weight", "state", "slots", "packets"
+        )?;
         for backend in &pool.backends {
             backend_line(&mut out, backend)?;
         }

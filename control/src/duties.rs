@@ -31,7 +31,9 @@ pub fn duties(state: &State) -> Duties {
     let known: HashSet<(PortId, IpAddr)> = statics.iter().map(|neighbor| (neighbor.port, neighbor.address)).collect();
     let mut wanted: Vec<_> = hops.difference(&known).copied().collect();
     wanted.sort_unstable();
-    let places = (0..).zip(&state.pools).flat_map(|(pool, state)| (0..).zip(&state.backends).map(move |(index, _)| (PoolId(pool), index)));
+    let places = (0..)
+        .zip(&state.pools)
+        .flat_map(|(pool, state)| (0..).zip(&state.backends).map(move |(index, _)| (PoolId(pool), index)));
     Duties {
         links: links.collect(),
         wanted,

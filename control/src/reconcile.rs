@@ -48,7 +48,11 @@ fn table_copies(config: &model::Config) -> usize {
 
 fn table_of(pool: &PoolState, config: &model::Pool) -> Table {
     let eligible = eligible(pool, config);
-    if eligible.iter().all(|eligible| *eligible) { pool.base.table().clone() } else { pool.base.with_eligible(&eligible) }
+    if eligible.iter().all(|eligible| *eligible) {
+        pool.base.table().clone()
+    } else {
+        pool.base.with_eligible(&eligible)
+    }
 }
 
 /// Who may get packets now. Below the panic threshold more backends seem to fail than may be believed: then all may.

@@ -99,11 +99,8 @@ impl<P: Port> Outbox<P> {
         let mut frame = [0; PROBE_FRAME];
         let len = ethernet::HEADER_LEN + packet.len();
         let Some(whole) = frame.get_mut(..len) else { return };
-        let ethertype = if packet.first().is_some_and(|first| first >> 4 == 6) {
-            ethernet::TYPE_IPV6
-        } else {
-            ethernet::TYPE_IPV4
-        };
+        let ethertype =
+            if packet.first().is_some_and(|first| first >> 4 == 6) { ethernet::TYPE_IPV6 } else { ethernet::TYPE_IPV4 };
         whole[12..14].copy_from_slice(&ethertype.to_be_bytes());
         whole[ethernet::HEADER_LEN..].copy_from_slice(packet);
         match self.pool.alloc(whole) {

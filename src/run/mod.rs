@@ -133,7 +133,10 @@ fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[Port
         let mac = guideway_control::status::format_mac(state.mac);
         let link = if state.up { "up" } else { "DOWN" };
         let driver = devices.driver(PortId(index));
-        println!("  port {}: {} ({driver}), {mac}, link {link}, mtu {}, polled by cores {cores:?}", port.name, port.device, port.mtu);
+        println!(
+            "  port {}: {} ({driver}), {mac}, link {link}, mtu {}, polled by cores {cores:?}",
+            port.name, port.device, port.mtu
+        );
     }
     for vip in &config.vips {
         let pool = &config.pools[vip.pool];

@@ -89,7 +89,8 @@ impl Replay {
     ///
     /// [`ReplayError`] if an option names what the configuration does not have.
     pub fn new(config: &Arc<Config>, options: &Options) -> Result<Self, ReplayError> {
-        let ports = (0..config.ports.len()).map(|index| PortState { mac: port_mac(index), up: true, any_destination: true });
+        let ports =
+            (0..config.ports.len()).map(|index| PortState { mac: port_mac(index), up: true, any_destination: true });
         let mut state = State::new(Arc::clone(config), ports.collect(), UNIX_EPOCH)?;
         let input_port = find_port(config, options.port.as_deref())?;
         for name in &options.down {

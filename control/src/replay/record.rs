@@ -110,7 +110,10 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { packets, forwarded, answered, punted, dropped, drops, backends, cut } = self;
-        writeln!(f, "{packets} packets: {forwarded} forwarded, {answered} answered, {punted} punted, {dropped} dropped")?;
+        writeln!(
+            f,
+            "{packets} packets: {forwarded} forwarded, {answered} answered, {punted} punted, {dropped} dropped"
+        )?;
         for (backend, count) in backends {
             writeln!(f, "  to {backend}: {count}")?;
         }

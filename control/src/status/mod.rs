@@ -150,9 +150,10 @@ fn pool_status(
 
 /// FNV-1a, 64 bits, over the slots' pool-local indices: for comparing tables, not against anyone.
 fn digest(table: &Table) -> u64 {
-    table.slots().iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, slot| {
-        (hash ^ slot.index() as u64).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    table
+        .slots()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, slot| (hash ^ slot.index() as u64).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn backend_status(
