@@ -231,6 +231,8 @@ fn compile(cflags: &[String], probe: &Path) {
 }
 
 fn fail(message: &str) -> ! {
-    println!("cargo::error={message}");
+    // Cargo takes one line.
+    let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    println!("cargo::error={}", line.join(" "));
     std::process::exit(1)
 }

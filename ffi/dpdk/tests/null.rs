@@ -110,6 +110,8 @@ fn errors_name_the_port_and_the_device() {
     assert!(error.to_string().contains("edge") && error.to_string().contains("net_nosuch0"), "{error}");
     assert!(matches!(attach("eth0"), PortError::BadDevice { .. }));
     assert!(matches!(attach("ffff:ff:1f.7"), PortError::NoSuchPciDevice { .. }));
+    let error = attach("net_pcap9,rx_pcap=/nonexistent,tx_pcap=/nonexistent");
+    assert!(error.to_string().contains("/nonexistent"), "the driver's own words: {error}");
     let many = PortConfig { tx_queues: 60_000, ..config("net_null7") };
     let error = Port::attach(&EAL, &many, &pool).expect_err("too many queues");
     assert!(matches!(error, PortError::TooFewQueues { direction: "transmit", wanted: 60_000, .. }), "{error}");

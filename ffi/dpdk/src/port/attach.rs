@@ -147,12 +147,12 @@ impl Attach<'_> {
         let (port, device, detail) = (self.port(), self.text(), log::take());
         match result.abs() {
             libc::EBUSY => PortError::Busy { port, device, detail },
-            libc::EPERM | libc::EACCES => PortError::Permission { port, device, detail },
+            libc::EACCES => PortError::Permission { port, device, detail },
             _ if !is_root() => PortError::Permission { port, device, detail },
             libc::ENOENT | libc::ENODEV | libc::ENOTSUP => {
                 PortError::NoDriver { port, device, driver: self.device.driver().to_owned(), detail }
             }
-            errno => PortError::Failed { port, device, step: "probe", reason: errno_text(errno), detail },
+            errno => PortError::Failed { port, device, step: "probe", reason: reason(errno), detail },
         }
     }
 
@@ -295,10 +295,16 @@ impl Attach<'_> {
         let (port, device, detail) = (self.port(), self.text(), log::take());
         Err(match -result {
             libc::EBUSY => PortError::Busy { port, device, detail },
-            libc::EPERM | libc::EACCES => PortError::Permission { port, device, detail },
-            errno => PortError::Failed { port, device, step, reason: errno_text(errno), detail },
+            libc::EACCES => PortError::Permission { port, device, detail },
+            libc::EPERM if !is_root() => PortError::Permission { port, device, detail },
+            errno => PortError::Failed { port, device, step, reason: reason(errno), detail },
         })
     }
+}
+
+/// Drivers return −1, which would read as EPERM, when they have no errno.
+fn reason(errno: i32) -> String {
+    if errno == libc::EPERM { "the driver refused".into() } else { errno_text(errno) }
 }
 
 fn is_root() -> bool {
