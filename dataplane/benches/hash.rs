@@ -17,10 +17,13 @@ fn mixed(i: usize) -> FlowKey {
     if i.is_multiple_of(2) { v4(i) } else { v6(i) }
 }
 
+type MakeFlow = fn(usize) -> FlowKey;
+
 fn hash(c: &mut Criterion) {
     let key = [7; 16];
     let hashers = [("software", FlowHasher::software(key)), ("accelerated", FlowHasher::new(key))];
-    let flows: [(&str, fn(usize) -> FlowKey); 3] = [("v4", v4), ("v6", v6), ("mixed", mixed)];
+
+    let flows: [(&str, MakeFlow); 3] = [("v4", v4), ("v6", v6), ("mixed", mixed)];
     for (path, hasher) in &hashers {
         let mut group = c.benchmark_group(*path);
         group.throughput(Throughput::Elements(BURST as u64));

@@ -110,7 +110,7 @@ proptest! {
         prop_assert_eq!(u128::from(hash.tag()), bits % (1 << 32));
         prop_assert_eq!(u128::from(hash.bucket()), (bits >> 32) % (1 << 32));
         prop_assert_eq!(u128::from(hash.entropy()), (bits >> 64) % (1 << 16));
-        let slot = u128::from(hash.tag()) * u128::from(size) >> 32;
+        let slot = (u128::from(hash.tag()) * u128::from(size)) >> 32;
         prop_assert_eq!(u128::from(hash.slot(size)), slot);
         prop_assert!(size == 0 || hash.slot(size) < size);
     }

@@ -119,7 +119,7 @@ impl FlowHasher {
         !matches!(self.cipher, Cipher::Software(_))
     }
 
-    /// The hash of one flow. A burst is cheaper by [`hash_burst`](Self::hash_burst).
+    /// The hash of one flow. IPv6 is cheaper by [`hash_burst`](Self::hash_burst), and so is everything in software.
     #[inline]
     #[must_use]
     pub fn hash(&self, key: &FlowKey) -> FlowHash {

@@ -1,5 +1,6 @@
 //! The base table: Maglev with weights.
 
+use super::permutation::{PROBES, Steps, Walker, advance, is_prime};
 use super::rendezvous::Rendezvous;
 use super::turns::Turns;
 use super::{MAX_POOL_BACKENDS, Slot, Table};
@@ -130,32 +131,6 @@ fn members(backends: &[TableBackend<'_>], hasher: &FlowHasher) -> Result<Vec<Mem
         .collect())
 }
 
-/// Probes of a permutation that are looked at together. One branch for all of them is rarely mispredicted, and their
-/// loads do not wait for each other.
-const PROBES: usize = 4;
-
-/// Where a backend stands in its permutation.
-struct Walker {
-    slot: Slot,
-    /// The next slot of the permutation. Every one before it is taken.
-    position: u32,
-    /// What leads from a position to the next one, the one after that, and so on.
-    skips: [u32; PROBES],
-}
-
-impl Walker {
-    fn new(member: &Member, size: u32) -> Self {
-        let (lo, hi) = (member.digest as u64, (member.digest >> 64) as u64);
-        let position = (lo % u64::from(size)) as u32;
-        let skip = (hi % u64::from(size - 1)) as u32 + 1;
-        let mut skips = [skip; PROBES];
-        for i in 1..PROBES {
-            skips[i] = advance(skips[i - 1], skip, size);
-        }
-        Self { slot: Slot::new(member.index), position, skips }
-    }
-}
-
 /// A table in the making.
 struct Filling {
     size: u32,
@@ -180,7 +155,8 @@ impl Filling {
         if members.iter().all(|member| member.weight == 0) {
             return self.slots;
         }
-        let mut walkers: Vec<_> = members.iter().map(|member| Walker::new(member, self.size)).collect();
+        let mut walkers: Vec<_> =
+            members.iter().map(|member| Walker::new(Slot::new(member.index), member.digest, self.size)).collect();
         let weights: Vec<_> = members.iter().map(|member| member.weight).collect();
         let mut turns = Turns::new(&weights);
         let mut tail = None;
@@ -243,53 +219,4 @@ impl Filling {
         }
         slots
     }
-}
-
-/// `position + skip` modulo `size`, both below it.
-#[inline]
-fn advance(position: u32, skip: u32, size: u32) -> u32 {
-    let next = position + skip;
-    if next >= size { next - size } else { next }
-}
-
-/// Compares slots by the number of steps that lead a walker to them.
-///
-/// A slot is `(slot - position) / skip mod size` steps ahead. A step is taken as a fraction of a turn of 2^64, so that
-/// the reduction modulo the size is the wrapping of the arithmetic. What is lost by rounding is below 2^31, for a slot
-/// number and a size below 2^31; numbers of steps differ by more than 2^32. So the order is exact.
-struct Steps {
-    /// The steps to slot 1 from slot 0, as a fraction of a turn.
-    unit: u64,
-    /// The steps to the walker's position from slot 0.
-    position: u64,
-}
-
-impl Steps {
-    fn new(walker: &Walker, size: u32) -> Self {
-        let unit = ((u128::from(inverse(walker.skips[0], size)) << 64) / u128::from(size)) as u64;
-        Self { unit, position: unit.wrapping_mul(u64::from(walker.position)) }
-    }
-
-    /// A number that rises with the steps to `slot`.
-    #[inline]
-    fn to(&self, slot: u32) -> u64 {
-        self.unit.wrapping_mul(u64::from(slot)).wrapping_sub(self.position)
-    }
-}
-
-/// The inverse of `a`, from 1 to `prime` - 1, modulo `prime`, by the extended Euclidean algorithm.
-fn inverse(a: u32, prime: u32) -> u64 {
-    let (mut r, mut next_r) = (i64::from(prime), i64::from(a));
-    let (mut t, mut next_t) = (0, 1);
-    while next_r > 0 {
-        let quotient = r / next_r;
-        (r, next_r) = (next_r, r - quotient * next_r);
-        (t, next_t) = (next_t, t - quotient * next_t);
-    }
-    t.rem_euclid(i64::from(prime)) as u64
-}
-
-fn is_prime(n: u32) -> bool {
-    n == 2
-        || n > 2 && n % 2 == 1 && (3..).step_by(2).take_while(|d| d * d <= u64::from(n)).all(|d| u64::from(n) % d != 0)
 }

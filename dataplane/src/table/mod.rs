@@ -30,6 +30,7 @@
 //! higher score, then by name.
 
 mod maglev;
+mod permutation;
 mod rendezvous;
 mod slot;
 mod turns;

@@ -8,6 +8,9 @@ use std::ops::Range;
 /// Fraction bits of a logarithm.
 const FRACTION_BITS: u32 = 48;
 
+/// Contenders of which only the highest score is kept at first.
+const TOGETHER: usize = 4;
+
 /// The eligible backends.
 pub(super) struct Rendezvous {
     /// Heaviest first, those of one weight in order of names.
@@ -28,11 +31,11 @@ struct Contender {
     slot: Slot,
 }
 
-/// A class's best for a slot.
-#[derive(Clone, Copy)]
-struct Winner {
-    score: u64,
-    slot: Slot,
+impl Contender {
+    #[inline]
+    fn score(&self, lo: u64, hi: u64) -> u64 {
+        fold(self.lo ^ lo, self.hi ^ hi)
+    }
 }
 
 /// `cost / weight`, or a bound of it.
@@ -78,18 +81,22 @@ impl Rendezvous {
         let (lo, hi) = (slot_digest as u64, (slot_digest >> 64) as u64);
         match &*self.classes {
             [] => Slot::EMPTY,
-            [class] => self.highest(class, lo, hi).slot,
+            [class] => highest(self.of(class), lo, hi).slot(lo, hi),
             _ => self.owner_by_bounds(lo, hi).unwrap_or_else(|| self.owner_by_costs(lo, hi)),
         }
+    }
+
+    fn of(&self, class: &Class) -> &[Contender] {
+        &self.contenders[class.contenders.clone()]
     }
 
     /// The owner with one logarithm, which is slow: of the class that is cheapest by the bounds. `None` if another
     /// class's bound lies below its cost, so that bounds do not decide; with hundreds of classes that is rare.
     fn owner_by_bounds(&self, lo: u64, hi: u64) -> Option<Slot> {
-        let mut best = (Price::INFINITE, Winner { score: 0, slot: Slot::EMPTY });
+        let mut best = (Price::INFINITE, Winner { score: 0, among: &[] });
         let mut second = Price::INFINITE;
         for class in &self.classes {
-            let winner = self.highest(class, lo, hi);
+            let winner = highest(self.of(class), lo, hi);
             let bound = Price { cost: cost_bound(winner.score), weight: class.weight };
             if bound.is_below(second) {
                 if bound.is_below(best.0) {
@@ -101,36 +108,60 @@ impl Rendezvous {
             }
         }
         let (bound, winner) = best;
-        Price { cost: cost(winner.score), ..bound }.is_below(second).then_some(winner.slot)
+        Price { cost: cost(winner.score), ..bound }.is_below(second).then(|| winner.slot(lo, hi))
     }
 
     /// The owner by comparing every class's exact cost.
     fn owner_by_costs(&self, lo: u64, hi: u64) -> Slot {
-        let mut best = (Price::INFINITE, Slot::EMPTY);
+        let mut best = (Price::INFINITE, Winner { score: 0, among: &[] });
         for class in &self.classes {
-            let winner = self.highest(class, lo, hi);
+            let winner = highest(self.of(class), lo, hi);
             let price = Price { cost: cost(winner.score), weight: class.weight };
             // Of equals the first class stays: the heavier one.
             if price.is_below(best.0) {
-                best = (price, winner.slot);
+                best = (price, winner);
             }
         }
-        best.1
+        best.1.slot(lo, hi)
     }
+}
 
-    /// The highest score of a class for a slot and whose it is; of equals the first by name.
-    #[inline]
-    fn highest(&self, class: &Class, lo: u64, hi: u64) -> Winner {
-        let contenders = &self.contenders[class.contenders.clone()];
-        let mut best = Winner { score: 0, slot: contenders.first().map_or(Slot::EMPTY, |first| first.slot) };
-        for contender in contenders {
-            let score = fold(contender.lo ^ lo, contender.hi ^ hi);
-            if score > best.score {
-                best = Winner { score, slot: contender.slot };
-            }
-        }
-        best
+/// The highest score of contenders for a slot, and a few of them of which one has it.
+#[derive(Clone, Copy)]
+struct Winner<'a> {
+    score: u64,
+    among: &'a [Contender],
+}
+
+impl Winner<'_> {
+    /// Whose score it is; of equals the first.
+    fn slot(self, lo: u64, hi: u64) -> Slot {
+        self.among.iter().find(|c| c.score(lo, hi) == self.score).map_or(Slot::EMPTY, |c| c.slot)
     }
+}
+
+/// The highest score among contenders for a slot. Who has it is found out for the final winner only: a maximum alone
+/// needs no branch.
+#[inline]
+fn highest(contenders: &[Contender], lo: u64, hi: u64) -> Winner<'_> {
+    let mut best = Winner { score: 0, among: contenders };
+    let (whole, rest) = contenders.as_chunks::<TOGETHER>();
+    for among in whole {
+        let score = top_score(among, lo, hi);
+        if score > best.score {
+            best = Winner { score, among };
+        }
+    }
+    let score = top_score(rest, lo, hi);
+    if score > best.score {
+        best = Winner { score, among: rest };
+    }
+    best
+}
+
+#[inline]
+fn top_score(contenders: &[Contender], lo: u64, hi: u64) -> u64 {
+    contenders.iter().map(|c| c.score(lo, hi)).fold(0, u64::max)
 }
 
 /// The product's upper half xor its lower half.
