@@ -4,6 +4,7 @@
 //! `receive → parse → select → rewrite → transmit`, as stage loops over a burst in arrays on the stack.
 
 pub mod counters;
+pub mod craft;
 pub mod drop_reason;
 pub mod hash;
 pub mod idle;
