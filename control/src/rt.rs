@@ -231,8 +231,9 @@ impl<P: Port> Rt<P> {
         self.neighbors.flush_port(now, port);
     }
 
-    /// Tells the neighbours of a port again who is here: its link came back.
+    /// Asks for the next hops of a port anew and tells them again who is here: its link came back.
     pub fn link_up(&mut self, now: Nanos, port: PortId) {
+        self.neighbors.flush_port(now, port);
         self.responder.announce_port(now, port);
     }
 

@@ -50,7 +50,7 @@ fn on_link(interface: &Interface, net: &IpNet, neighbor: IpAddr) -> Hop {
 #[must_use]
 pub fn own_address(config: &Config, port: PortId, like: IpAddr) -> Option<IpAddr> {
     let on_port = config.interfaces.iter().filter(|interface| port_id(interface) == port);
-    let mut addresses = on_port.flat_map(|interface| interface.addresses.iter().map(ipnet::IpNet::addr));
+    let mut addresses = on_port.flat_map(|interface| interface.addresses.iter().map(IpNet::addr));
     addresses.find(|address| address.is_ipv4() == like.is_ipv4())
 }
 

@@ -17,6 +17,8 @@ const IN_HAND: usize = 512;
 const OVERHEAD: usize = 256;
 /// Bytes of a frame beyond the IP packet: Ethernet with two tags and frame check sequence.
 const LAYER_2: usize = 26;
+/// Bytes of an AF_PACKET slot beside the frame (packet(7), TPACKET2_HDRLEN and alignment), rounded up.
+const AF_PACKET_HEADER: usize = 64;
 /// Bytes of a buffer in front of the frame.
 const HEADROOM: usize = 128;
 /// The smallest data room that every driver takes.
@@ -56,9 +58,14 @@ fn pool_size(config: &Config) -> u32 {
     (buffers.next_power_of_two() - 1) as u32
 }
 
+/// Bytes of a buffer: the longest frame of any port, and headroom.
 fn data_room(config: &Config) -> usize {
-    let largest = config.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or(0);
-    (largest + LAYER_2 + HEADROOM).max(SMALLEST_ROOM)
+    let frame = |port: &PortConfig| {
+        let frame = usize::from(port.mtu) + LAYER_2;
+        // AF_PACKET hands frames over in slots of a power of two, whose header takes part of the next smaller one.
+        if port.device.starts_with("net_af_packet") { (frame + AF_PACKET_HEADER).next_power_of_two() } else { frame }
+    };
+    (config.ports.iter().map(frame).max().unwrap_or(0) + HEADROOM).max(SMALLEST_ROOM)
 }
 
 pub(super) fn open_pool(eal: &Eal, config: &Config) -> Result<Mempool, Failure> {
