@@ -1,0 +1,182 @@
+//! What a packet costs: the worker loop between source and sink, and the same loop without the worker, in turns.
+//!
+//! Turns, since on a machine that is not alone everything drifts: frequency, caches, neighbours. A case and its baseline
+//! run in the same process on buffers of the same kind, each window of one right after a window of the other, and what
+//! counts is the median.
+
+use crate::clock::Clock;
+use crate::device::{Device, DeviceError, Queues};
+use crate::machine::{CoreTime, Processor};
+use crate::report::{CaseReport, Report};
+use crate::scenario::{Case, Treatment};
+use crate::traffic::Generator;
+use crate::window::{Spread, Window};
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::drop_reason::DropReason;
+use guideway_dataplane::port::{Burst, Packet, Port, RxQueue, TxQueue};
+use guideway_dataplane::table::BuildError;
+use guideway_dataplane::wire::ethernet::EthernetHeader;
+use std::time::Duration;
+use zerocopy::FromBytes;
+
+/// The fewest pairs of windows of a case.
+const FEWEST_PAIRS: usize = 7;
+/// The longest window: a disturbance spoils one, not the median.
+const LONGEST_WINDOW: f64 = 0.2;
+
+/// How to measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Time for each case, its baseline included.
+    pub time: Duration,
+    /// Packets that wait between source and worker ([`Generator::new`]).
+    pub lead: usize,
+    /// The core that the calling thread is pinned to.
+    pub core: usize,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The device did not open.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The table was not built.
+    #[error(transparent)]
+    Table(#[from] BuildError),
+    /// Packets that were to be forwarded were not: the figures would be of something else.
+    #[error("{name}: {dropped} of {received} packets were dropped, most of them as {reason}; this is a bug")]
+    Dropped {
+        /// The case.
+        name: &'static str,
+        /// Packets dropped.
+        dropped: u64,
+        /// Packets received.
+        received: u64,
+        /// The most frequent reason.
+        reason: &'static str,
+    },
+}
+
+/// Measures all cases on the calling thread. `done` is told about each case when it is measured.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn run<D: Device, C: Clock>(
+    device: &mut D,
+    clock: &C,
+    options: &Options,
+    cases: &[Case],
+    mut done: impl FnMut(&CaseReport),
+) -> Result<Report, Error> {
+    let before = CoreTime::of(options.core);
+    let mut reports = Vec::with_capacity(cases.len());
+    for case in cases {
+        let report = measure(device, clock, options, case)?;
+        done(&report);
+        reports.push(report);
+    }
+    let after = CoreTime::of(options.core);
+    let Processor { model, virtual_machine } = Processor::this();
+    Ok(Report {
+        version: env!("CARGO_PKG_VERSION"),
+        device: device.describe(),
+        processor: model,
+        virtual_machine,
+        core: options.core,
+        unit: C::UNIT,
+        hz: clock.hz(),
+        lead: options.lead,
+        steal_percent: before.zip(after).map(|(before, after)| after.steal_percent_since(before)),
+        cases: reports,
+    })
+}
+
+fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, case: &Case) -> Result<CaseReport, Error> {
+    let Queues { rx, tx } = device.open()?;
+    let baseline = pass::<D::Port>(Generator::new(rx, case.traffic(), options.lead), tx, |_| ());
+    let queues = device.open()?;
+    let pairs = match case.treatment {
+        Treatment::MacSwap => {
+            let rx = Generator::new(queues.rx, case.traffic(), options.lead);
+            alternate(clock, options.time, baseline, pass::<D::Port>(rx, queues.tx, swap_addresses))
+        }
+        Treatment::L2dsr | Treatment::Ipip => {
+            let (mut worker, counters) = case.worker(queues, options.lead)?;
+            let pairs = alternate(clock, options.time, baseline, || worker.poll(clock.now(), &mut ()));
+            all_forwarded(case, &counters)?;
+            pairs
+        }
+    };
+    Ok(report(case, clock.hz(), &pairs))
+}
+
+/// One turn of the loop without a worker.
+fn pass<P: Port>(mut rx: Generator<P::Rx>, mut tx: P::Tx, touch: impl Fn(&mut P::Packet)) -> impl FnMut() -> usize {
+    move || {
+        let mut burst = Burst::new();
+        let received = rx.receive(&mut burst);
+        burst.iter_mut().for_each(&touch);
+        tx.transmit(&mut burst);
+        received
+    }
+}
+
+#[inline]
+fn swap_addresses<P: Packet>(packet: &mut P) {
+    if let Ok((header, _)) = EthernetHeader::mut_from_prefix(packet.frame_mut()) {
+        std::mem::swap(&mut header.source, &mut header.destination);
+    }
+}
+
+/// Windows of baseline and case in turns, for about `time`; the first pair warms up and does not count.
+fn alternate(
+    clock: &impl Clock,
+    time: Duration,
+    mut baseline: impl FnMut() -> usize,
+    mut case: impl FnMut() -> usize,
+) -> Vec<(Window, Window)> {
+    let seconds = time.as_secs_f64();
+    let pairs = FEWEST_PAIRS.max((seconds / (2.0 * LONGEST_WINDOW)) as usize);
+    let ticks = (seconds / (2 * (pairs + 1)) as f64 * clock.hz() as f64) as u64;
+    let mut pair = |_| (Window::run(clock, ticks, &mut baseline), Window::run(clock, ticks, &mut case));
+    (0..=pairs).map(&mut pair).skip(1).collect()
+}
+
+fn all_forwarded(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
+    let (received, dropped) = (counters.received.packets.get(), counters.dropped());
+    let count = |reason: &DropReason| counters.drops[*reason as usize].get();
+    match DropReason::ALL.iter().copied().max_by_key(count) {
+        Some(reason) if counters.sent.packets.get() != received => {
+            Err(Error::Dropped { name: case.name(), dropped, received, reason: reason.label() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn report(case: &Case, hz: u64, pairs: &[(Window, Window)]) -> CaseReport {
+    let baseline = Spread::of(pairs.iter().map(|(baseline, _)| baseline.cost()));
+    let in_all = Spread::of(pairs.iter().map(|(_, case)| case.cost()));
+    let mpps = |cost: f64| if cost > 0.0 { hz as f64 / cost / 1e6 } else { 0.0 };
+    let all: Vec<&Window> = pairs.iter().flat_map(|(baseline, case)| [baseline, case]).collect();
+    let ticks: f64 = all.iter().map(|window| window.ticks as f64).sum();
+    let had: f64 = all.iter().map(|window| window.ticks as f64 * window.share).sum();
+    let packets = pairs.iter().map(|(_, case)| case.packets).sum();
+    let case_ticks: u64 = pairs.iter().map(|(_, case)| case.ticks).sum();
+    CaseReport {
+        name: case.name(),
+        flows: case.flows,
+        backends: case.backends,
+        frame_bytes: case.traffic().frame_len(),
+        windows: pairs.len(),
+        packets,
+        baseline,
+        in_all,
+        net: Spread::of(pairs.iter().map(|(baseline, case)| case.cost() - baseline.cost())),
+        mpps: mpps(in_all.median),
+        baseline_mpps: mpps(baseline.median),
+        wall_mpps: mpps(case_ticks as f64 / (packets as f64).max(1.0)),
+        lost_percent: (1.0 - had / ticks.max(1.0)) * 100.0,
+    }
+}

@@ -1,0 +1,48 @@
+//! A null device: gives empty buffers, takes everything back.
+
+use crate::traffic::Generator;
+use guideway_dataplane::port::Port;
+use std::marker::PhantomData;
+
+/// A kind of null device that queues can be had of.
+///
+/// Its receive queues give buffers whose contents mean nothing, as many as fit into a burst; its transmit queues take
+/// whatever they are given and reuse the buffers.
+pub trait Device {
+    /// Packets and queues.
+    type Port: Port;
+
+    /// A pair of queues that share buffers with nobody else's hot path.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the device from opening them, in words for an operator.
+    fn open(&mut self) -> Result<Queues<Self::Port>, DeviceError>;
+
+    /// What is measured on, for the report.
+    fn describe(&self) -> String;
+}
+
+/// A receive and a transmit queue.
+pub struct Queues<P: Port> {
+    /// Gives empty buffers.
+    pub rx: P::Rx,
+    /// Takes them back.
+    pub tx: P::Tx,
+}
+
+/// Why a device did not open.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceError(pub String);
+
+/// A null device with a traffic source in front of its receive queue: what the worker under test runs on.
+#[derive(Debug)]
+pub struct Generated<P>(PhantomData<P>);
+
+impl<P: Port> Port for Generated<P> {
+    type Packet = P::Packet;
+    type Rx = Generator<P::Rx>;
+    type Tx = P::Tx;
+    type Pool = P::Pool;
+}

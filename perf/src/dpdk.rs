@@ -1,0 +1,74 @@
+//! The null device of DPDK: mbufs of a pool, through the driver's own burst functions.
+
+use crate::clock::{Clock, Unit};
+use crate::device::{Device, DeviceError, Queues};
+use guideway_dataplane::time::Nanos;
+use guideway_dpdk::{Dpdk, Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig, Tsc};
+
+/// Bytes that a buffer takes in the pool with everything around it.
+const BUFFER: usize = 2_048 + 512;
+
+impl Clock for Tsc {
+    const UNIT: Unit = Unit::Cycles;
+
+    #[inline]
+    fn ticks(&self) -> u64 {
+        self.cycles()
+    }
+
+    fn hz(&self) -> u64 {
+        Self::hz(self)
+    }
+
+    #[inline]
+    fn now(&self) -> Nanos {
+        Self::now(self)
+    }
+}
+
+/// DPDK's null device: receive takes mbufs from the pool, transmit gives them back.
+#[derive(Debug)]
+pub struct NullDevice {
+    pool: Mempool,
+    eal: Eal,
+    opened: u32,
+}
+
+impl NullDevice {
+    /// Starts DPDK, which pins the calling thread to `core` and gives it a buffer cache; the benchmark must run on this
+    /// thread. The pool holds at least `buffers`.
+    ///
+    /// # Errors
+    ///
+    /// What keeps DPDK from starting, in words for an operator.
+    pub fn start(core: usize, buffers: usize) -> Result<Self, DeviceError> {
+        let size = (buffers + 1).next_power_of_two().max(1_024) - 1;
+        let config =
+            EalConfig { main_core: core, memory_mb: (size * BUFFER).div_ceil(1 << 20) + 32, ..EalConfig::default() };
+        let eal = Eal::init(&config).map_err(|error| DeviceError(error.to_string()))?;
+        let pool = MempoolConfig { size: u32::try_from(size).unwrap_or(u32::MAX), ..MempoolConfig::default() };
+        let pool = Mempool::new(&eal, &pool).map_err(|error| DeviceError(error.to_string()))?;
+        Ok(Self { pool, eal, opened: 0 })
+    }
+}
+
+impl Device for NullDevice {
+    type Port = Dpdk;
+
+    fn open(&mut self) -> Result<Queues<Dpdk>, DeviceError> {
+        let device = format!("net_null{}", self.opened);
+        let config = PortConfig { name: device.clone(), device, ..PortConfig::default() };
+        self.opened += 1;
+        let (_, rx, tx) =
+            Port::attach(&self.eal, &config, &self.pool).map_err(|error| DeviceError(error.to_string()))?;
+        match (rx.into_iter().next(), tx.into_iter().next()) {
+            (Some(rx), Some(tx)) => Ok(Queues { rx, tx }),
+            _ => Err(DeviceError(format!("{} has no queues", config.device))),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let memory = if self.eal.has_hugepages() { "hugepages" } else { "no hugepages" };
+        format!("net_null of {}, {memory}", self.eal.version())
+    }
+}

@@ -1,0 +1,155 @@
+//! What is measured: the kind of forwarding, how many flows and backends, and the worker that does it.
+
+use crate::device::{Generated, Queues};
+use crate::traffic::{Generator, Traffic};
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::hash::FlowHasher;
+use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId, WorkerId};
+use guideway_dataplane::parse::Family;
+use guideway_dataplane::port::Port;
+use guideway_dataplane::publish;
+use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::rewrite::{Backend, Ipip4, Ipip6, NextHop, Rewrite};
+use guideway_dataplane::snapshot::{Pool, PortState, Snapshot};
+use guideway_dataplane::table::{BaseTable, BuildError, TableBackend};
+use guideway_dataplane::transmit::TxPath;
+use guideway_dataplane::vip::{VipEntry, VipService, VipTable, address_bits};
+use guideway_dataplane::wire::ethernet::Mac;
+use guideway_dataplane::wire::protocol;
+use guideway_dataplane::worker::{Worker, WorkerParts};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Slots of the pool's table: the default of the configuration for large pools.
+const TABLE_SIZE: u32 = 65_537;
+/// The most backends: those whose table of [`TABLE_SIZE`] slots gives each a few.
+pub const MAX_BACKENDS: u16 = 10_000;
+/// The port's own hardware address.
+const PORT_MAC: Mac = [2, 0, 0, 0, 0, 1];
+/// The port's MTU.
+const MTU: u16 = 1_600;
+/// The VIPs' port.
+const SERVICE_PORT: u16 = 80;
+const VIP_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const VIP_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x10);
+
+/// What is done to each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// Ethernet addresses change places, and nothing else: what any program pays that touches a packet.
+    MacSwap,
+    /// The worker forwards by direct server return on one segment.
+    L2dsr,
+    /// The worker forwards in a tunnel of the packet's own family.
+    Ipip,
+}
+
+/// One case of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// What is done.
+    pub treatment: Treatment,
+    /// The packets' family.
+    pub family: Family,
+    /// Flows that packets belong to, in turns.
+    pub flows: u32,
+    /// Backends of the pool.
+    pub backends: u16,
+    /// Bytes of a frame without frame check sequence; raised to what the family needs.
+    pub frame_len: usize,
+}
+
+impl Case {
+    /// The name in tables.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match (self.treatment, self.family) {
+            (Treatment::MacSwap, Family::V4) => "mac-swap IPv4",
+            (Treatment::MacSwap, Family::V6) => "mac-swap IPv6",
+            (Treatment::L2dsr, Family::V4) => "l2dsr IPv4",
+            (Treatment::L2dsr, Family::V6) => "l2dsr IPv6",
+            (Treatment::Ipip, Family::V4) => "ipip 4in4",
+            (Treatment::Ipip, Family::V6) => "ipip 6in6",
+        }
+    }
+
+    /// The frames that come in.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        Traffic::new(PORT_MAC, SocketAddr::new(vip(self.family), SERVICE_PORT), self.flows, self.frame_len)
+    }
+
+    /// What the worker decides by.
+    ///
+    /// # Errors
+    ///
+    /// None of those that a table has, unless there are more backends than a pool may have.
+    pub fn snapshot(&self) -> Result<Snapshot, BuildError> {
+        let hasher = FlowHasher::new(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f");
+        let names: Vec<String> = (0..self.backends).map(|backend| format!("backend-{backend}")).collect();
+        let members: Vec<_> = names.iter().map(|name| TableBackend { name, weight: 1 }).collect();
+        let table = BaseTable::build(&members, &hasher, TABLE_SIZE)?.table().clone();
+        let backends = (0..self.backends).map(|number| self.backend(number)).collect();
+        let service = VipService {
+            address: vip(self.family),
+            protocol: protocol::TCP,
+            port: Some(SERVICE_PORT),
+            entry: VipEntry { vip: VipId(0), pool: PoolId(0) },
+        };
+        Ok(Snapshot {
+            hasher,
+            vips: VipTable::new(&[service]),
+            own_addresses: [address_bits(Ipv4Addr::new(10, 0, 0, 1).into())].into(),
+            ports: [PortState { mac: PORT_MAC, up: true, any_destination: false }].into(),
+            pools: [Arc::new(Pool::new([table].into(), backends))].into(),
+        })
+    }
+
+    fn backend(&self, number: u16) -> Backend {
+        let [high, low] = number.to_be_bytes();
+        let next_hop =
+            NextHop { egress: PortId(0), source: PORT_MAC, destination: Some([2, 0, 0, 1, high, low]), mtu: MTU };
+        let rewrite = match (self.treatment, self.family) {
+            (Treatment::MacSwap | Treatment::L2dsr, _) => Rewrite::L2dsr,
+            (Treatment::Ipip, Family::V4) => {
+                Rewrite::Ipip4(Ipip4::new(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 1, high, low)))
+            }
+            (Treatment::Ipip, Family::V6) => {
+                let address = |last| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, last);
+                Rewrite::Ipip6(Ipip6::new(address(0xffff), address(number)))
+            }
+        };
+        Backend { id: BackendId(number), next_hop, rewrite }
+    }
+
+    /// The worker of this case between a source with `lead` packets waiting and the sink, and its counters.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Case::snapshot`].
+    pub fn worker<P: Port>(
+        &self,
+        queues: Queues<P>,
+        lead: usize,
+    ) -> Result<(Worker<Generated<P>>, Arc<WorkerCounters>), BuildError> {
+        // The reader keeps the one snapshot that there will ever be.
+        let (_, mut readers) = publish::channel(self.snapshot()?, 1);
+        let counters = Arc::new(WorkerCounters::default());
+        let worker = Worker::new(WorkerParts {
+            id: WorkerId(0),
+            rx: vec![(PortId(0), Generator::new(queues.rx, self.traffic(), lead))],
+            tx: vec![TxPath::Queue(queues.tx)],
+            snapshots: readers.remove(0),
+            rings: ControlRings::new(),
+            counters: Arc::clone(&counters),
+        });
+        Ok((worker, counters))
+    }
+}
+
+const fn vip(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(VIP_V4),
+        Family::V6 => IpAddr::V6(VIP_V6),
+    }
+}

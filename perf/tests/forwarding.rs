@@ -1,0 +1,73 @@
+//! What the benchmark measures is forwarding: every packet leaves as it should.
+
+use guideway_dataplane::ids::BackendId;
+use guideway_dataplane::parse::Family;
+use guideway_dataplane::port::{BURST, Burst, Packet, Port, TxQueue};
+use guideway_dataplane::time::Nanos;
+use guideway_perf::device::{Device as _, Queues};
+use guideway_perf::memory::{Buffer, FreeList, MemoryDevice, NullRx};
+use guideway_perf::scenario::{Case, Treatment};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+/// Keeps a copy of every frame that leaves.
+struct Tap(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl TxQueue for Tap {
+    type Packet = Buffer;
+
+    fn transmit(&mut self, burst: &mut Burst<Buffer>) -> usize {
+        let mut frames = self.0.lock().expect("a lock");
+        frames.extend(burst.drain(..).map(|packet| packet.frame().to_vec()));
+        burst.capacity()
+    }
+}
+
+struct Tapped;
+
+impl Port for Tapped {
+    type Packet = Buffer;
+    type Rx = NullRx;
+    type Tx = Tap;
+    type Pool = FreeList;
+}
+
+/// The frames of ten bursts of 200 flows to 3 backends.
+fn forwarded(treatment: Treatment, family: Family) -> Vec<Vec<u8>> {
+    let frames = Arc::new(Mutex::new(Vec::new()));
+    let Queues { rx, .. } = MemoryDevice.open().expect("memory");
+    let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)) };
+    let case = Case { treatment, family, flows: 200, backends: 3, frame_len: 60 };
+    let (mut worker, counters) = case.worker(queues, BURST).expect("a worker");
+    for poll in 0..10 {
+        assert_eq!(worker.poll(Nanos(poll), &mut ()), BURST);
+    }
+    assert_eq!((counters.sent.packets.get(), counters.dropped()), (10 * BURST as u64, 0));
+    for backend in 0..3 {
+        let sent = counters.backend(BackendId(backend)).expect("a backend").packets.get();
+        assert!(sent > 100, "backend {backend} got {sent} of 640");
+    }
+    drop(worker);
+    Arc::into_inner(frames).expect("nobody else").into_inner().expect("a lock")
+}
+
+#[test]
+fn l2dsr_changes_ethernet_addresses_only() {
+    for (family, ethertype, len) in [(Family::V4, [8, 0], 60), (Family::V6, [0x86, 0xdd], 74)] {
+        let frames = forwarded(Treatment::L2dsr, family);
+        let destinations: HashSet<&[u8]> = frames.iter().map(|frame| &frame[..6]).collect();
+        assert_eq!(destinations.len(), 3);
+        assert!(frames.iter().all(|frame| frame.len() == len && frame[6..12] == [2, 0, 0, 0, 0, 1]));
+        assert!(frames.iter().all(|frame| frame[12..14] == ethertype));
+    }
+}
+
+#[test]
+fn ipip_puts_a_header_of_the_same_family_in_front() {
+    let frames = forwarded(Treatment::Ipip, Family::V4);
+    assert!(frames.iter().all(|frame| frame.len() == 80 && frame[23] == 4 && frame[34] == 0x45));
+    assert_eq!(frames.iter().map(|frame| &frame[30..34]).collect::<HashSet<_>>().len(), 3);
+    let frames = forwarded(Treatment::Ipip, Family::V6);
+    assert!(frames.iter().all(|frame| frame.len() == 114 && frame[20] == 41 && frame[54] >> 4 == 6));
+    assert_eq!(frames.iter().map(|frame| &frame[38..54]).collect::<HashSet<_>>().len(), 3);
+}
