@@ -26,6 +26,11 @@ pub struct Guideway {
 impl Guideway {
     /// Starts `binary` in the balancer's namespace and waits until it says that it is ready (sd_notify(3)).
     pub fn start(lab: &Lab, binary: &Path, config: &GuidewayConfig) -> Result<Self> {
+        Self::start_with(lab, binary, config, &[])
+    }
+
+    /// Like [`Guideway::start`], with further options of `run`.
+    pub fn start_with(lab: &Lab, binary: &Path, config: &GuidewayConfig, options: &[&str]) -> Result<Self> {
         let file = lab.folder().join("guideway.toml");
         std::fs::write(&file, config.text()?).with_context(|| format!("cannot write {}", file.display()))?;
         let notify = lab.folder().join("notify.sock");
@@ -34,7 +39,7 @@ impl Guideway {
         let listener = UnixDatagram::bind(&notify).with_context(|| format!("cannot bind {}", notify.display()))?;
         listener.set_read_timeout(Some(Duration::from_millis(20))).context("cannot set a timeout")?;
         let mut command = lab.balancer().command(binary);
-        command.args(["run", "--config"]).arg(&file).env("NOTIFY_SOCKET", &notify);
+        command.args(["run", "--config"]).arg(&file).args(options).env("NOTIFY_SOCKET", &notify);
         let process = Process::spawn(&mut command, "guideway", &lab.folder().join("guideway.log"))?;
         let mut guideway = Self { process, binary: binary.to_owned(), file, socket: config.socket() };
         guideway.wait_until_ready(&listener)?;

@@ -17,6 +17,9 @@ pub const BIG_BYTES: usize = 8 << 20;
 /// | `/` | the backend's name and a line feed |
 /// | `/client` | the client's address and port as the backend sees them |
 /// | `/big` | [`BIG_BYTES`] bytes |
+/// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
+///
+/// Every answer names the backend in its header `Backend`.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -96,7 +99,13 @@ http {{
         listen 0.0.0.0:80 backlog=4096;
         listen [::]:80 ipv6only=on backlog=4096;
         root root;
+        client_max_body_size 64m;
+        add_header Backend {name} always;
         location = / {{ return 200 "{name}\n"; }}
+        location = /upload {{
+            client_body_in_file_only on;
+            proxy_pass http://127.0.0.1/;
+        }}
         location = /client {{ return 200 "$remote_addr $remote_port\n"; }}
     }}
 }}
