@@ -56,7 +56,12 @@ impl Wheel {
             let index = Self::index(number);
             std::mem::swap(&mut self.scratch, &mut self.buckets[index]);
             for entry in self.scratch.drain(..) {
-                let list = if entry.due.since(now) <= 0 { &mut *due } else { &mut self.buckets[index] };
+                // Back into the bucket of its own time, which is another one if the cursor was far behind.
+                let list = if entry.due.since(now) <= 0 {
+                    &mut *due
+                } else {
+                    &mut self.buckets[Self::index(entry.due.0 >> BUCKET_SHIFT)]
+                };
                 list.push(entry);
             }
         }

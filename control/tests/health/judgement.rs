@@ -229,6 +229,27 @@ fn flaps_hold_the_recovery_down_from_the_second_death_on() {
 }
 
 #[test]
+fn a_failure_starts_the_hold_over() {
+    let mut world = World::new(&[target(1)]);
+    world.settle();
+    for _ in 0..2 {
+        world.host(1).mode = Mode::Refusing;
+        world.run(ms(300));
+        world.host(1).mode = Mode::Listening;
+        world.run(ms(300));
+    }
+    assert_eq!(world.status(1).state, State::HeldDown);
+    world.run(ms(500));
+    world.host(1).lose_from = 1;
+    let before = world.status(1).failed;
+    world.run_while(ms(200), |world| world.status(1).failed == before);
+    let failed = world.now;
+    assert_eq!(world.status(1).state, State::Down);
+    world.run_while(ms(5_000), |world| world.status(1).state != State::Up);
+    assert!(world.status(1).since.since(failed) >= ms(1_000), "the whole hold again");
+}
+
+#[test]
 fn a_lost_reset_does_not_take_the_backend_down() {
     let mut world = World::new(&[target(1)]);
     world.settle();

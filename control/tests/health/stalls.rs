@@ -2,7 +2,7 @@
 
 use crate::sim::{DEFAULTS, Mode, World, ms, target, target_with, us};
 use guideway_config::model::TcpCheck;
-use guideway_control::health::{State, Transition};
+use guideway_control::health::{Received, State, Transition};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,6 +36,38 @@ fn a_control_thread_stopped_for_a_second_changes_no_state() {
             assert_eq!(status.sent, status.answered + status.void + status.outstanding);
         }
     }
+}
+
+#[test]
+fn probing_goes_on_after_a_stop_of_any_length() {
+    // Times are kept modulo 73 minutes; more than half of that looks like the future.
+    for minutes in [9, 11, 36, 37, 45, 73, 74, 110, 146] {
+        let mut world = many(5);
+        world.stop(Duration::from_secs(60 * minutes));
+        world.turn(None);
+        let before: Vec<_> = (0..5).map(|backend| world.status(backend).answered).collect();
+        world.run(ms(105));
+        for (backend, before) in (0..5).zip(before) {
+            let answered = world.status(backend).answered - before;
+            assert!((4..=6).contains(&answered), "{answered} answers after {minutes} minutes");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_a_worker_still_holds_at_the_timeout_counts() {
+    let mut world = many(1);
+    let syn = world.next_syn(0);
+    world.hosts.clear();
+    let before = world.status(0);
+    let sent = world.now;
+    // Received at 19.9 ms; the poll comes before the worker has handed it over.
+    world.run(ms(19));
+    world.stop(us(1_100));
+    world.turn(None);
+    let received = world.receive(sent + us(19_900), &syn.syn_ack().write());
+    assert!(matches!(received, Received::Answered { .. }), "{received:?}");
+    assert_eq!(world.status(0).failed, before.failed);
 }
 
 #[test]

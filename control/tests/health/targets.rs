@@ -70,6 +70,21 @@ fn a_target_that_comes_back_starts_afresh_with_new_numbers() {
 }
 
 #[test]
+fn the_schedule_of_a_former_self_is_forgotten() {
+    let check = TcpCheck { interval: ms(5_000), rise: 1, ..DEFAULTS };
+    let mut world = World::new(&[target_with(1, check)]);
+    world.run(ms(2_500));
+    world.prober.set_targets(&[], world.now).unwrap();
+    world.prober.set_targets(&[target_with(1, check)], world.now).unwrap();
+    world.run(ms(100));
+    assert_eq!(world.syns(1).len(), 2);
+    world.run(ms(4_000));
+    assert_eq!(world.syns(1).len(), 2, "the next is due 5 s after the second");
+    world.run(ms(1_500));
+    assert_eq!(world.syns(1).len(), 3);
+}
+
+#[test]
 fn new_addresses_start_afresh() {
     let other = "203.0.113.99".parse().unwrap();
     for changed in [
