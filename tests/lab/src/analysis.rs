@@ -1,4 +1,4 @@
-//! What a capture at the balancer's switch port says about the balancer.
+//! What a capture on the segment says about the balancer.
 
 use crate::address::{BALANCER_MAC, BALANCER_V4, BALANCER_V6, Mac, OUTSIDE_V4, OUTSIDE_V6};
 use crate::backend::Backend;
@@ -51,7 +51,8 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Of the packets captured in a lab at the bridge's port `gw`.
+    /// Of the packets captured in a lab at a port of the bridge: `gw` shows all that the balancer sends, a backend's
+    /// port what it sends to that backend, and the backend's answers.
     pub fn new(lab: &Lab, packets: Vec<Packet>) -> Self {
         Self {
             packets,
@@ -92,6 +93,18 @@ impl Analysis {
     /// How long after `moment` the last of the clients' packets went to `backend`; `None` if none went.
     pub fn last_sent_after(&self, backend: &str, moment: SystemTime) -> Option<Duration> {
         self.sent_to(backend).filter_map(|packet| packet.time.duration_since(moment).ok()).max()
+    }
+
+    /// When `backend` last accepted a connection: its last SYN-ACK before `end`. Needs a capture at the backend's port.
+    ///
+    /// A killed server is alive until its process had the time to end, which takes a while on a busy machine. From then
+    /// on its kernel refuses. The last SYN-ACK is a moment at which it lived for certain, so a time that counts
+    /// from there is never too short.
+    pub fn last_accepted(&self, backend: &str, end: SystemTime) -> Option<SystemTime> {
+        let mac = self.targets.iter().find(|target| target.name == backend)?.mac;
+        let accepts = |packet: &&Packet| packet.tcp.is_some_and(|tcp| tcp.syn && tcp.ack);
+        let own = self.packets.iter().filter(|packet| packet.source_mac == mac && packet.time < end);
+        own.filter(accepts).map(|packet| packet.time).max()
     }
 
     /// Clients' packets by backend.

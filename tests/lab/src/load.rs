@@ -115,7 +115,7 @@ pub struct Failure {
     pub after: Duration,
     /// Why.
     pub reason: Reason,
-    /// The client's side of the connection, where there was one.
+    /// The client's side of the connection; `None` if none came about.
     pub local: Option<SocketAddr>,
 }
 

@@ -119,12 +119,12 @@ fn kill_under_load(
 ) -> Result<bool> {
     let victim = lab.backend(VICTIM);
     let before = guideway.pool(POOL)?;
-    let capture = Capture::start(lab.segment(), "gw", &lab.folder().join("balancer.pcap"), "")?;
+    let capture = Capture::start(lab.segment(), victim.port(), &lab.folder().join("victim.pcap"), "")?;
     let load = Load::start(lab.client(), load_options(8, vip))?;
     sleep(Duration::from_secs(1));
 
     step(&format!("{RATE} requests a second; now nginx on {} is killed (SIGKILL)", victim.name()));
-    let death = SystemTime::now();
+    let killed = SystemTime::now();
     servers[VICTIM - 1].kill()?;
     guideway.wait_for_state(POOL, victim.name(), "down", Duration::from_secs(5))?;
     sleep(Duration::from_secs(2));
@@ -140,20 +140,7 @@ fn kill_under_load(
     let after = guideway.pool(POOL)?;
     step(&format!("{} is back: {}", victim.name(), slots(&after)));
 
-    // Only until it was started again: then it gets packets by right.
-    let last = analysis
-        .sent_to(victim.name())
-        .filter(|packet| packet.time < rebirth)
-        .filter_map(|packet| packet.time.duration_since(death).ok())
-        .max();
-    let budget_kept = last.is_none_or(|last| last <= BUDGET);
-    step(&format!(
-        "the last packet of a client to the dead server left {} after its death (promised: {} ms at most); \
-         {} packets in the capture",
-        last.map_or("never".to_owned(), |last| format!("{:.1} ms", last.as_secs_f64() * 1e3)),
-        BUDGET.as_millis(),
-        analysis.packets().len(),
-    ));
+    let budget_kept = show_last_packet(&analysis, victim.name(), killed, rebirth, step);
     let (at_death, at_return): (Vec<_>, Vec<_>) = report.failures.iter().partition(|failure| failure.began < rebirth);
     step(&format!(
         "of {} requests {} failed at its death ({}), {} at its return ({})",
@@ -174,6 +161,42 @@ fn kill_under_load(
     Ok(budget_kept && restored)
 }
 
+/// Whether the last packet to the victim left within the budget. Counts until it is started again, since then it gets
+/// packets by right.
+fn show_last_packet(
+    analysis: &Analysis,
+    victim: &str,
+    killed: SystemTime,
+    rebirth: SystemTime,
+    step: &impl Fn(&str),
+) -> bool {
+    let death = analysis.last_accepted(victim, rebirth).unwrap_or(killed).max(killed);
+    let times = || analysis.sent_to(victim).map(|packet| packet.time).filter(|time| *time < rebirth);
+    let after = |moment: SystemTime| times().filter_map(|time| time.duration_since(moment).ok()).max();
+    step(&format!(
+        "{:.1} ms after SIGKILL its process had ended and its port was closed: from then on it was dead",
+        millis(death.duration_since(killed).unwrap_or_default())
+    ));
+    let last = after(death);
+    step(&match last {
+        Some(last) => format!(
+            "the last packet of a client to the dead server left {:.1} ms after its death (promised: {} ms), {:.1} ms \
+             after SIGKILL",
+            millis(last),
+            BUDGET.as_millis(),
+            millis(after(killed).unwrap_or_default())
+        ),
+        None => "no packet of a client was sent to the dead server after its death".to_owned(),
+    });
+    let probes = analysis.probes_to(victim).filter(|packet| packet.time > death && packet.time < rebirth).count();
+    step(&format!("since then it got only probes: {probes} packets"));
+    last.is_none_or(|last| last <= BUDGET)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
 fn shares(by_backend: &BTreeMap<String, u64>) -> String {
     let total: u64 = by_backend.values().sum();
     let share = |(name, count): (&String, &u64)| format!("{name} {:.1} %", *count as f64 * 100.0 / total.max(1) as f64);
@@ -190,7 +213,9 @@ fn slots(pool: &Value) -> String {
 fn reasons(failures: &[&Failure]) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for failure in failures {
-        *counts.entry(format!("{:?}", failure.reason).to_lowercase()).or_default() += 1;
+        let when = if failure.local.is_some() { "" } else { " while connecting" };
+        let reason = format!("{:?}", failure.reason).to_lowercase();
+        *counts.entry(reason + when).or_default() += 1;
     }
     if counts.is_empty() {
         return "none".to_owned();
