@@ -64,7 +64,7 @@ impl Craft {
         let mut header = TcpHeader::new_zeroed();
         header.source_port = U16::new(source.port());
         header.destination_port = U16::new(destination.port());
-        header.data_offset = (tcp::HEADER_LEN / 4 << 4) as u8;
+        header.data_offset = ((tcp::HEADER_LEN / 4) << 4) as u8;
         header.flags = flags;
         header.window = U16::new(0xffff);
         Self::new(source.ip(), destination.ip(), Transport::Tcp(header))

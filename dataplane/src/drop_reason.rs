@@ -75,7 +75,8 @@ mod tests {
     fn labels_are_unique_metric_names() {
         let labels: HashSet<_> = DropReason::ALL.iter().map(|reason| reason.label()).collect();
         assert_eq!(labels.len(), DropReason::COUNT);
-        let valid = |label: &str| label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+        let valid =
+            |label: &str| label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
         assert!(labels.iter().all(|label| valid(label)), "{labels:?}");
     }
 

@@ -87,8 +87,8 @@ pub fn parse(frame: &[u8], total_len: usize, port: &PortState) -> Outcome {
         ethernet::TYPE_IPV4 if !group => parse_ipv4(payload, len).into(),
         ethernet::TYPE_IPV6 => match parse_ipv6(payload, len) {
             Ok(parsed) if is_neighbor_discovery(&parsed) => Outcome::Punt(PuntClass::Neighbor),
-            // Only neighbour discovery is spoken by multicast; a switch floods the rest.
-            Ok(_) if group => Outcome::Drop(DropReason::NotOurMac),
+            // Only neighbour discovery is spoken by multicast; a switch floods the rest, readable or not.
+            _ if group => Outcome::Drop(DropReason::NotOurMac),
             result => result.into(),
         },
         ethernet::TYPE_ARP => match ArpPacket::ref_from_prefix(payload) {
@@ -200,6 +200,12 @@ fn check_addresses_v4(header: &Ipv4Header) -> Result<(), DropReason> {
     }
 }
 
+/// Whether an IPv6 address is an IPv4-mapped one, which no packet carries (RFC 4291, section 2.5.5.2).
+#[inline]
+const fn is_mapped(address: u128) -> bool {
+    address >> 32 == 0xffff
+}
+
 /// RFC 4291, sections 2.5.2, 2.5.3 and 2.7. The unspecified source is left to neighbour discovery, which speaks by it.
 #[inline]
 fn check_addresses_v6(header: &Ipv6Header) -> Result<(), DropReason> {
@@ -208,8 +214,12 @@ fn check_addresses_v6(header: &Ipv6Header) -> Result<(), DropReason> {
     }
     let source = u128::from_be_bytes(header.source);
     let unspecified = source == 0 && header.next_header != protocol::ICMPV6;
-    if unspecified || source == 1 || header.source[0] == 0xff {
+    if unspecified || source == 1 || header.source[0] == 0xff || is_mapped(source) {
         return Err(DropReason::MartianSource);
+    }
+    // Own addresses and VIPs of both families are looked up as 128 bits: an IPv4 one must not be found by this.
+    if is_mapped(u128::from_be_bytes(header.destination)) {
+        return Err(DropReason::NotForUs);
     }
     Ok(())
 }

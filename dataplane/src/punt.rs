@@ -109,7 +109,7 @@ pub enum Inject<P> {
     /// A packet that takes the way of traffic to one backend: its Ethernet header is filled in and its rewrite done as
     /// for a packet of the pool that selection gave to that backend.
     ToBackend {
-        /// The frame; the contents of its Ethernet header don't matter.
+        /// The frame; of its Ethernet header only the type matters.
         packet: P,
         /// The pool, and the backend's place in it.
         pool: PoolId,

@@ -161,13 +161,7 @@ fn count_received<P: Packet>(counters: &WorkerCounters, burst: &Burst<P>) {
 }
 
 #[cold]
-fn punt<P>(
-    rings: &PuntRings<P>,
-    limit: &mut RateLimit,
-    counters: &WorkerCounters,
-    class: PuntClass,
-    punted: Punt<P>,
-) {
+fn punt<P>(rings: &PuntRings<P>, limit: &mut RateLimit, counters: &WorkerCounters, class: PuntClass, punted: Punt<P>) {
     if !limit.allow(punted.received) {
         counters.count_drop(DropReason::PuntRate);
     } else if rings.ring(class).push(punted).is_err() {
@@ -206,7 +200,10 @@ fn address<P: Packet>(injection: Inject<P>, snapshot: &Snapshot) -> Result<(P, P
             let pool = snapshot.pool(pool).ok_or(DropReason::StaleInjection)?;
             let record = pool.backends.get(usize::from(index)).filter(|record| record.id == backend);
             let record = record.ok_or(DropReason::StaleInjection)?;
-            // Its Ethernet header is ours to fill, so whatever destination stands there is right.
+            // Its Ethernet addresses are ours to fill, so whatever stands there is right.
+            if let Some(destination) = packet.frame_mut().first_chunk_mut::<6>() {
+                destination.fill(0);
+            }
             let anyone = PortState { mac: [0; 6], up: true, any_destination: true };
             let Outcome::Packet(parsed) = parse(packet.frame(), packet.total_len(), &anyone) else {
                 return Err(DropReason::StaleInjection);
