@@ -281,3 +281,35 @@ fn ports(source_port: u16, destination_port: u16, flags: u8) -> Result<Transport
     }
     Ok(Transport { source_port, destination_port, flags })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::Craft;
+
+    const PORT: PortState = PortState { mac: [2, 0, 0, 0, 0, 1], up: true, any_destination: false };
+
+    fn ack() -> Vec<u8> {
+        let packet = Craft::tcp("192.0.2.7:40000".parse().unwrap(), "203.0.113.10:80".parse().unwrap(), tcp::ACK);
+        packet.macs(PORT.mac, [2, 0, 0, 0, 0, 2]).options(&[1; 8]).payload(&[0x61; 1_000]).frame()
+    }
+
+    #[test]
+    fn the_first_segment_needs_to_hold_the_headers_only() {
+        let frame = ack();
+        let headers = ethernet::HEADER_LEN + 28 + tcp::HEADER_LEN;
+        for len in headers..=frame.len() {
+            assert!(matches!(parse(&frame[..len], frame.len(), &PORT), Outcome::Packet(_)), "{len}");
+        }
+        for len in 0..headers {
+            assert!(matches!(parse(&frame[..len], frame.len(), &PORT), Outcome::Drop(_)), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_the_segments_do_not_have_is_refused() {
+        let frame = ack();
+        let outcome = parse(&frame, frame.len() - 1, &PORT);
+        assert!(matches!(outcome, Outcome::Drop(DropReason::BadIpLength)), "{outcome:?}");
+    }
+}

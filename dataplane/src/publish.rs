@@ -11,12 +11,16 @@
 
 use crossbeam::utils::CachePadded;
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use loom::sync::{
+    Arc,
+    atomic::{AtomicPtr, AtomicU64, Ordering},
+};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicPtr, AtomicU64, Ordering},
+};
+use std::sync::{Mutex, PoisonError};
 
 /// Counts publications, from 1.
 pub type Generation = u64;

@@ -92,8 +92,9 @@ fn unmatched(snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
         return Verdict::Drop(DropReason::NotForUs);
     }
     match (parsed.family, parsed.protocol, parsed.flags) {
-        (Family::V4, protocol::ICMP, icmp::V4_ECHO_REQUEST)
-        | (Family::V6, protocol::ICMPV6, icmp::V6_ECHO_REQUEST) => Verdict::Punt(PuntClass::Icmp),
+        (Family::V4, protocol::ICMP, icmp::V4_ECHO_REQUEST) | (Family::V6, protocol::ICMPV6, icmp::V6_ECHO_REQUEST) => {
+            Verdict::Punt(PuntClass::Icmp)
+        }
         (Family::V4, protocol::ICMP, message) if icmp::is_error_v4(message) => Verdict::Drop(DropReason::IcmpError),
         (Family::V6, protocol::ICMPV6, message) if icmp::is_error_v6(message) => Verdict::Drop(DropReason::IcmpError),
         _ => Verdict::Drop(DropReason::NoVip),

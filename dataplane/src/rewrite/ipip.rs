@@ -127,7 +127,6 @@ where
     H: IntoBytes + Immutable + Unaligned,
     Outer<H>: IntoBytes + Immutable,
 {
-    trim_padding(packet, parsed);
     let outer_len = size_of::<Outer<H>>();
     let inner_offset = usize::from(parsed.ip_offset);
     // The template ends where the inner packet starts, whatever stood before it (VLAN tags are cut off here).
@@ -139,6 +138,7 @@ where
     if !prepared {
         return Err(DropReason::NoHeadroom);
     }
+    trim_padding(packet, outer_len + usize::from(parsed.ip_len));
     let ethernet =
         EthernetHeader { destination: addresses.destination, source: addresses.source, ethertype: U16::new(ethertype) };
     let outer = Outer { ethernet, ip };
@@ -151,8 +151,7 @@ where
 
 /// Cuts the padding of a short frame: behind an outer header it would be bytes that belong to nobody.
 #[inline]
-fn trim_padding<P: Packet>(packet: &mut P, parsed: &Parsed) {
-    let end = usize::from(parsed.ip_offset) + usize::from(parsed.ip_len);
+fn trim_padding<P: Packet>(packet: &mut P, end: usize) {
     if packet.total_len() > end {
         // A chain of segments refuses and keeps its padding, which the outer length leaves out.
         let _ = packet.resize(end);

@@ -82,3 +82,96 @@ struct Addresses {
 fn check_mtu(len: usize, mtu: u16) -> Result<(), DropReason> {
     if len > usize::from(mtu) { Err(DropReason::MtuExceeded) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{Craft, MIN_FRAME};
+    use crate::memory::{HEADROOM, MemoryPacket};
+    use crate::parse::{Outcome, parse};
+    use crate::snapshot::PortState;
+    use crate::wire::tcp;
+
+    const PORT: Mac = [2, 0, 0, 0, 0, 1];
+
+    fn parsed(frame: &[u8]) -> Parsed {
+        let port = PortState { mac: PORT, up: true, any_destination: false };
+        match parse(frame, frame.len(), &port) {
+            Outcome::Packet(parsed) => parsed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn backend(rewrite: Rewrite, destination: Option<Mac>, mtu: u16) -> Backend {
+        let next_hop = NextHop { egress: PortId(3), source: PORT, destination, mtu };
+        Backend { id: BackendId(9), next_hop, rewrite }
+    }
+
+    fn rewrites() -> [(Rewrite, u16); 3] {
+        let (v4, v6) = ("10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap());
+        [(Rewrite::L2dsr, 0), (Rewrite::Ipip4(Ipip4::new(v4, v4)), 20), (Rewrite::Ipip6(Ipip6::new(v6, v6)), 40)]
+    }
+
+    fn padded_syn() -> Vec<u8> {
+        let syn = Craft::tcp("192.0.2.7:40000".parse().unwrap(), "203.0.113.10:80".parse().unwrap(), tcp::SYN);
+        syn.macs(PORT, [2, 0, 0, 0, 0, 0xfe]).padded_to(MIN_FRAME).frame()
+    }
+
+    #[test]
+    fn an_error_leaves_the_packet_as_it_was() {
+        let frame = padded_syn();
+        let parsed = parsed(&frame);
+        let mac = Some([2, 0, 0, 0, 1, 0x0b]);
+        for (rewrite, overhead) in rewrites() {
+            let apply = |destination, mtu, headroom: usize| {
+                let mut packet = MemoryPacket::new(&[]);
+                assert!(packet.prepend(HEADROOM - headroom) && packet.resize(frame.len()));
+                packet.frame_mut().copy_from_slice(&frame);
+                let result = backend(rewrite.clone(), destination, mtu).apply(&mut packet, &parsed, FlowHash(0));
+                assert_eq!(result.is_err(), packet.frame() == frame);
+                result
+            };
+            assert_eq!(apply(None, 1_500, 128), Err(DropReason::UnresolvedNeighbor));
+            assert_eq!(apply(mac, 40 + overhead - 1, 128), Err(DropReason::MtuExceeded));
+            assert_eq!(apply(mac, 40 + overhead, usize::from(overhead)), Ok(PortId(3)));
+            if overhead > 0 {
+                assert_eq!(apply(mac, 1_500, usize::from(overhead) - 1), Err(DropReason::NoHeadroom));
+            }
+        }
+    }
+
+    #[test]
+    fn the_flow_label_varies_with_the_entropy_of_the_hash() {
+        let frame = padded_syn();
+        let [_, _, (rewrite, _)] = rewrites();
+        let label = |entropy: u16| {
+            let mut packet = MemoryPacket::new(&frame);
+            let hash = FlowHash(u128::from(entropy) << 64);
+            backend(rewrite.clone(), Some(PORT), 1_500).apply(&mut packet, &parsed(&frame), hash).unwrap();
+            packet.frame()[14..18].to_vec()
+        };
+        for entropy in [0_u16, 1, 0xabcd, 0xffff] {
+            let [high, low] = entropy.to_be_bytes();
+            assert_eq!(label(entropy), [0x60, 0, high, low]);
+        }
+    }
+
+    #[test]
+    fn a_longer_header_in_front_is_cut_off() {
+        // A tag of 4 bytes between Ethernet and IP header, as after a VLAN of ours, and a longer one than any template.
+        for tag in [4_usize, 60] {
+            let frame = padded_syn();
+            let mut tagged = frame[..14].to_vec();
+            tagged.resize(14 + tag, 0xee);
+            tagged.extend_from_slice(&frame[14..]);
+            let parsed = Parsed { ip_offset: 14 + tag as u16, ..parsed(&frame) };
+            for (rewrite, overhead) in rewrites().into_iter().skip(1) {
+                let backend = backend(rewrite, Some([2, 0, 0, 0, 1, 0x0b]), 1_500);
+                let (mut plain, mut packet) = (MemoryPacket::new(&frame), MemoryPacket::new(&tagged));
+                backend.apply(&mut packet, &parsed, FlowHash(7)).unwrap();
+                backend.apply(&mut plain, &Parsed { ip_offset: 14, ..parsed }, FlowHash(7)).unwrap();
+                assert_eq!(packet.frame(), plain.frame(), "{overhead} bytes of outer header after a tag of {tag}");
+            }
+        }
+    }
+}
