@@ -4,14 +4,19 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(2);
+/// The same for short programs, of which a lab runs dozens.
+const RUN_POLL: Duration = Duration::from_micros(500);
+/// How long a program may take that the lab waits for.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running program with its own process group; dropped means killed, with everything that it started.
 #[derive(Debug)]
@@ -116,16 +121,45 @@ impl Drop for Process {
 ///
 /// # Errors
 ///
-/// When it cannot be started or fails; the message carries its standard error.
+/// When it cannot be started, fails, or takes more than a minute; the message carries its standard error.
 pub fn run(command: &mut Command) -> Result<String> {
-    let output = command
+    let mut child = command
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
         .with_context(|| format!("cannot run {command:?} (scripts/setup installs what the lab needs)"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    let (output, errors) = (read_aside(child.stdout.take()), read_aside(child.stderr.take()));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {command:?}"))? {
+            break Some(status);
+        }
+        if start.elapsed() > RUN_LIMIT {
+            // ESRCH only says that it ended at this moment.
+            let _ = killpg(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGKILL);
+            child.wait().with_context(|| format!("cannot wait for {command:?}"))?;
+            break None;
+        }
+        sleep(RUN_POLL);
+    };
+    let errors = errors.join().unwrap_or_default();
+    match status {
+        Some(status) if status.success() => Ok(output.join().unwrap_or_default()),
+        Some(status) => bail!("{command:?}: {status}: {}", errors.trim()),
+        None => bail!("{command:?}: killed after {RUN_LIMIT:?}: {}", errors.trim()),
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Reads on a thread of its own, so that a full pipe holds nobody.
+fn read_aside(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is still worth showing.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// Looks every 2 ms whether `ready` returns something; gives up after `limit`.
@@ -139,5 +173,21 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Resul
             bail!("{what}: not within {limit:?}");
         }
         sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use std::process::Command;
+
+    #[test]
+    fn a_program_gives_its_output_or_its_error() {
+        let script = "head -c 300000 /dev/zero | tr '\\0' x";
+        assert_eq!(run(Command::new("sh").args(["-c", script])).expect("it succeeds").len(), 300_000);
+        let error = run(Command::new("sh").args(["-c", "echo reason >&2; exit 3"])).expect_err("it fails").to_string();
+        assert!(error.contains("reason") && error.contains('3'), "{error}");
+        let missing = run(&mut Command::new("/no/such/program")).expect_err("it is not there").to_string();
+        assert!(missing.contains("scripts/setup"), "{missing}");
     }
 }
