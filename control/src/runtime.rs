@@ -7,8 +7,8 @@ use crate::api::{self, Handles, Socket};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
-use crate::rt::Rt;
-use crossbeam::channel::{Receiver, Sender};
+use crate::rt::{Report, Rt};
+use crossbeam::channel::Receiver;
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::port::Port;
 use guideway_dataplane::time::Nanos;
@@ -20,8 +20,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, error};
 
-/// How long the real-time thread rests when a step found nothing; the kernel adds its timer slack.
-const REST: Duration = Duration::from_micros(100);
+/// How long the real-time thread rests after every step. Always: it may have real-time priority on a core that it shares,
+/// and what it waits for may need that core. Rings hold what a worker punts in many times this.
+const REST: Duration = Duration::from_micros(200);
 /// How often links are looked at and old snapshots freed.
 const TICK: Duration = Duration::from_millis(50);
 /// The name of the real-time thread, as debuggers and tests find it.
@@ -100,10 +101,12 @@ impl Runtime {
         &self.handles.control
     }
 
-    /// The way to the real-time thread.
+    /// What the real-time thread says of itself; `None` if it ended. Not for async callers: it waits.
     #[must_use]
-    pub fn requests(&self) -> &Sender<Request> {
-        &self.handles.requests
+    pub fn report(&self) -> Option<Report> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.handles.requests.send(Request::Report(answer)).ok()?;
+        answered.blocking_recv().ok()
     }
 }
 
@@ -125,9 +128,8 @@ fn run_rt<P: Port>(mut rt: Rt<P>, requests: &Receiver<Request>, clock: impl Fn()
         if let Ok(request) = requests.try_recv() {
             serve_request(&mut rt, request, now);
         }
-        if rt.step(now) == 0 {
-            std::thread::sleep(REST);
-        }
+        rt.step(now);
+        std::thread::sleep(REST);
     }
 }
 

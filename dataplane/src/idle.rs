@@ -12,11 +12,11 @@ pub enum Idle {
 }
 
 /// Empty polls before the first sleep: some microseconds.
-const SPINS: u32 = 256;
-/// The first sleeps; the kernel adds its timer slack of about 50 µs.
-const SHORT: Duration = Duration::from_micros(10);
+const SPINS: u32 = 64;
+/// The first sleeps.
+const SHORT: Duration = Duration::from_micros(50);
 /// After this many empty polls in a row nobody is talking to us.
-const QUIET: u32 = 2_048;
+const QUIET: u32 = 256;
 /// The longest sleep: small beside a probe's timeout and a receive ring's depth.
 const LONG: Duration = Duration::from_micros(250);
 

@@ -24,10 +24,11 @@ use guideway_dataplane::publish;
 use guideway_dataplane::snapshot::PortState;
 use guideway_dpdk::{Dpdk, Eal, Mempool, Tsc};
 use signals::{Request, Signals};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use threads::{enter_rt, pin};
+use threads::{enter_bg, enter_rt, pin};
 use tracing::{info, warn};
 use workers::Workers;
 
@@ -79,14 +80,15 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;
+    let shared = config.cores.workers.contains(&core);
     let parts = Parts {
         control,
         rt,
         events,
         socket: Some(socket),
         clock: move || clock.now(),
-        enter_rt: Box::new(move || enter_rt(core)),
-        enter_bg: Box::new(move || pin(core)),
+        enter_rt: Box::new(move || enter_rt(core, shared)),
+        enter_bg: Box::new(move || enter_bg(core)),
     };
     let control = runtime::start(parts).context("cannot start the control threads")?;
     // Without systemd there is nobody to tell.
@@ -105,7 +107,10 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    // Colors are for people at a terminal, not for files and journals.
+    let colors = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.with_ansi(colors).with_writer(std::io::stderr).init();
 }
 
 /// The key of this process's probe cookies.

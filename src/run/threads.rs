@@ -2,15 +2,16 @@
 
 use guideway_config::model::Idle;
 use thread_priority::{
-    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
+    ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 use tracing::{debug, warn};
 
-/// The real-time thread goes before everything else on the control core: a late probe is a void probe.
-const RT_PRIORITY: u8 = 20;
-/// A worker that sleeps when idle shares its core; when packets come it gets it at once.
-const WORKER_PRIORITY: u8 = 10;
+/// SCHED_FIFO (sched(7)), in the middle of its range, and the lowest nice value. Both need CAP_SYS_NICE.
+const REAL_TIME: (u8, ThreadSchedulePolicy) =
+    (20, ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo));
+/// The largest share of a core, and no more: whoever else runs there still gets some.
+const FAVORED: (u8, ThreadSchedulePolicy) = (99, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
 
 /// Pins the calling thread to a core.
 pub(super) fn pin(core: usize) {
@@ -19,27 +20,34 @@ pub(super) fn pin(core: usize) {
     }
 }
 
-/// Makes the calling thread the real-time thread of the control core.
-pub(super) fn enter_rt(core: usize) {
+/// Makes the calling thread the real-time thread of the control core: a late probe is a void probe. It rests after every
+/// pass, so real-time priority starves nobody. On a core that it shares with a worker it gets none: it would preempt the
+/// worker inside a push to a ring or to the buffer pool, and then spin until the end of that push, which never comes.
+pub(super) fn enter_rt(core: usize, shared: bool) {
     pin(core);
-    real_time(RT_PRIORITY);
+    schedule(if shared { FAVORED } else { REAL_TIME });
 }
 
-/// Makes the calling thread a worker. One that polls without pause owns its core and must not hold off the kernel's own
-/// threads there, so it keeps the ordinary policy.
+/// Makes the calling thread the background thread: what it publishes is waited for.
+pub(super) fn enter_bg(core: usize) {
+    pin(core);
+    schedule(FAVORED);
+}
+
+/// Makes the calling thread a worker. One that backs off when idle shares its core with others and is to get it soon when
+/// packets come. It gets no real-time priority: under load it does not rest, and would starve the background thread
+/// where they share a core. One that polls without pause has a core of its own and needs nothing.
 pub(super) fn enter_worker(core: usize, idle: Idle) {
     pin(core);
     if idle == Idle::Adaptive {
-        real_time(WORKER_PRIORITY);
+        schedule(FAVORED);
     }
 }
 
-/// SCHED_FIFO (sched(7)); needs CAP_SYS_NICE.
-fn real_time(priority: u8) {
+fn schedule((priority, policy): (u8, ThreadSchedulePolicy)) {
     let Ok(value) = ThreadPriorityValue::try_from(priority) else { return };
-    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy) {
-        Ok(()) => debug!(priority, "real-time priority"),
-        Err(error) => warn!(%error, "no real-time priority for this thread; run as root or with CAP_SYS_NICE"),
+        Ok(()) => debug!(?policy, priority, "priority"),
+        Err(error) => warn!(%error, ?policy, "no priority for this thread; run as root or with CAP_SYS_NICE"),
     }
 }
