@@ -1,5 +1,6 @@
 //! The command line of Guideway: wiring only, one file a subcommand.
 
+mod bench;
 mod check;
 mod replay;
 mod run;
@@ -29,6 +30,8 @@ enum Command {
     Replay(replay::Args),
     /// Show how the running process is doing.
     Status(status::Args),
+    /// Measure what a packet costs on this machine.
+    Bench(bench::Args),
 }
 
 /// How a command ended badly.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
+        Command::Bench(args) => bench::bench(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

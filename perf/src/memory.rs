@@ -84,6 +84,14 @@ impl FreeList {
     fn with<R>(&self, f: impl FnOnce(&mut Vec<Buffer>) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Takes all buffers of a burst back. Returns how many.
+    #[inline]
+    pub fn give_back(&self, burst: &mut Burst<Buffer>) -> usize {
+        let count = burst.len();
+        self.with(|free| free.extend(burst.drain(..)));
+        count
+    }
 }
 
 impl PacketPool for FreeList {
@@ -132,9 +140,7 @@ impl TxQueue for NullTx {
 
     #[inline]
     fn transmit(&mut self, burst: &mut Burst<Buffer>) -> usize {
-        let sent = burst.len();
-        self.0.with(|free| free.extend(burst.drain(..)));
-        sent
+        self.0.give_back(burst)
     }
 }
 

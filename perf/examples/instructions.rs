@@ -1,0 +1,70 @@
+//! The loop of one case, for an instruction counter: `scripts/instructions` runs it under callgrind.
+//!
+//! ```text
+//! cargo run --release -p guideway-perf --example instructions -- CASE POLLS [FLOWS [BACKENDS]]
+//! ```
+//!
+//! CASE is `baseline4`, `baseline6`, `l2dsr4`, `l2dsr6`, `ipip4` or `ipip6`. Prints how many packets went through
+//! [`polls`], the function that is counted.
+
+use guideway_dataplane::parse::Family;
+use guideway_dataplane::port::{Burst, RxQueue as _, TxQueue as _};
+use guideway_dataplane::time::Nanos;
+use guideway_perf::device::{Device as _, Queues};
+use guideway_perf::memory::MemoryDevice;
+use guideway_perf::scenario::{Case, Treatment};
+use guideway_perf::traffic::Generator;
+use std::error::Error;
+
+/// Packets between source and worker.
+const LEAD: usize = 256;
+/// Polls before the count begins: buffers exist then, and lazily bound functions are bound.
+const WARM_UP: u64 = 16;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().ok_or("which case?")?;
+    let mut number = |default: u32| arguments.next().map_or(Ok(default), |text| text.parse());
+    let (count, flows, backends) = (u64::from(number(1_000)?), number(1_000)?, u16::try_from(number(100)?)?);
+    let family = if name.ends_with('6') { Family::V6 } else { Family::V4 };
+    let case = |treatment| Case { treatment, family, flows, backends, frame_len: 60 };
+    let packets = match name.trim_end_matches(['4', '6']) {
+        "baseline" => baseline(&case(Treatment::MacSwap), count)?,
+        "l2dsr" => forward(&case(Treatment::L2dsr), count)?,
+        "ipip" => forward(&case(Treatment::Ipip), count)?,
+        _ => return Err(format!("no case {name}").into()),
+    };
+    println!("{packets}");
+    Ok(())
+}
+
+fn baseline(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
+    let Queues { rx, mut tx } = MemoryDevice.open()?;
+    let mut rx = Generator::new(rx, case.traffic(), LEAD);
+    Ok(warm_then_count(count, |_| {
+        let mut burst = Burst::new();
+        let received = rx.receive(&mut burst);
+        tx.transmit(&mut burst);
+        received
+    }))
+}
+
+fn forward(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
+    let (mut worker, counters) = case.worker(MemoryDevice.open()?, LEAD)?;
+    let packets = warm_then_count(count, |now| worker.poll(now, &mut ()));
+    assert_eq!(counters.dropped(), 0, "every packet is forwarded");
+    Ok(packets)
+}
+
+fn warm_then_count(count: u64, mut step: impl FnMut(Nanos) -> usize) -> usize {
+    for number in 0..WARM_UP {
+        step(Nanos(number));
+    }
+    polls(count, &mut step)
+}
+
+/// What is counted. Not inlined: the counter knows it by name.
+#[inline(never)]
+fn polls(count: u64, step: &mut dyn FnMut(Nanos) -> usize) -> usize {
+    (0..count).map(|number| step(Nanos(WARM_UP + number))).sum()
+}
