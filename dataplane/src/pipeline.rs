@@ -47,30 +47,32 @@ pub trait Tally {
     fn forwarded(&mut self, vip: VipId, backend: &Backend, bytes: usize);
 }
 
-/// Decides about every packet of a burst that came in on `port`, and rewrites those that are forwarded.
+/// Decides about every packet of a burst that came in on `port`, and rewrites those that are forwarded. The decisions
+/// are put into `decisions`, whose contents are replaced: at some 15 KiB they are written where the caller wants them.
 #[inline]
 pub fn process<'s, P: Packet>(
     snapshot: &'s Snapshot,
     worker: WorkerId,
     port: PortId,
     burst: &mut Burst<P>,
+    decisions: &mut Decisions<'s>,
     tally: &mut impl Tally,
-) -> Decisions<'s> {
+) {
     for packet in burst.iter() {
         prefetch(packet.frame());
     }
-    let mut decisions = parse_burst(snapshot, port, burst);
-    locate_burst(snapshot, worker, &mut decisions);
-    let chosen = choose_burst(&mut decisions);
-    rewrite_burst(burst, &mut decisions, &chosen, tally);
-    decisions
+    decisions.clear();
+    parse_burst(snapshot, port, burst, decisions);
+    locate_burst(snapshot, worker, decisions);
+    let chosen = choose_burst(decisions);
+    rewrite_burst(burst, decisions, &chosen, tally);
 }
 
 #[inline]
-fn parse_burst<'s, P: Packet>(snapshot: &Snapshot, port: PortId, burst: &Burst<P>) -> Decisions<'s> {
+fn parse_burst<P: Packet>(snapshot: &Snapshot, port: PortId, burst: &Burst<P>, decisions: &mut Decisions<'_>) {
     let Some(state) = snapshot.ports.get(port.index()) else {
         // A port that the snapshot does not know any more: control waits for this worker to leave it alone.
-        return burst.iter().map(|_| dropped(DropReason::PortDown)).collect();
+        return decisions.extend(burst.iter().map(|_| dropped(DropReason::PortDown)));
     };
     let decide = |packet: &P| match parse(packet.frame(), packet.total_len(), state) {
         // Until a backend took it, a packet that can be decided by is one without a backend.
@@ -78,7 +80,7 @@ fn parse_burst<'s, P: Packet>(snapshot: &Snapshot, port: PortId, burst: &Burst<P
         Outcome::Punt(class) => Decision { verdict: Verdict::Punt(class), parsed: None, selection: None },
         Outcome::Drop(reason) => dropped(reason),
     };
-    burst.iter().map(decide).collect()
+    decisions.extend(burst.iter().map(decide));
 }
 
 const fn dropped<'s>(reason: DropReason) -> Decision<'s> {

@@ -6,7 +6,7 @@ use crate::hash::FlowHash;
 use crate::idle::Idle;
 use crate::ids::{PortId, VipId, WorkerId};
 use crate::parse::{Outcome, parse};
-use crate::pipeline::{Tally, Trace, process};
+use crate::pipeline::{Decisions, Tally, Trace, process};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::punt::{ControlRings, Inject, Punt, PuntClass, PuntRings, RateLimit};
 use crate::rewrite::Backend;
@@ -100,7 +100,8 @@ impl<P: Port> Worker<P> {
             }
             handled += received;
             count_received(counters, &burst);
-            let decisions = process(snapshot, *id, *port, &mut burst, &mut ForwardTally(counters));
+            let mut decisions = Decisions::new();
+            process(snapshot, *id, *port, &mut burst, &mut decisions, &mut ForwardTally(counters));
             for (number, (packet, decision)) in burst.drain(..).zip(&decisions).enumerate() {
                 if T::ENABLED {
                     trace.decided(number, decision);

@@ -1,19 +1,24 @@
 //! The Internet checksum (RFC 1071).
 
-/// One's-complement sum of `bytes` as big-endian 16-bit words, not yet folded; an odd last byte counts as the high half.
+/// One's-complement sum of `bytes` as big-endian 16-bit words, folded once; an odd last byte counts as the high half.
+///
+/// Four bytes at a time in the machine's order: the sum of swapped words is the swapped sum (RFC 1071, section 2).
 #[inline]
 #[must_use]
 pub fn sum(bytes: &[u8]) -> u32 {
-    let (words, rest) = bytes.as_chunks::<2>();
+    let (words, rest) = bytes.as_chunks::<4>();
     let mut total = 0_u64;
     for word in words {
-        total += u64::from(u16::from_be_bytes(*word));
+        total += u64::from(u32::from_ne_bytes(*word));
     }
-    if let [last] = rest {
-        total += u64::from(*last) << 8;
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        total += u64::from(u32::from_ne_bytes(last));
     }
-    // A 64 KiB packet sums to less than 2^32, so one fold keeps the result in 32 bits whatever the length.
-    ((total & 0xffff_ffff) + (total >> 32)) as u32
+    // The first fold leaves at most 33 bits, the second at most 32.
+    let halves = (total & 0xffff_ffff) + (total >> 32);
+    u32::from(u16::from_be(fold(((halves & 0xffff_ffff) + (halves >> 32)) as u32)))
 }
 
 /// Folds a sum to 16 bits.
@@ -40,6 +45,17 @@ mod tests {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(fold(sum(&bytes)), 0xddf2);
         assert_eq!(of(&bytes), !0xddf2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn agrees_with_the_definition(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100)) {
+            let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)));
+            let total: u64 = words.sum();
+            // One's complement has two zeros; a sum of anything but zeros is the other one.
+            let expected = if total > 0 && total % 0xffff == 0 { 0xffff } else { total % 0xffff };
+            proptest::prop_assert_eq!(u64::from(fold(sum(&bytes))), expected);
+        }
     }
 
     #[test]
