@@ -1,6 +1,7 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
 use ipnet::IpNet;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -203,4 +204,45 @@ pub enum Announce {
     Arp,
     /// Never answers.
     None,
+}
+
+/// As the file writes it.
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::L2dsr => "l2dsr",
+            Self::Ipip => "ipip",
+        })
+    }
+}
+
+/// As the file writes it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// The number, or `any`.
+impl fmt::Display for PortMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(port) => port.fmt(f),
+            Self::Any => f.pad("any"),
+        }
+    }
+}
+
+/// `address:port/protocol`, the address in brackets if it is IPv6.
+impl fmt::Display for Vip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, port, protocol, .. } = self;
+        match address {
+            IpAddr::V4(address) => write!(f, "{address}:{port}/{protocol}"),
+            IpAddr::V6(address) => write!(f, "[{address}]:{port}/{protocol}"),
+        }
+    }
 }

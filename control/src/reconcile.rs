@@ -1,6 +1,7 @@
 //! State → snapshot: rebuilds what changed, shares the rest with the snapshot before.
 
 use crate::state::{BackendHealth, BackendState, PoolState, State};
+use guideway_config::memory::Memory;
 use guideway_config::model;
 use guideway_dataplane::rewrite::{Backend, NextHop};
 use guideway_dataplane::snapshot::{Pool, Snapshot};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 /// Builds the snapshot of this state, and remembers what was built.
 pub fn reconcile(state: &mut State) -> Snapshot {
     let config = Arc::clone(&state.config);
-    let copies = table_copies(&config);
+    let copies = Memory::of(&config).copies as usize;
     for index in 0..state.pools.len() {
         let pool = &state.pools[index];
         if !pool.table_stale && !pool.backends_stale {
@@ -36,14 +37,6 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         ports: state.ports.clone().into_boxed_slice(),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
     }
-}
-
-/// How many copies of each table there are: one for each worker while they fit in `[state] table_memory`.
-fn table_copies(config: &model::Config) -> usize {
-    let slots: u64 = config.pools.iter().map(|pool| u64::from(pool.table_size)).sum();
-    let bytes = slots * size_of::<guideway_dataplane::table::Slot>() as u64;
-    let workers = config.cores.workers.len().max(1);
-    if bytes.saturating_mul(workers as u64) <= config.table_memory { workers } else { 1 }
 }
 
 fn table_of(pool: &PoolState, config: &model::Pool) -> Table {

@@ -10,7 +10,7 @@ use crate::check::load_config;
 use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
 use guideway_config::Machine;
-use guideway_config::model::{Config, Idle, PortMatch, Protocol};
+use guideway_config::model::{Config, Idle};
 use guideway_control::api::Socket;
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
@@ -22,6 +22,7 @@ use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::publish;
 use guideway_dataplane::snapshot::PortState;
+use guideway_dataplane::wire::ethernet::format_mac;
 use guideway_dpdk::{Dpdk, Eal, Mempool, Tsc};
 use signals::{Request, Signals};
 use std::io::IsTerminal;
@@ -135,7 +136,7 @@ fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[Port
     println!("  control on core {}, workers on cores {:?}, {idle}", config.cores.control, config.cores.workers);
     for (index, (port, state)) in (0..).zip(config.ports.iter().zip(ports)) {
         let cores: Vec<_> = port.workers.iter().map(|worker| config.cores.workers[*worker]).collect();
-        let mac = guideway_control::status::format_mac(state.mac);
+        let mac = format_mac(state.mac);
         let link = if state.up { "up" } else { "DOWN" };
         let driver = devices.driver(PortId(index));
         println!(
@@ -145,15 +146,7 @@ fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[Port
     }
     for vip in &config.vips {
         let pool = &config.pools[vip.pool];
-        let protocol = match vip.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        let port = match vip.port {
-            PortMatch::Exact(port) => port.to_string(),
-            PortMatch::Any => "any".to_owned(),
-        };
-        println!("  vip {} {protocol} {port} -> pool {} ({} backends)", vip.address, pool.name, pool.backends.len());
+        println!("  vip {vip} -> pool {} ({}, {} backends)", pool.name, pool.forward, pool.backends.len());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::reconcile::reconcile;
 use crate::responder::{Responder, Verdict as Answer};
 use crate::state::{BackendHealth, State, StateError};
 pub use capture::{Capture, CaptureError, CaptureWriter, Frame};
-use guideway_config::model::{Config, PortMatch, Protocol};
+use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::{BackendId, PortId, WorkerId};
 use guideway_dataplane::memory::{MemoryPacket, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
@@ -237,7 +237,7 @@ impl Trace for Decided<'_> {
             number: self.record.number,
             verdict,
             reason,
-            vip: selection.map(|selection| vip_name(&self.state.config, selection.vip.index())),
+            vip: selection.map(|selection| self.state.config.vips[selection.vip.index()].to_string()),
             flow,
             hash: selection.map(|selection| format!("{:032x}", selection.hash.0)),
             slot: selection.map(|selection| selection.slot),
@@ -250,19 +250,6 @@ fn backend_name(state: &State, id: BackendId) -> String {
     let Some((pool, index)) = state.find(id) else { return format!("#{}", id.0) };
     let pool = &state.config.pools[pool.index()];
     format!("{}/{}", pool.name, pool.backends[index].name)
-}
-
-fn vip_name(config: &Config, index: usize) -> String {
-    let vip = &config.vips[index];
-    let protocol = match vip.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
-    match vip.port {
-        PortMatch::Exact(port) => format!("{}/{protocol}", SocketAddr::new(vip.address, port)),
-        PortMatch::Any if vip.address.is_ipv6() => format!("[{}]:any/{protocol}", vip.address),
-        PortMatch::Any => format!("{}:any/{protocol}", vip.address),
-    }
 }
 
 fn protocol_name(number: u8) -> String {

@@ -12,7 +12,7 @@ use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::ids::{BackendId, PortId, VipId};
 use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::table::Table;
-use guideway_dataplane::wire::ethernet::Mac;
+use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
     BackendStatus, CheckStatus, ControlStatus, NeighborStatus, PoolStatus, PortStatus, Status, Totals, TrafficStatus,
     VipStatus, WorkerStatus,
@@ -99,15 +99,8 @@ fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
     let pool = &control.state().pools[vip.pool];
     VipStatus {
         address: vip.address.to_string(),
-        protocol: match vip.protocol {
-            config::Protocol::Tcp => "tcp",
-            config::Protocol::Udp => "udp",
-        }
-        .to_owned(),
-        port: match vip.port {
-            config::PortMatch::Exact(port) => port.to_string(),
-            config::PortMatch::Any => "any".to_owned(),
-        },
+        protocol: vip.protocol.to_string(),
+        port: vip.port.to_string(),
         pool: control.state().config.pools[vip.pool].name.clone(),
         serving: current(pool).slots().iter().any(|slot| !slot.is_empty()),
         traffic: traffic(control.counters().iter().filter_map(|counters| counters.vip(id))),
@@ -136,11 +129,7 @@ fn pool_status(
     let backends = pool.backends.iter().zip(&of.backends).zip(slots);
     PoolStatus {
         name: of.name.clone(),
-        forward: match of.forward {
-            config::Forward::L2dsr => "l2dsr",
-            config::Forward::Ipip => "ipip",
-        }
-        .to_owned(),
+        forward: of.forward.to_string(),
         table_size: table.size(),
         slots_moved: moved as u32,
         table_digest: format!("{:016x}", digest(table)),
@@ -190,12 +179,6 @@ fn backend_status(
             slow: check.slow,
         }),
     }
-}
-
-/// `02:00:00:00:00:01`.
-#[must_use]
-pub fn format_mac(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 fn port_status(control: &Control, id: PortId, port: &config::Port) -> PortStatus {

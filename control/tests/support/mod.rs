@@ -76,7 +76,7 @@ pool = "web"
 }
 
 fn mac_text(mac: [u8; 6]) -> String {
-    guideway_control::status::format_mac(mac)
+    guideway_dataplane::wire::ethernet::format_mac(mac)
 }
 
 struct NoDevices;

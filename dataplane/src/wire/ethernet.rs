@@ -37,3 +37,9 @@ pub struct EthernetHeader {
 pub const fn is_group(mac: &Mac) -> bool {
     mac[0] & 1 == 1
 }
+
+/// `02:00:00:00:00:01`: how people read a hardware address.
+#[must_use]
+pub fn format_mac(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
