@@ -3,5 +3,8 @@
 //! Every test has a lab of its own. Those that run the load balancer take turns, since two cores have to do for
 //! clients, router, servers and workers together. Without root they say `skipped:` and why; with `CI=true` they fail.
 
+mod death;
+mod download;
 mod http;
+mod retrying;
 mod setup;
