@@ -174,7 +174,7 @@ mod tests {
             asked in proptest::collection::vec((0_u8..50, 0_u8..2, 1_u16..8), 100),
         ) {
             let address = |n: u8| -> IpAddr {
-                if n % 2 == 0 { IpAddr::from([203, 0, 113, n]) } else { IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)]) }
+                if n.is_multiple_of(2) { IpAddr::from([203, 0, 113, n]) } else { IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)]) }
             };
             let protocol = |n: u8| if n == 0 { 6 } else { 17 };
             let list: Vec<_> = services

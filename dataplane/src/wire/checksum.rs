@@ -53,7 +53,7 @@ mod tests {
             let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)));
             let total: u64 = words.sum();
             // One's complement has two zeros; a sum of anything but zeros is the other one.
-            let expected = if total > 0 && total % 0xffff == 0 { 0xffff } else { total % 0xffff };
+            let expected = if total > 0 && total.is_multiple_of(0xffff) { 0xffff } else { total % 0xffff };
             proptest::prop_assert_eq!(u64::from(fold(sum(&bytes))), expected);
         }
     }

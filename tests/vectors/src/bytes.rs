@@ -77,7 +77,10 @@ impl Frames {
 }
 
 fn hex(digits: &str) -> Result<Vec<u8>> {
-    ensure!(digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "no pairs of hex digits");
+    ensure!(
+        digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        "no pairs of hex digits"
+    );
     let pairs = digits.as_bytes().as_chunks::<2>().0;
     pairs.iter().map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
 }
