@@ -45,7 +45,7 @@ pub fn status(control: &Control, report: &Report) -> Status {
         drops: drops(counters),
         punted: punted(counters),
         control: control_status(control, report),
-        warnings: warnings(control, &pools, &workers),
+        warnings: warnings(control, report, &pools, &workers),
         pools,
         workers,
     }
@@ -241,8 +241,15 @@ fn control_status(control: &Control, report: &Report) -> ControlStatus {
     }
 }
 
-fn warnings(control: &Control, pools: &[PoolStatus], workers: &[WorkerStatus]) -> Vec<String> {
+fn warnings(control: &Control, report: &Report, pools: &[PoolStatus], workers: &[WorkerStatus]) -> Vec<String> {
     let mut warnings = control.conflicts();
+    let (void, sent) = (report.prober.void + report.prober.skipped, report.prober.sent);
+    if void * 10 > sent {
+        warnings.push(format!(
+            "{void} of {sent} probes were not judged, since this process was kept from running: deaths are found late; \
+             give control and workers cores of their own"
+        ));
+    }
     for pool in pools {
         for backend in &pool.backends {
             let name = format!("{}/{}", pool.name, backend.name);
