@@ -8,8 +8,7 @@ use thread_priority::{
 use tracing::{debug, warn};
 
 /// SCHED_FIFO (sched(7)), in the middle of its range, and the lowest nice value. Both need CAP_SYS_NICE.
-const REAL_TIME: (u8, ThreadSchedulePolicy) =
-    (20, ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo));
+const REAL_TIME: (u8, ThreadSchedulePolicy) = (20, ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo));
 /// The largest share of a core, and no more: whoever else runs there still gets some.
 const FAVORED: (u8, ThreadSchedulePolicy) = (99, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
 
