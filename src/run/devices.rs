@@ -129,6 +129,11 @@ impl DpdkDevices {
         let state = |port: &Port| PortState { mac: port.mac(), up: port.link().up, any_destination: false };
         self.ports.iter().map(state).collect()
     }
+
+    /// Buffers that drivers never give back.
+    pub(super) fn buffers_kept(&self) -> u32 {
+        self.ports.iter().map(Port::buffers_kept).sum()
+    }
 }
 
 impl Devices for DpdkDevices {

@@ -6,5 +6,8 @@
 mod death;
 mod download;
 mod http;
+mod hugepages;
+mod lifecycle;
+mod pushes;
 mod retrying;
 mod setup;

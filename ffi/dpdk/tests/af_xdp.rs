@@ -28,7 +28,9 @@ fn frames_pass_both_ways() {
     a_foreign_program_is_named(&eal, &pool, &config("net_af_xdp8,iface=gwfx0"));
     // Twice: the first leaves nothing behind that the second minds.
     for device in ["net_af_xdp0,iface=gwfx0", "net_af_xdp1,iface=gwfx0"] {
+        let before = pool.in_use();
         both_ways(&eal, &pool, &config(device));
+        assert_eq!(pool.in_use(), before + 2_048, "all came back but what the driver keeps");
         let link = net::output("ip -d link show gwfx0");
         assert!(!link.contains("xdp"), "the program is taken back: {link}");
     }
@@ -58,6 +60,7 @@ fn both_ways(eal: &Eal, pool: &Mempool, config: &PortConfig) {
     assert_eq!(tx[0].transmit(&mut burst), 3);
     let out = wire.receive(3);
     assert_eq!(out, [[frame(9, 20), frame(0, 60)].concat(), [frame(9, 20), frame(1, 61)].concat(), frame(7, 100)]);
+    assert_eq!(port.buffers_kept(), 2_048);
     port.close(rx, tx);
 }
 

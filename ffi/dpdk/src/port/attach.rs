@@ -33,6 +33,7 @@ pub(super) struct Attached {
     pub interface: Option<String>,
     pub capabilities: Capabilities,
     pub notices: Vec<Notice>,
+    pub buffers_kept: u32,
 }
 
 /// How often, and how far apart, an AF_XDP queue is asked for that seems taken: the kernel gives it back some time
@@ -47,6 +48,7 @@ pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<A
     let mut attach = Attach { config, device, notices: Vec::new() };
     attach.check_device(queues)?;
     attach.check_pool(pool)?;
+    let in_use = pool.in_use();
     let mut tries = 1;
     let (inner, capabilities) = loop {
         match attach.bring_up(eal, pool) {
@@ -57,8 +59,10 @@ pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<A
             result => break result?,
         }
     };
+    // Measured, since vain tries count too.
+    let buffers_kept = if attach.device.driver() == "net_af_xdp" { pool.in_use().saturating_sub(in_use) } else { 0 };
     let interface = attach.device.interface().map(str::to_owned);
-    Ok(Attached { inner, interface, capabilities, notices: attach.notices })
+    Ok(Attached { inner, interface, capabilities, notices: attach.notices, buffers_kept })
 }
 
 impl Attach<'_> {

@@ -146,6 +146,7 @@ pub struct Port {
     interface: Option<String>,
     capabilities: Capabilities,
     notices: Vec<Notice>,
+    buffers_kept: u32,
 }
 
 impl Port {
@@ -164,11 +165,12 @@ impl Port {
         config: &PortConfig,
         pool: &Mempool,
     ) -> Result<(Self, Vec<RxQueue>, Vec<TxQueue>), PortError> {
-        let attach::Attached { inner, interface, capabilities, notices } = attach::attach(eal, config, pool)?;
+        let attach::Attached { inner, interface, capabilities, notices, buffers_kept } =
+            attach::attach(eal, config, pool)?;
         let inner = Arc::new(inner);
         let rx = (0..config.rx_queues).map(|queue| RxQueue::new(&inner, queue)).collect();
         let tx = (0..config.tx_queues).map(|queue| TxQueue::new(&inner, queue)).collect();
-        Ok((Self { inner, name: config.name.clone(), interface, capabilities, notices }, rx, tx))
+        Ok((Self { inner, name: config.name.clone(), interface, capabilities, notices, buffers_kept }, rx, tx))
     }
 
     /// Stops, closes and removes the device. Takes every queue back, so that no thread can still be polling.
@@ -198,6 +200,13 @@ impl Port {
     #[must_use]
     pub fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Buffers of the pool that the driver took while the port was attached and never gives back: 2048 for each queue of
+    /// an AF_XDP device, and as many for each try that found the queue still busy; else none.
+    #[must_use]
+    pub fn buffers_kept(&self) -> u32 {
+        self.buffers_kept
     }
 
     /// The device's own Ethernet address.

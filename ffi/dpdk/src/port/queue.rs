@@ -84,6 +84,19 @@ impl TxQueue {
     }
 }
 
+impl Drop for TxQueue {
+    /// Lets the driver take back what the device has sent: AF_XDP's looks at that only when it sends again.
+    fn drop(&mut self) {
+        // SAFETY: as in `transmit`; of a burst of no packets the array is not read.
+        unsafe {
+            if let Some(transmit) = (*self.ops).tx_pkt_burst {
+                let data: *mut c_void = *(*self.ops).txq.data.add(usize::from(self.queue));
+                transmit(data, std::ptr::null_mut(), 0);
+            }
+        }
+    }
+}
+
 impl port::TxQueue for TxQueue {
     type Packet = Mbuf;
 
