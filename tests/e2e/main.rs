@@ -3,8 +3,10 @@
 //! Every test has a lab of its own. Those that run the load balancer take turns, since two cores have to do for
 //! clients, router, servers and workers together. Without root they say `skipped:` and why; with `CI=true` they fail.
 
+mod cli;
 mod death;
 mod download;
+mod frozen;
 mod http;
 mod hugepages;
 mod lifecycle;
