@@ -115,7 +115,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
 fn measure(args: &CyclesArgs) -> Result<Report, Failure> {
     let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     let core = args.core.or(cores.last().copied()).unwrap_or(0);
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    if !cores.contains(&core) || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         return Err(Failure::Usage(format!("cannot run on core {core}; this process may use {cores:?}")));
     }
     let lead = usize::from(args.lead);
