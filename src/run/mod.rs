@@ -36,6 +36,9 @@ use workers::Workers;
 /// How long packets in flight inside the process may take to come home at the end.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// VIPs that the banner lists: it is one screen.
+const VIPS_SHOWN: usize = 12;
+
 /// Options of `run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -144,9 +147,12 @@ fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[Port
             port.name, port.device, port.mtu
         );
     }
-    for vip in &config.vips {
+    for vip in config.vips.iter().take(VIPS_SHOWN) {
         let pool = &config.pools[vip.pool];
         println!("  vip {vip} -> pool {} ({}, {} backends)", pool.name, pool.forward, pool.backends.len());
+    }
+    if config.vips.len() > VIPS_SHOWN {
+        println!("  and {} more VIPs", config.vips.len() - VIPS_SHOWN);
     }
 }
 

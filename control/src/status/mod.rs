@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+/// Warnings of one status: when a rack is gone, its first machines tell the story.
+const WARNINGS_SHOWN: usize = 32;
+
 /// How things are. `report` is the real-time thread's part.
 #[must_use]
 pub fn status(control: &Control, report: &Report) -> Status {
@@ -250,6 +253,13 @@ fn warnings(control: &Control, report: &Report, pools: &[PoolStatus], workers: &
              give control and workers cores of their own"
         ));
     }
+    if control.generation() != control.acknowledged() {
+        warnings.push("a worker does not use the latest snapshot yet".to_owned());
+    }
+    for worker in workers.iter().filter(|worker| worker.stalls > 0) {
+        let WorkerStatus { core, stalls, .. } = worker;
+        warnings.push(format!("the worker on core {core} was kept from polling {stalls} times; isolate its core"));
+    }
     for pool in pools {
         for backend in &pool.backends {
             let name = format!("{}/{}", pool.name, backend.name);
@@ -261,12 +271,10 @@ fn warnings(control: &Control, report: &Report, pools: &[PoolStatus], workers: &
             }
         }
     }
-    if control.generation() != control.acknowledged() {
-        warnings.push("a worker does not use the latest snapshot yet".to_owned());
-    }
-    for worker in workers.iter().filter(|worker| worker.stalls > 0) {
-        let WorkerStatus { core, stalls, .. } = worker;
-        warnings.push(format!("the worker on core {core} was kept from polling {stalls} times; isolate its core"));
+    let more = warnings.len().saturating_sub(WARNINGS_SHOWN);
+    if more > 0 {
+        warnings.truncate(WARNINGS_SHOWN);
+        warnings.push(format!("and {more} more warnings"));
     }
     warnings
 }
