@@ -10,6 +10,8 @@ mod frozen;
 mod http;
 mod hugepages;
 mod lifecycle;
+mod neighbors;
 mod pushes;
+mod replayed;
 mod retrying;
 mod setup;
