@@ -1,7 +1,7 @@
 //! What an operator gets who did something wrong: one clear line for each mistake, and the right exit code.
 
 use crate::setup::BINARY;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,10 @@ impl Folder {
         let allow = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777));
         allow(folder.path())?;
         let program = folder.path().join("guideway");
-        std::fs::copy(BINARY, &program).context("cannot copy the program")?;
+        // By another process: a file that is open for writing here cannot be run, and a child that another test starts
+        // at this moment would hold it open.
+        let copied = Command::new("cp").arg(BINARY).arg(&program).status().context("cannot run cp")?;
+        ensure!(copied.success(), "cannot copy the program: {copied}");
         allow(&program)?;
         Ok(Self { folder })
     }
