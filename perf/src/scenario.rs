@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// Slots of the pool's table: the default of the configuration for large pools.
 const TABLE_SIZE: u32 = 65_537;
-/// The most backends: those whose table of [`TABLE_SIZE`] slots gives each a few.
+/// The most backends: those whose table of `TABLE_SIZE` slots gives each a few.
 pub const MAX_BACKENDS: u16 = 10_000;
 /// The port's own hardware address.
 const PORT_MAC: Mac = [2, 0, 0, 0, 0, 1];

@@ -14,7 +14,7 @@ pub struct Conflict {
     pub mac: [u8; 6],
 }
 
-/// What [`Responder::handle`] did with a packet.
+/// What [`Responder::handle`](super::Responder::handle) did with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The packet now holds the answer: send it out of the port that it came from.
@@ -34,7 +34,7 @@ pub enum Reason {
     Malformed,
     /// It must not be answered: a fragment, a group or broadcast address, an impossible source, several segments.
     Refused,
-    /// It claims an address of ours: see [`Responder::conflicts`].
+    /// It claims an address of ours: see [`Responder::conflicts`](super::Responder::conflicts).
     Conflict,
     /// The rate limit is reached.
     Limited,
