@@ -55,8 +55,10 @@ impl Prober {
     /// Judges a packet from VIP to probe source, or an ICMP error.
     ///
     /// `packet` starts at its IP header and may be any bytes. `rx_time` is when the worker received it, which is what
-    /// counts against the timeout. A SYN-ACK with a right acknowledgement number is followed by an RST through
-    /// `emit`, so that the backend frees its half-open connection; so is one of an earlier round.
+    /// counts against the timeout. A SYN-ACK or ACK is followed by an RST through `emit`, so that the backend frees its
+    /// half-open connection: also one of an earlier round, or of an earlier process that was killed, whose numbers are
+    /// no cookie of ours. RFC 9293, section 3.10.7.3 resets an unacceptable acknowledgement in the same way. Without it
+    /// such a connection keeps a backend from answering for the minute in which its kernel repeats the SYN-ACK.
     pub fn receive(&mut self, rx_time: Nanos, packet: &[u8], emit: &mut impl FnMut(Probe<'_>)) -> Received {
         self.judge(rx_time, packet, emit).unwrap_or_else(|why| {
             self.counters.count_ignored(why);
@@ -107,10 +109,10 @@ impl Prober {
     fn judge(&mut self, rx_time: Nanos, packet: &[u8], emit: &mut impl FnMut(Probe<'_>)) -> Result<Received, Ignored> {
         let answer = answer::parse(packet)?;
         let (backend, hot) = self.addressee(&answer)?;
-        let round = self.cookies.round(backend, answer.cookie, hot.round).ok_or(Ignored::WrongCookie)?;
         if matches!(answer.kind, Kind::SynAck | Kind::Ack) {
             self.reset(backend, &hot, answer.cookie, emit);
         }
+        let round = self.cookies.round(backend, answer.cookie, hot.round).ok_or(Ignored::WrongCookie)?;
         if round == hot.round
             && answer.kind != Kind::Unreachable
             && let Some(hot) = self.table.hot(backend)

@@ -161,6 +161,11 @@ impl World {
         self.hosts.get_mut(&backend).unwrap()
     }
 
+    /// The host has a half-open connection of an earlier process with the prober's address and port.
+    pub fn leave_half_open(&mut self, backend: u16, next: u32) {
+        self.host(backend).half_open = Some(next);
+    }
+
     pub fn status(&self, backend: u16) -> Status {
         self.prober.status(BackendId(backend)).unwrap()
     }

@@ -46,6 +46,19 @@ fn the_answer_of_an_old_round_does_not_keep_a_dead_backend_up() {
 }
 
 #[test]
+fn the_half_open_connection_of_a_killed_process_is_freed() {
+    let next = 0x1234_5678;
+    let mut world = World::new(&[target(1)]);
+    world.leave_half_open(1, next);
+    world.run(ms(200));
+    assert_eq!(world.status(1).state, State::Up, "{:?}", world.status(1));
+    let resets = world.sent.iter().map(|sent| Segment::read(&sent.packet));
+    let freed = resets.filter(|segment| segment.control == TcpControl::Rst && segment.sequence == next).count();
+    assert_eq!(freed, 1, "its ACK, which acknowledges nothing of ours, is answered with its own number");
+    assert_eq!(world.prober.counters().wrong_cookie, 1);
+}
+
+#[test]
 fn an_old_refusal_counts_once() {
     let (mut world, syn) = asked(1);
     let refusal = syn.refusal().write();
