@@ -41,8 +41,8 @@ fn one_armed(device: Device, workers: &[u32]) -> Result<Site> {
     Site::start(LabOptions::new().queues(queues), |lab| with_ways(lab, GuidewayConfig::new(lab, device, workers)))
 }
 
-/// The worker on core 0 polls the outside, the one on core 1 the segment. The driver net_af_xdp sees a single queue of a
-/// veth interface, whatever it has, so every packet changes hands between the workers.
+/// The worker on core 0 polls the outside, the one on core 1 the segment, and every packet changes hands. The driver
+/// net_af_xdp sees a single queue of a veth interface, however many it has.
 fn two_armed_over_af_xdp() -> Result<Site> {
     Site::start(LabOptions::new().two_armed(), |lab| {
         let mut config = GuidewayConfig::new(lab, Device::AfXdp, &[0]);

@@ -137,8 +137,8 @@ struct Passage {
     closed: bool,
 }
 
-/// What came in for the VIP went out again: of every flow, packet for packet and SYN for SYN. Of the downloads, which are
-/// still open, some packets may be on their way inside the balancer when the capture ends.
+/// What came in for the VIP went out again: of every flow, packet for packet and SYN for SYN. Of the downloads, which
+/// are still open, some packets may be on their way inside the balancer when the capture ends.
 fn nothing_is_lost(analysis: &Analysis, target: SocketAddr) -> Result<()> {
     let mut flows: BTreeMap<Flow, Passage> = BTreeMap::new();
     for packet in analysis.packets().iter().filter(|packet| packet.flow.destination == target) {
