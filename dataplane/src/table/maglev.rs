@@ -179,24 +179,37 @@ impl Filling {
     /// Walks along the permutation to the first slot that is free, and takes it.
     #[inline]
     fn walk(&mut self, walker: &mut Walker) {
+        // While most slots are free the first probe mostly succeeds, and looking further ahead would be for nothing.
+        let mostly_free = self.free_count > self.slots.len() / 2;
+        let found = if mostly_free && self.is_free(walker.position) { walker.position } else { self.probe(walker) };
+        self.free[found as usize / 64] ^= 1 << (found % 64);
+        self.free_count -= 1;
+        self.slots[found as usize] = walker.slot;
+        walker.position = advance(found, walker.skips[0], self.size);
+    }
+
+    #[inline]
+    fn is_free(&self, slot: u32) -> bool {
+        self.free[slot as usize / 64] >> (slot % 64) & 1 != 0
+    }
+
+    /// The first slot from the walker's position on that is free, several probes at a time.
+    #[inline]
+    fn probe(&self, walker: &Walker) -> u32 {
         let mut probes = [walker.position; PROBES];
-        let found = loop {
+        loop {
             for i in 1..PROBES {
                 probes[i] = advance(probes[0], walker.skips[i - 1], self.size);
             }
             let mut free = 0;
             for (i, &probe) in probes.iter().enumerate() {
-                free |= ((self.free[probe as usize / 64] >> (probe % 64)) as u32 & 1) << i;
+                free |= u32::from(self.is_free(probe)) << i;
             }
             if free != 0 {
-                break probes[free.trailing_zeros() as usize % PROBES];
+                return probes[free.trailing_zeros() as usize % PROBES];
             }
             probes[0] = advance(probes[0], walker.skips[PROBES - 1], self.size);
-        };
-        self.free[found as usize / 64] ^= 1 << (found % 64);
-        self.free_count -= 1;
-        self.slots[found as usize] = walker.slot;
-        walker.position = advance(found, walker.skips[0], self.size);
+        }
     }
 
     /// Takes the same slot as [`walk`](Self::walk): of the free slots the one that is the fewest steps away.
