@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
-/// The source port of the probes to backend 0; each backend has its own (this plus its id).
-pub const FIRST_PROBE_PORT: u16 = 1_024;
+/// The source port of the probes to backend 0; each backend has its own (this plus its id). Workers tell answers by it.
+pub const FIRST_PROBE_PORT: u16 = guideway_dataplane::select::PROBE_PORT_BASE;
 
 const _: () = assert!(MAX_BACKENDS + FIRST_PROBE_PORT as usize <= u16::MAX as usize);
 
