@@ -16,7 +16,7 @@ const NEWEST: (u32, u32) = (24, 11);
 /// Libraries whose symbols are called. Drivers are plugins that EAL loads at run time.
 const LIBRARIES: [&str; 4] = ["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
 
-const FUNCTIONS: [&str; 51] = [
+const FUNCTIONS: [&str; 54] = [
     "fopencookie",
     "fclose",
     "rte_dev_probe",
@@ -51,11 +51,14 @@ const FUNCTIONS: [&str; 51] = [
     "rte_log_set_global_level",
     "rte_log_set_level_pattern",
     "rte_mempool_avail_count",
+    "rte_mempool_create",
     "rte_mempool_free",
     "rte_mempool_in_use_count",
     "rte_openlog_stream",
     "rte_pktmbuf_free_bulk",
+    "rte_pktmbuf_init",
     "rte_pktmbuf_pool_create",
+    "rte_pktmbuf_pool_init",
     "rte_socket_count",
     "rte_socket_id",
     "rte_socket_id_by_idx",
@@ -70,7 +73,7 @@ const FUNCTIONS: [&str; 51] = [
     "guideway_rte_errno",
 ];
 
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "GUIDEWAY_.*",
     "rte_eth_fp_ops",
     "LCORE_ID_ANY",
@@ -78,6 +81,7 @@ const VARIABLES: [&str; 9] = [
     "RTE_MAX_LCORE",
     "RTE_MBUF_MAX_NB_SEGS",
     "RTE_MEMPOOL_CACHE_MAX_SIZE",
+    "RTE_MEMPOOL_F_NO_IOVA_CONTIG",
     "RTE_PKTMBUF_HEADROOM",
     "SOCKET_ID_ANY",
 ];
@@ -97,7 +101,7 @@ const OPAQUE: [&str; 10] = [
 ];
 
 /// Fields that Rust reads or writes in structures that DPDK also touches: checked by the C compiler.
-const LAYOUT: [(&str, &[&str]); 4] = [
+const LAYOUT: [(&str, &[&str]); 5] = [
     (
         "rte_mbuf",
         &["buf_addr", "data_off", "refcnt", "nb_segs", "ol_flags", "pkt_len", "data_len", "buf_len", "pool", "next"],
@@ -105,6 +109,7 @@ const LAYOUT: [(&str, &[&str]); 4] = [
     ("rte_eth_fp_ops", &["rx_pkt_burst", "rxq", "tx_pkt_burst", "txq"]),
     ("rte_ethdev_qdata", &["data", "clbk"]),
     ("rte_mempool", &["size", "cache_size", "elt_size", "populated_size", "nb_mem_chunks"]),
+    ("rte_pktmbuf_pool_private", &["mbuf_data_room_size", "mbuf_priv_size", "flags"]),
 ];
 
 fn main() {
@@ -179,6 +184,7 @@ fn generate(cflags: &[String], out: &Path) -> String {
         .header("wrapper.h")
         .clang_args(cflags)
         .allowlist_function(exact(&FUNCTIONS))
+        .allowlist_type("rte_pktmbuf_pool_private")
         .allowlist_var(exact(&VARIABLES))
         .allowlist_var("RTE_LOG_(ERR|WARNING|NOTICE|INFO|DEBUG)")
         .default_enum_style(bindgen::EnumVariation::Consts)

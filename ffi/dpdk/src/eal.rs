@@ -130,6 +130,8 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub(crate) struct EalInner {
     hugepages: bool,
+    /// Whether there may be devices that read memory by its physical address.
+    pub(crate) pci: bool,
     /// Set when a pool had to be left behind: its memory must then stay mapped.
     pub(crate) keep: AtomicBool,
 }
@@ -171,7 +173,7 @@ impl Eal {
         let result = rte_init(arguments, config.log_level);
         remove_runtime_directories();
         result?;
-        Ok(Self { inner: Arc::new(EalInner { hugepages, keep: AtomicBool::new(false) }) })
+        Ok(Self { inner: Arc::new(EalInner { hugepages, pci: config.pci, keep: AtomicBool::new(false) }) })
     }
 
     /// Whether memory comes from hugepages.

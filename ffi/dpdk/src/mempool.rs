@@ -3,9 +3,9 @@
 use crate::eal::{Eal, EalInner};
 use crate::mbuf::Mbuf;
 use crate::{errno_text, log, rte_errno};
-use dpdk_sys::rte_mempool;
+use dpdk_sys::{rte_mempool, rte_pktmbuf_pool_private};
 use guideway_dataplane::port::{Packet, PacketPool};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -120,17 +120,7 @@ impl Mempool {
     pub fn new(eal: &Eal, config: &MempoolConfig) -> Result<Self, MempoolError> {
         let name = validated(config)?;
         log::clear();
-        // SAFETY: the name is a C string, all numbers are in DPDK's range; the EAL runs while `eal` lives.
-        let raw = unsafe {
-            dpdk_sys::rte_pktmbuf_pool_create(
-                name.as_ptr(),
-                config.size,
-                config.cache_size,
-                0,
-                config.data_room,
-                config.socket.map_or(dpdk_sys::SOCKET_ID_ANY, i32::from),
-            )
-        };
+        let raw = if eal.inner.pci { create(&name, config) } else { create_dense(&name, config) };
         match NonNull::new(raw) {
             Some(raw) => {
                 Ok(Self { inner: Arc::new(Inner { raw, data_room: config.data_room, eal: Arc::clone(&eal.inner) }) })
@@ -208,6 +198,51 @@ fn validated(config: &MempoolConfig) -> Result<CString, MempoolError> {
         return invalid(format!("a cache of {} is too large; at most {largest}", config.cache_size));
     }
     CString::new(config.name.clone()).or_else(|_| invalid("the name holds a NUL byte".into()))
+}
+
+/// A pool for any device.
+fn create(name: &CStr, config: &MempoolConfig) -> *mut rte_mempool {
+    // SAFETY: the name is a C string, all numbers are in DPDK's range; the EAL runs while its handle lives.
+    unsafe {
+        dpdk_sys::rte_pktmbuf_pool_create(
+            name.as_ptr(),
+            config.size,
+            config.cache_size,
+            0,
+            config.data_room,
+            socket(config),
+        )
+    }
+}
+
+/// A pool for devices that do not know physical addresses: buffers lie next to each other, also across the borders of
+/// pages. The other kind leaves the end of a page empty where no whole buffer fits, which without hugepages is 40 %
+/// of all memory. AF_XDP's driver does not count those gaps when it tells the kernel where the pool ends, and the kernel
+/// neither sends nor fills buffers behind that.
+fn create_dense(name: &CStr, config: &MempoolConfig) -> *mut rte_mempool {
+    // What `rte_pktmbuf_pool_create` passes, and the flag.
+    let mut private = rte_pktmbuf_pool_private { mbuf_data_room_size: config.data_room, mbuf_priv_size: 0, flags: 0 };
+    // SAFETY: the name is a C string, all numbers are in DPDK's range; the EAL runs while its handle lives. Both
+    // functions are DPDK's own for this purpose; the first one copies `private`, the second one takes no argument.
+    unsafe {
+        dpdk_sys::rte_mempool_create(
+            name.as_ptr(),
+            config.size,
+            (size_of::<dpdk_sys::rte_mbuf>() + usize::from(config.data_room)) as u32,
+            config.cache_size,
+            size_of::<rte_pktmbuf_pool_private>() as u32,
+            Some(dpdk_sys::rte_pktmbuf_pool_init),
+            (&raw mut private).cast(),
+            Some(dpdk_sys::rte_pktmbuf_init),
+            std::ptr::null_mut(),
+            socket(config),
+            dpdk_sys::RTE_MEMPOOL_F_NO_IOVA_CONTIG,
+        )
+    }
+}
+
+fn socket(config: &MempoolConfig) -> i32 {
+    config.socket.map_or(dpdk_sys::SOCKET_ID_ANY, i32::from)
 }
 
 fn failure(config: &MempoolConfig) -> MempoolError {

@@ -4,7 +4,7 @@ mod net;
 mod privilege;
 
 use guideway_dataplane::port::{Burst, Packet as _, PacketPool as _, TxQueue as _};
-use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig, PortError};
+use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig, PortError, TxQueue};
 use net::{Wire, frame, receive};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -16,7 +16,8 @@ fn frames_pass_both_ways() {
     net::enter_new_namespace();
     net::veth("gwfx0", "gwfx1", 1);
     let eal = Eal::init(&EalConfig { hugepages: Hugepages::Never, ..EalConfig::default() }).expect("EAL");
-    let pool = Mempool::new(&eal, &MempoolConfig::default()).expect("pool");
+    // Without caches of threads, so that all buffers are handed out in turn.
+    let pool = Mempool::new(&eal, &MempoolConfig { cache_size: 0, ..MempoolConfig::default() }).expect("pool");
     let config = |device: &str| PortConfig { name: "edge".into(), device: device.into(), ..PortConfig::default() };
     let few = PortConfig { rx_queues: 2, ..config("net_af_xdp9,iface=gwfx0") };
     let error = Port::attach(&eal, &few, &pool).expect_err("one channel");
@@ -60,8 +61,20 @@ fn both_ways(eal: &Eal, pool: &Mempool, config: &PortConfig) {
     assert_eq!(tx[0].transmit(&mut burst), 3);
     let out = wire.receive(3);
     assert_eq!(out, [[frame(9, 20), frame(0, 60)].concat(), [frame(9, 20), frame(1, 61)].concat(), frame(7, 100)]);
+    every_buffer_can_be_sent(pool, &mut tx[0], &wire);
     assert_eq!(port.buffers_kept(), 2_048);
     port.close(rx, tx);
+}
+
+/// After so many frames each buffer was used, and the kernel knows all of them.
+fn every_buffer_can_be_sent(pool: &Mempool, tx: &mut TxQueue, wire: &Wire) {
+    let rounds = u16::try_from(MempoolConfig::default().size).expect("fewer than 2^16").div_ceil(4);
+    for round in 0..rounds {
+        let sent: Vec<_> = (0..4).map(|number| [frame(number, 60), round.to_be_bytes().to_vec()].concat()).collect();
+        let mut burst: Burst<_> = sent.iter().map(|bytes| pool.alloc(bytes).expect("a packet")).collect();
+        assert_eq!(tx.transmit(&mut burst), sent.len());
+        assert_eq!(wire.receive(sent.len()), sent, "round {round}");
+    }
 }
 
 /// Somebody else's XDP program is neither removed nor fought.
