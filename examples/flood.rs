@@ -22,7 +22,7 @@ use guideway_dataplane::idle::Idle;
 use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::port::{Burst, Packet, PacketPool, Port, RxQueue, TxQueue};
 use guideway_dataplane::publish;
-use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::wire::icmp;
@@ -189,7 +189,7 @@ fn main() -> Result<()> {
     let pool = Mempool::new(&eal, &MempoolConfig::default())?;
     let clock = Tsc::calibrate();
     let config = Arc::new(guideway_config::parse(CONFIG, None).map_err(|errors| anyhow::anyhow!("{errors:?}"))?.config);
-    let ports = vec![PortState { mac: PORT_MAC, up: true, any_destination: false }];
+    let ports = vec![PortState::new(PORT_MAC)];
     let mut state = State::new(config, ports, SystemTime::now())?;
     let (publisher, readers) = publish::channel(reconcile(&mut state), 1);
     let counters = Arc::new(WorkerCounters::default());
@@ -208,7 +208,17 @@ fn main() -> Result<()> {
         let tx = SegmentTx { pool: pool.clone(), answers: Arc::clone(&answers) };
         let (rx, tx) = (std::mem::take(&mut rx), vec![TxPath::Queue(tx)]);
         let (rings, counters) = (rings.clone(), Arc::clone(&counters));
-        Worker::new(WorkerParts { id: WorkerId(0), rx, tx, snapshots, rings, counters })
+        Worker::new(WorkerParts {
+            id: WorkerId(0),
+            rx,
+            tx,
+            snapshots,
+            rings,
+            pool: Arc::new(pool.clone()),
+            exception_rate: PuntClass::Exception.rate(),
+            secret: [7; 16],
+            counters,
+        })
     });
     let mut worker = workers.next().context("one reader was asked for")?;
     let (sender, events) = runtime::events();
@@ -219,9 +229,11 @@ fn main() -> Result<()> {
         rt,
         events,
         socket: None,
+        exchange: None,
         clock: move || clock.now(),
         enter_rt: Box::new(|| pin(0)),
         enter_bg: Box::new(|| pin(0)),
+        enter_exception: Box::new(|| pin(0)),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);

@@ -1,26 +1,68 @@
-//! Fills the corpora from the packet vectors: one input a vector for each target, and one of a whole topic.
+//! Fills the corpora from the packet vectors: one input a frame for `parse`; for `forward` one a vector, one a sequence, and
+//! one of each topic.
 
+use anyhow::{Context as _, Result};
+use guideway_fuzz::{Record, contexts};
+use guideway_vectors::Sequence;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-fn main() -> anyhow::Result<()> {
+struct Corpora {
+    parse: PathBuf,
+    forward: PathBuf,
+    topics: Vec<String>,
+}
+
+impl Corpora {
+    fn parse(&self, name: &str, frame: &[u8]) -> Result<()> {
+        Ok(fs::write(self.parse.join(name), [&[0xff, 0x7f], frame].concat())?)
+    }
+
+    fn forward(&self, topic: &str, name: &str, records: &[u8]) -> Result<()> {
+        let place = self.topics.iter().position(|other| other == topic).context("a topic without a context")?;
+        Ok(fs::write(self.forward.join(name), [&[place as u8], records].concat())?)
+    }
+}
+
+/// All frames of a sequence in one input.
+fn records(sequence: &Sequence) -> Vec<u8> {
+    let mut records = Vec::new();
+    let mut pause = false;
+    for step in &sequence.steps {
+        if let Some(frame) = &step.frame {
+            Record { port: step.ingress.0 as u8, pause, frame }.write(&mut records);
+        }
+        pause = !step.together;
+    }
+    records
+}
+
+fn main() -> Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let (parse, forward) = (corpus.join("parse"), corpus.join("forward"));
-    fs::create_dir_all(&parse)?;
-    fs::create_dir_all(&forward)?;
-    let vectors = guideway_vectors::load()?;
+    let topics = contexts()?.into_keys().collect();
+    let corpora = Corpora { parse: corpus.join("parse"), forward: corpus.join("forward"), topics };
+    fs::create_dir_all(&corpora.parse)?;
+    fs::create_dir_all(&corpora.forward)?;
+    let (vectors, sequences) = (guideway_vectors::load()?, guideway_vectors::load_sequences()?);
     for topic in vectors.chunk_by(|a, b| a.topic == b.topic) {
         let mut all = Vec::new();
         for vector in topic {
             let name = format!("{}-{}", vector.topic, vector.name);
-            fs::write(parse.join(&name), [&[0xff, 0x7f], &vector.frame[..]].concat())?;
-            let one =
-                [&[vector.ingress.0 as u8], &(vector.frame.len() as u16).to_le_bytes()[..], &vector.frame].concat();
-            fs::write(forward.join(&name), &one)?;
+            corpora.parse(&name, &vector.frame)?;
+            let mut one = Vec::new();
+            Record { port: vector.ingress.0 as u8, pause: false, frame: &vector.frame }.write(&mut one);
+            corpora.forward(&vector.topic, &name, &one)?;
             all.extend(one);
         }
-        fs::write(forward.join(&topic[0].topic), all)?;
+        corpora.forward(&topic[0].topic, &topic[0].topic, &all)?;
     }
-    println!("{} vectors into {}", vectors.len(), corpus.display());
+    for sequence in &sequences {
+        let name = format!("{}-{}", sequence.topic, sequence.name);
+        for (number, frame) in sequence.steps.iter().filter_map(|step| step.frame.as_ref()).enumerate() {
+            corpora.parse(&format!("{name}-{number}"), frame)?;
+        }
+        corpora.forward(&sequence.topic, &name, &records(sequence))?;
+    }
+    println!("{} vectors and {} sequences into {}", vectors.len(), sequences.len(), corpus.display());
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::check::load_config;
 use anyhow::Context;
 use guideway_control::replay::{Capture, CaptureError, CaptureWriter, Options, Replay, ReplayError};
+use guideway_dataplane::time::Nanos;
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     /// A backend that is down from the first packet; as often as wanted.
     #[arg(long, value_name = "NAME|POOL/NAME")]
     down: Vec<String>,
-    /// A line a packet: its verdict, VIP, flow, slot, backend.
+    /// A line a packet: its verdict, flow, VIP, hash, slot and backend, and why.
     #[arg(long)]
     explain: bool,
     /// One JSON object a packet, and a closing object of counters.
@@ -44,7 +45,9 @@ pub(crate) fn replay(args: &Args) -> Result<(), Failure> {
     let mut capture = Capture::open(&args.input)?;
     let mut output = args.output.as_deref().map(CaptureWriter::create).transpose()?;
     let mut report = BufWriter::new(stdout().lock());
+    let mut last = Nanos(0);
     while let Some(frame) = capture.next_frame()? {
+        last = last.max(frame.at);
         let record = replay.feed(&frame, |_port, bytes| match &mut output {
             Some(output) => output.write(frame.at, bytes),
             None => Ok::<(), CaptureError>(()),
@@ -56,6 +59,7 @@ pub(crate) fn replay(args: &Args) -> Result<(), Failure> {
             writeln!(report, "{record}").context("standard output")?;
         }
     }
+    replay.finish(last);
     if let Some(output) = output {
         output.finish()?;
     }

@@ -71,6 +71,19 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             port.name, port.driver, port.mac, port.counters.received, port.counters.sent, port.counters.missed
         )?;
     }
+    for tap in &status.exception {
+        let dropped: u64 = tap.to_kernel_drops.values().chain(tap.from_kernel_drops.values()).sum();
+        writeln!(
+            out,
+            "exception path of {} ({}): {} to the kernel, {} from it, {dropped} dropped",
+            tap.port, tap.device, tap.to_kernel, tap.from_kernel
+        )?;
+        for (direction, drops) in [("to", &tap.to_kernel_drops), ("from", &tap.from_kernel_drops)] {
+            for (reason, count) in drops {
+                writeln!(out, "  dropped {direction} the kernel as {reason}: {count}")?;
+            }
+        }
+    }
     for worker in &status.workers {
         let totals = &worker.packets;
         writeln!(

@@ -1,10 +1,12 @@
 //! A draft without errors into the model.
 
-use crate::cross::Links;
 use crate::draft::Draft;
 use crate::health::FirstVip;
-use crate::model::{Backend, Config, Cores, Interface, Neighbor, Pool, Port, Vip};
+use crate::links::Links;
+use crate::model::{Backend, Config, Cores, Exception, Interface, Neighbor, Pool, Port, Route, Vip};
 use crate::pools::PoolDraft;
+use crate::quic::QuicLbDraft;
+use crate::routes::{FamilyRoute, RouteDraft};
 
 /// The configuration of a draft; `None` if anything in it was refused.
 pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
@@ -13,13 +15,14 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         .iter()
         .map(|vips| {
             let vip = draft.vips.get(*vips.first()?)?;
-            Some(FirstVip { at: vip.at, protocol: vip.protocol?, port: vip.port? })
+            Some(FirstVip { at: vip.at, protocol: vip.protocol?, port: vip.port?.value })
         })
         .collect();
     let interfaces = draft.interfaces.iter().zip(&links.port_of).map(|(interface, port)| {
         let neighbors = interface.neighbors.iter();
         Some(Interface {
             port: (*port)?,
+            vlan: interface.vlan?,
             addresses: interface.addresses.iter().map(|address| address.value).collect(),
             neighbors: neighbors
                 .map(|neighbor| Some(Neighbor { address: neighbor.address?.value, mac: neighbor.mac? }))
@@ -30,11 +33,18 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         Some(Vip {
             address: vip.address?.value,
             protocol: vip.protocol?,
-            port: vip.port?,
+            port: vip.port?.value,
             pool: (*pool)?,
+            affinity: vip.affinity?,
             announce: vip.announce?,
         })
     });
+    let exception = match &draft.exception {
+        Some(exception) => {
+            Some(Exception { taps: exception.taps(&links.exception_ports, &draft.ports)?, rate: exception.rate? })
+        }
+        None => None,
+    };
     let cores = draft.cores?;
     let ports = draft.ports.items.into_iter().map(|port| {
         Some(Port {
@@ -55,8 +65,9 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         socket: draft.process.socket?,
         interfaces: interfaces.collect::<Option<_>>()?,
         ports: ports.collect::<Option<_>>()?,
-        routes: draft.routes.iter().flat_map(|route| route.routes()).map(|route| route.value).collect(),
+        routes: draft.routes.iter().flat_map(RouteDraft::routes).map(route).collect(),
         vips: vips.collect::<Option<_>>()?,
+        exception,
         pools: draft
             .pools
             .items
@@ -68,16 +79,28 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
     })
 }
 
+fn route(route: FamilyRoute) -> Route {
+    Route { to: route.to, via: route.hops.into_iter().map(|hop| hop.value).collect() }
+}
+
 fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
     let backends = pool.backends.into_iter().map(|backend| {
-        Some(Backend { name: backend.name?.value, address: backend.address?.value, weight: backend.weight? })
+        Some(Backend {
+            name: backend.name?.value,
+            address: backend.address?.value,
+            weight: backend.weight?,
+            server_id: backend.server_id?.map(|id| id.value),
+        })
     });
     Some(Pool {
         name: pool.name?.value,
         forward: pool.forward?,
         health: pool.health?.resolve(first_vip)?,
         table_size: pool.table_size?,
-        encap_source: pool.encap_source?.map(|source| source.value),
+        encap_source: pool.tunnel.encap_source?.map(|source| source.value),
+        gue: pool.tunnel.gue?,
+        fragment_outer: pool.tunnel.fragment_outer?,
+        quic_lb: pool.quic_lb.iter().map(QuicLbDraft::model).collect::<Option<_>>()?,
         panic_threshold: pool.panic_threshold?,
         backends: backends.collect::<Option<_>>()?,
     })

@@ -1,5 +1,6 @@
 //! `[[pool.backend]]`: backends and their weights.
 
+use crate::addresses;
 use crate::reader::{Located, Reader};
 use crate::report::Report;
 use crate::scalar;
@@ -13,11 +14,13 @@ pub(crate) struct BackendDraft {
     pub(crate) name: Option<Located<String>>,
     pub(crate) address: Option<Located<IpAddr>>,
     pub(crate) weight: Option<u32>,
+    /// `Some(None)`: none.
+    pub(crate) server_id: Option<Option<Located<Box<[u8]>>>>,
 }
 
 /// Reads one backend.
 pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft {
-    let address = backend.need("address", report).and_then(|value| value.parsed(scalar::address, report));
+    let address = backend.need("address", report).and_then(|value| value.parsed(addresses::address, report));
     let name = match backend.get("name") {
         Some(value) => value.parsed(scalar::name, report),
         None => address.map(|address| address.map(|address| address.to_string())),
@@ -26,6 +29,10 @@ pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft
         Some(value) => value.integer(0, HIGHEST_WEIGHT, report).map(|weight| weight.value as u32),
         None => Some(1),
     };
+    let server_id = match backend.get("server_id") {
+        Some(value) => value.parsed(scalar::server_id, report).map(Some),
+        None => Some(None),
+    };
     backend.finish(report);
-    BackendDraft { name, address, weight }
+    BackendDraft { name, address, weight, server_id }
 }

@@ -1,60 +1,48 @@
-//! What concerns several sections: references by name, addresses against each other, ways to backends, probes.
+//! What concerns several sections: addresses against each other, ways to backends, what a pool's VIPs ask of it.
 
-use crate::backends::BackendDraft;
-use crate::draft::{Draft, index_names};
-use crate::health::{FirstVip, HealthDraft};
+use crate::draft::Draft;
 use crate::interfaces::{self, OwnAddresses};
-use crate::model::Forward;
-use crate::names::{closest, quote};
+use crate::links::{self, Links};
+use crate::model::{Forward, Protocol};
 use crate::pools::PoolDraft;
-use crate::ports;
 use crate::reader::Located;
 use crate::report::Report;
-use crate::routes;
-use crate::vips::{self, VipDraft};
+use crate::services::{self, VipAddresses};
+use crate::vips::VipDraft;
 use crate::ways::Ways;
-use std::collections::HashMap;
+use crate::{exception, fit, ports, quic, routes};
 use std::net::IpAddr;
 
 /// Backends of all pools: ids in pins have 16 bits, and some are kept for backends that leave (CONSISTENCY, Identity).
 const MOST_BACKENDS: usize = 60_000;
 
-/// Unknown references of one kind for which the name meant is looked for.
-const MOST_SUGGESTIONS: usize = 32;
-
-/// Names resolved to indices; `None` where the name is missing or unknown, which has been reported.
-pub(crate) struct Links {
-    /// The port of each interface.
-    pub(crate) port_of: Vec<Option<usize>>,
-    /// The pool of each VIP.
-    pub(crate) pool_of: Vec<Option<usize>>,
-    /// The VIPs of each pool, in the order of the file.
-    pub(crate) vips_of: Vec<Vec<usize>>,
-}
-
 /// What backends and probes are checked against.
-struct Around<'d> {
-    draft: &'d Draft,
-    links: &'d Links,
-    own: &'d OwnAddresses,
-    vips: &'d HashMap<IpAddr, usize>,
-    ways: &'d Ways,
+pub(crate) struct Around<'d> {
+    pub(crate) draft: &'d Draft,
+    pub(crate) links: &'d Links,
+    pub(crate) own: &'d OwnAddresses,
+    pub(crate) vips: &'d VipAddresses,
+    pub(crate) ways: &'d Ways,
 }
 
 /// Checks the sections against each other.
 pub(crate) fn check(draft: &Draft, report: &mut Report) -> Links {
-    let links = links(draft, report);
+    let links = links::resolve(draft, report);
     ports::check_devices(&draft.ports, report);
+    if let Some(exception) = &draft.exception {
+        exception::check(exception, &links.exception_ports, &draft.ports, report);
+    }
     let own = interfaces::check(&draft.interfaces, &links.port_of, &draft.ports, report);
     let ways = Ways::new(&draft.interfaces, &draft.routes);
     routes::check(&draft.routes, &own, &ways, report);
-    vips::check(&draft.vips, &own, report);
-    let vips = vips::addresses(&draft.vips);
+    services::check(&draft.vips, &own, report);
+    let vips = VipAddresses::new(&draft.vips);
     let around = Around { draft, links: &links, own: &own, vips: &vips, ways: &ways };
     around.next_hops(report);
     for (index, pool) in draft.pools.iter().enumerate() {
         around.pool(index, pool, report);
     }
+    fit::check(&around, report);
     if let Some(first) = draft.backends().nth(MOST_BACKENDS) {
         let at = first.address.map_or(0, |address| address.at);
         let count = draft.backends().count();
@@ -63,69 +51,26 @@ pub(crate) fn check(draft: &Draft, report: &mut Report) -> Links {
     links
 }
 
-fn links(draft: &Draft, report: &mut Report) -> Links {
-    let ports = index_names("ports", draft.ports.iter().map(|port| port.name.as_ref()), report);
-    let all_ports = !draft.ports.is_empty() && draft.ports.iter().all(|port| port.name.is_some());
-    let mut ports = Names { what: "port", known: ports, complete: draft.ports.complete && all_ports, suggestions: 0 };
-    let port_of = draft.interfaces.iter().map(|interface| ports.find(interface.port.as_ref(), report)).collect();
-    let pools = index_names("pools", draft.pools.iter().map(|pool| pool.name.as_ref()), report);
-    let all_pools = draft.pools.iter().all(|pool| pool.name.is_some());
-    let mut pools = Names { what: "pool", known: pools, complete: draft.pools.complete && all_pools, suggestions: 0 };
-    let pool_of: Vec<_> = draft.vips.iter().map(|vip| pools.find(vip.pool.as_ref(), report)).collect();
-    let mut vips_of = vec![Vec::new(); draft.pools.len()];
-    for (vip, pool) in pool_of.iter().enumerate() {
-        if let Some(vips) = pool.and_then(|pool| vips_of.get_mut(pool)) {
-            vips.push(vip);
-        }
-    }
-    Links { port_of, pool_of, vips_of }
-}
-
-/// The names that references of one kind may use.
-struct Names<'n> {
-    what: &'static str,
-    known: HashMap<&'n str, usize>,
-    /// Whether all names could be read; until then an unknown one is not reported.
-    complete: bool,
-    /// How many suggestions were looked for.
-    suggestions: usize,
-}
-
-impl Names<'_> {
-    fn find(&mut self, name: Option<&Located<String>>, report: &mut Report) -> Option<usize> {
-        let name = name?;
-        let found = self.known.get(name.value.as_str()).copied();
-        if found.is_none() && self.complete {
-            let finding = report.error(name.at, format!("there is no {} {}", self.what, quote(&name.value)));
-            match self.closest(&name.value) {
-                Some(meant) => finding.help(format!("did you mean \"{meant}\"?")),
-                None => finding.help(format!("define it with [[{}]]", self.what)),
-            };
-        }
-        found
-    }
-
-    /// The name that was probably meant. A comparison with every name is for a few mistakes, not for thousands.
-    fn closest(&mut self, name: &str) -> Option<&str> {
-        self.suggestions += 1;
-        if self.suggestions > MOST_SUGGESTIONS { None } else { closest(name, self.known.keys().copied()) }
-    }
-}
-
 impl Around<'_> {
     /// Next hops and neighbours are machines of their own, never a VIP.
     fn next_hops(&self, report: &mut Report) {
-        let hops = self.draft.routes.iter().flat_map(|route| route.routes().map(|route| route.map(|route| route.via)));
+        let hops = self.draft.routes.iter().flat_map(|route| route.routes()).flat_map(|route| route.hops);
         let neighbors = self.draft.interfaces.iter().flat_map(|interface| &interface.neighbors);
         for address in hops.chain(neighbors.filter_map(|neighbor| neighbor.address)) {
-            if let Some(&at) = self.vips.get(&address.value) {
-                report.error(address.at, format!("{} is a VIP", address.value)).related(at, "defined");
+            if let Some((what, at)) = self.vips.holds(address.value) {
+                report.error(address.at, format!("{} is {what}", address.value)).related(at, "defined");
             }
         }
     }
 
+    /// The VIPs of a pool, in the order of the file.
+    pub(crate) fn vips_of(&self, pool: usize) -> Vec<&VipDraft> {
+        let vips = self.links.vips_of.get(pool).into_iter().flatten();
+        vips.filter_map(|&vip| self.draft.vips.get(vip)).collect()
+    }
+
     fn pool(&self, index: usize, pool: &PoolDraft, report: &mut Report) {
-        let vips: Vec<&VipDraft> = self.links.vips_of[index].iter().map(|&vip| &self.draft.vips[vip]).collect();
+        let vips = self.vips_of(index);
         if vips.is_empty() {
             report.warning(pool.at, format!("no VIP uses {}", pool.called()));
         }
@@ -137,8 +82,13 @@ impl Around<'_> {
                 one_family(pool, &vips, report);
                 self.same_segment(pool, report);
             }
-            Some(Forward::Ipip) => self.reachable(pool, report),
+            Some(Forward::Ipip | Forward::Gre | Forward::Gue) => self.reachable(pool, report),
             None => {}
+        }
+        let quic =
+            vips.is_empty() || vips.iter().any(|vip| vip.protocol.is_none_or(|protocol| protocol == Protocol::Quic));
+        if !quic {
+            quic::warn_unused(&pool.quic_lb, report);
         }
         if let (Some(health), Some(vip)) = (&pool.health, vips.first()) {
             self.probes(pool, health, vip, report);
@@ -146,9 +96,8 @@ impl Around<'_> {
     }
 
     fn backend_address(&self, address: Located<IpAddr>, report: &mut Report) {
-        let taken = self.vips.get(&address.value).map(|at| ("a VIP", at));
-        let taken = taken.or_else(|| self.own.get(&address.value).map(|at| ("an own address", at)));
-        if let Some((what, &at)) = taken {
+        let own = || self.own.get(&address.value).map(|&at| ("an own address".to_owned(), at));
+        if let Some((what, at)) = self.vips.holds(address.value).or_else(own) {
             report
                 .error(address.at, format!("the backend {} is {what}", address.value))
                 .related(at, "given")
@@ -179,71 +128,11 @@ impl Around<'_> {
                 .help("add a [[route]] to it, or an interface address of its subnet");
         }
     }
-
-    fn probes(&self, pool: &PoolDraft, health: &HealthDraft, vip: &VipDraft, report: &mut Report) {
-        if let (Some(protocol), Some(port)) = (vip.protocol, vip.port) {
-            health.check_port(&FirstVip { at: vip.at, protocol, port }, report);
-        }
-        let (HealthDraft::Tcp(tcp), Some(address)) = (health, vip.address) else { return };
-        match tcp.probe_source {
-            Some(Some(source)) => self.probe_source(source, address, report),
-            Some(None) => self.own_source(pool, address, report),
-            None => {}
-        }
-    }
-
-    fn probe_source(&self, source: Located<IpAddr>, vip: Located<IpAddr>, report: &mut Report) {
-        if let Some(&at) = self.vips.get(&source.value) {
-            report
-                .error(source.at, format!("`probe_source` {} is a VIP", source.value))
-                .related(at, "defined")
-                .help("answers to a VIP go to backends: use an own address");
-        } else if source.value.is_ipv4() != vip.value.is_ipv4() {
-            report
-                .error(
-                    source.at,
-                    format!("`probe_source` {} is of another family than the VIP {}", source.value, vip.value),
-                )
-                .related(vip.at, "VIP");
-        } else if !self.own.contains_key(&source.value) && self.ways.addresses_complete {
-            report
-                .warning(source.at, format!("`probe_source` {} is not an own address", source.value))
-                .help("answers to probes must reach this machine");
-        }
-    }
-
-    /// Probes to the VIP leave by the backend's interface, with an own address of the VIP's family as source.
-    fn own_source(&self, pool: &PoolDraft, vip: Located<IpAddr>, report: &mut Report) {
-        if !self.ways.complete {
-            return;
-        }
-        let lacks_source = |backend: &&BackendDraft| {
-            let interface = backend.address.and_then(|address| self.ways.interface(address.value));
-            interface.is_some_and(|interface| {
-                let own = &self.draft.interfaces[interface].addresses;
-                !own.iter().any(|own| own.value.addr().is_ipv4() == vip.value.is_ipv4())
-            })
-        };
-        if pool.forward == Some(Forward::L2dsr) {
-            return; // Backends of the VIP's family lie in a subnet of that family; others are reported as such.
-        }
-        let Some(backend) = pool.backends.iter().find(lacks_source).and_then(|backend| backend.address) else { return };
-        let family = family(vip.value);
-        report
-            .error(
-                vip.at,
-                format!("probes to this VIP have no {family} source on the way to backend {}", backend.value),
-            )
-            .related(backend.at, "backend")
-            .help(format!(
-                "give its [[interface]] an {family} address, or set `probe_source` or kind = \"none\" in health"
-            ));
-    }
 }
 
 /// An l2dsr packet arrives as it was sent, so backends are of the family of their VIPs.
 fn one_family(pool: &PoolDraft, vips: &[&VipDraft], report: &mut Report) {
-    let mut addresses = vips.iter().filter_map(|vip| vip.address);
+    let mut addresses = vips.iter().filter_map(|vip| vip.address).map(|address| address.map(|block| block.addr()));
     let Some(first) = addresses.next() else { return };
     if let Some(other) = addresses.find(|address| address.value.is_ipv4() != first.value.is_ipv4()) {
         report
@@ -260,6 +149,6 @@ fn one_family(pool: &PoolDraft, vips: &[&VipDraft], report: &mut Report) {
     }
 }
 
-fn family(address: IpAddr) -> &'static str {
+pub(crate) fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }

@@ -4,6 +4,7 @@
 
 use crate::backends::BackendDraft;
 use crate::cores::CoresDraft;
+use crate::exception::ExceptionDraft;
 use crate::interfaces::InterfaceDraft;
 use crate::machine::Machine;
 use crate::pools::PoolDraft;
@@ -14,7 +15,7 @@ use crate::report::Report;
 use crate::routes::RouteDraft;
 use crate::schema::{self, Section};
 use crate::vips::VipDraft;
-use crate::{cores, interfaces, pools, ports, process, routes, vips};
+use crate::{cores, exception, interfaces, pools, ports, process, routes, vips};
 use std::collections::HashMap;
 use std::ops::Deref;
 use toml::de::DeTable;
@@ -28,6 +29,7 @@ pub(crate) struct Draft {
     pub(crate) routes: List<RouteDraft>,
     pub(crate) pools: List<PoolDraft>,
     pub(crate) vips: List<VipDraft>,
+    pub(crate) exception: Option<ExceptionDraft>,
 }
 
 /// The tables of one `[[section]]`.
@@ -60,8 +62,9 @@ impl Draft {
         let routes = list(file.get("route"), &schema::ROUTE, report, routes::read);
         let pools = list(file.get("pool"), &schema::POOL, report, pools::read);
         let vips = list(file.get("vip"), &schema::VIP, report, vips::read);
+        let exception = file.get("exception").and_then(|value| exception::read(value, report));
         file.finish(report);
-        Self { process, cores, ports, interfaces, routes, pools, vips }
+        Self { process, cores, ports, interfaces, routes, pools, vips, exception }
     }
 
     /// All backends of all pools.

@@ -1,5 +1,6 @@
 //! `health` of a pool: the probe, its times and what it needs of the pool's VIPs.
 
+use crate::addresses;
 use crate::model::{Health, PortMatch, Protocol, TcpCheck};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
@@ -126,7 +127,7 @@ fn tcp(health: &mut Reader<'_>, report: &mut Report) -> TcpDraft {
         via.word(&[("dataplane", Ok(())), ("kernel", Err("remove it; probes go through the dataplane"))], report);
     }
     let probe_source = match health.get("probe_source") {
-        Some(value) => value.parsed(scalar::address, report).map(Some),
+        Some(value) => value.parsed(addresses::address, report).map(Some),
         None => Some(None),
     };
     TcpDraft {
@@ -190,6 +191,8 @@ impl HealthDraft {
         let Self::Tcp(TcpDraft { at, port: Some(None), .. }) = self else { return };
         let why = match (vip.protocol, vip.port) {
             (Protocol::Udp, _) => "its VIP is UDP",
+            (Protocol::Quic, _) => "its VIP is QUIC",
+            (Protocol::Tcp, PortMatch::Range(..)) => "its VIP takes a range of ports",
             (Protocol::Tcp, PortMatch::Any) => "its VIP takes any port",
             (Protocol::Tcp, PortMatch::Exact(_)) => return,
         };

@@ -1,16 +1,22 @@
 //! `[[interface]]`: own addresses and static neighbours.
 
+use crate::model::Vlan;
 use crate::ports::{LOWEST_MTU_V6, PortDraft};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
-use crate::{scalar, schema};
+use crate::{addresses, schema};
 use ipnet::IpNet;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+
+/// Highest VLAN: 0 is a priority without a VLAN, 4095 is reserved (IEEE 802.1Q, table 9-2).
+const HIGHEST_VLAN: u64 = 4094;
 
 pub(crate) struct InterfaceDraft {
     pub(crate) at: usize,
     pub(crate) port: Option<Located<String>>,
+    /// `Some(None)`: untagged.
+    pub(crate) vlan: Option<Option<Vlan>>,
     pub(crate) addresses: Vec<Located<IpNet>>,
     /// Whether `addresses` holds all that the user wrote.
     pub(crate) complete: bool,
@@ -26,6 +32,7 @@ pub(crate) struct NeighborDraft {
 pub(crate) fn read(mut interface: Reader<'_>, report: &mut Report) -> InterfaceDraft {
     let port =
         interface.need("port", report).and_then(|value| value.string(report)).map(|port| port.map(str::to_owned));
+    let vlan = vlan(&mut interface, report);
     let (addresses, complete) = match interface.need("addresses", report) {
         Some(value) => addresses(value, report),
         None => (Vec::new(), false),
@@ -38,7 +45,26 @@ pub(crate) fn read(mut interface: Reader<'_>, report: &mut Report) -> InterfaceD
     };
     let at = interface.at;
     interface.finish(report);
-    InterfaceDraft { at, port, addresses, complete, neighbors }
+    InterfaceDraft { at, port, vlan, addresses, complete, neighbors }
+}
+
+/// The tags; outer `None`: refused.
+fn vlan(interface: &mut Reader<'_>, report: &mut Report) -> Option<Option<Vlan>> {
+    let id = interface.get("vlan").map(|value| tag(value, report));
+    let Some(service) = interface.get("service_vlan") else {
+        return id.map_or(Some(None), |id| id.map(|id| Some(Vlan { service: None, id })));
+    };
+    let at = service.at;
+    let service = tag(service, report);
+    let Some(id) = id else {
+        report.error(at, "`service_vlan` is the outer of two tags: the inner one, `vlan`, is missing");
+        return None;
+    };
+    Some(Some(Vlan { service: Some(service?), id: id? }))
+}
+
+fn tag(value: Value<'_>, report: &mut Report) -> Option<u16> {
+    value.integer(1, HIGHEST_VLAN, report).map(|id| id.value as u16)
 }
 
 fn addresses(value: Value<'_>, report: &mut Report) -> (Vec<Located<IpNet>>, bool) {
@@ -48,14 +74,14 @@ fn addresses(value: Value<'_>, report: &mut Report) -> (Vec<Located<IpNet>>, boo
         return (Vec::new(), false);
     }
     let count = items.len();
-    let read: Vec<_> = items.into_iter().filter_map(|item| item.parsed(scalar::own_address, report)).collect();
+    let read: Vec<_> = items.into_iter().filter_map(|item| item.parsed(addresses::own_address, report)).collect();
     let complete = read.len() == count;
     (read, complete)
 }
 
 fn neighbor(mut neighbor: Reader<'_>, report: &mut Report) -> NeighborDraft {
-    let address = neighbor.need("address", report).and_then(|value| value.parsed(scalar::address, report));
-    let mac = neighbor.need("mac", report).and_then(|value| value.parsed(scalar::mac, report)).map(|mac| mac.value);
+    let address = neighbor.need("address", report).and_then(|value| value.parsed(addresses::address, report));
+    let mac = neighbor.need("mac", report).and_then(|value| value.parsed(addresses::mac, report)).map(|mac| mac.value);
     neighbor.finish(report);
     NeighborDraft { address, mac }
 }
@@ -72,29 +98,44 @@ pub(crate) fn check(
 ) -> OwnAddresses {
     let own = own_addresses(interfaces, report);
     same_subnets(interfaces, report);
-    for (interface, &port) in interfaces.iter().zip(port_of) {
-        if let Some(port) = port.and_then(|port| ports.get(port)) {
-            mtu(interface, port, report);
-        }
+    for interface in interfaces {
         neighbors(interface, &own, report);
     }
-    let mut first = HashMap::new();
-    for (interface, port) in interfaces.iter().zip(port_of) {
-        let Some(port) = port else { continue };
-        if let Some(&at) = first.get(port) {
-            report
-                .error(interface.at, "the port has an interface already")
-                .related(at, "first defined")
-                .help("a port carries untagged frames of one interface: put all addresses there");
-        }
-        first.entry(port).or_insert(interface.at);
-    }
     for (index, port) in ports.iter().enumerate() {
-        if !first.contains_key(&index) && interfaces.len() == port_of.iter().flatten().count() {
+        let on_port = interfaces.iter().zip(port_of).filter(|(_, of)| **of == Some(index));
+        mtu(port, on_port.map(|(interface, _)| interface), report);
+    }
+    same_frames(interfaces, port_of, report);
+    let used: HashSet<usize> = port_of.iter().flatten().copied().collect();
+    for (index, port) in ports.iter().enumerate() {
+        if !used.contains(&index) && interfaces.len() == port_of.iter().flatten().count() {
             report.warning(port.at, "no [[interface]] uses this port: nothing is sent to or answered on it");
         }
     }
     own
+}
+
+/// Reports interfaces that would take the same frames of one port.
+fn same_frames(interfaces: &[InterfaceDraft], port_of: &[Option<usize>], report: &mut Report) {
+    let mut first = HashMap::new();
+    for (interface, port) in interfaces.iter().zip(port_of) {
+        let (Some(port), Some(vlan)) = (port, interface.vlan) else { continue };
+        let Some(&at) = first.get(&(port, vlan)) else {
+            first.insert((port, vlan), interface.at);
+            continue;
+        };
+        let message = match vlan {
+            None => "the port has an untagged interface already".to_owned(),
+            Some(Vlan { service: None, id }) => format!("the port has an interface with `vlan` {id} already"),
+            Some(Vlan { service: Some(service), id }) => {
+                format!("the port has an interface with `service_vlan` {service} and `vlan` {id} already")
+            }
+        };
+        report
+            .error(interface.at, message)
+            .related(at, "first defined")
+            .help("put all addresses there, or give one of them another `vlan`");
+    }
 }
 
 fn own_addresses(interfaces: &[InterfaceDraft], report: &mut Report) -> OwnAddresses {
@@ -134,8 +175,9 @@ fn same_subnets(interfaces: &[InterfaceDraft], report: &mut Report) {
     }
 }
 
-fn mtu(interface: &InterfaceDraft, port: &PortDraft, report: &mut Report) {
-    let v6 = interface.addresses.iter().find(|address| matches!(address.value, IpNet::V6(_)));
+fn mtu<'d>(port: &PortDraft, interfaces: impl Iterator<Item = &'d InterfaceDraft>, report: &mut Report) {
+    let v6 =
+        interfaces.flat_map(|interface| &interface.addresses).find(|address| matches!(address.value, IpNet::V6(_)));
     if let (Some(mtu), Some(v6)) = (port.mtu, v6)
         && mtu.value < LOWEST_MTU_V6
     {

@@ -7,30 +7,40 @@
 //!
 //! A key or value that DESIGN knows and this version does not build is refused by name, see [`schema`].
 
+mod addresses;
 mod assemble;
 mod backends;
-
 mod cores;
 mod cross;
 mod diagnostic;
+mod display;
 mod draft;
+mod exception;
+mod fit;
 mod health;
 mod interfaces;
+mod links;
 mod load;
 mod machine;
 pub mod memory;
 pub mod model;
 mod names;
+pub mod overhead;
 mod pools;
 mod ports;
+mod prefixes;
+mod probes;
 mod process;
+mod quic;
 mod reader;
 mod report;
 mod routes;
 mod scalar;
 pub mod schema;
+mod services;
 mod syntax;
 pub mod table_size;
+mod tunnel;
 mod vips;
 mod ways;
 

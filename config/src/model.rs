@@ -1,7 +1,6 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
 use ipnet::IpNet;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -29,8 +28,19 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// VIPs, in the order of the file; a VIP's index here is its id.
     pub vips: Vec<Vip>,
+    /// Frames that the kernel gets, and sends; `None`: none.
+    pub exception: Option<Exception>,
     /// Bytes that the tables' copies may take before workers share one copy for each node.
     pub table_memory: u64,
+}
+
+/// `[exception]`: the kernel's way to and from the ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// The index of each port concerned, and the name of its TAP device; at least one, each port once.
+    pub taps: Vec<(usize, String)>,
+    /// Packets a second in each direction and worker.
+    pub rate: u32,
 }
 
 /// `[cores]`.
@@ -71,10 +81,21 @@ pub struct Port {
 pub struct Interface {
     /// Index of the port.
     pub port: usize,
+    /// The tags of its frames; `None`: untagged. Interfaces of one port differ in it.
+    pub vlan: Option<Vlan>,
     /// Own addresses, each with the length of its subnet's prefix.
     pub addresses: Vec<IpNet>,
     /// Neighbours that need no ARP or NDP.
     pub neighbors: Vec<Neighbor>,
+}
+
+/// The VLAN tags of an interface's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Vlan {
+    /// The outer tag of IEEE 802.1ad (S-tag), 1..=4094; `None`: one tag.
+    pub service: Option<u16>,
+    /// The tag of IEEE 802.1Q (C-tag), 1..=4094.
+    pub id: u16,
 }
 
 /// `[[interface.neighbor]]`.
@@ -87,12 +108,12 @@ pub struct Neighbor {
 }
 
 /// `[[route]]`: one entry for each address family that `via` and `to` name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The destinations; `default` is `0.0.0.0/0` or `::/0` by the family of `via`.
     pub to: IpNet,
-    /// The next hop, in a subnet of an interface, of the family of `to`.
-    pub via: IpAddr,
+    /// The next hops, 1 to 16, each in a subnet of an interface and of the family of `to`; all different.
+    pub via: Vec<IpAddr>,
 }
 
 /// `[[pool]]`.
@@ -106,8 +127,15 @@ pub struct Pool {
     pub health: Health,
     /// Slots of the table, prime.
     pub table_size: u32,
-    /// Outer source of tunnel packets; default: the own address on the way to the backend.
-    pub encap_source: Option<IpAddr>,
+    /// Outer source of tunnel packets: one address, or a prefix whose host bits the flow's hash fills. Default: the
+    /// own address on the way to the backend.
+    pub encap_source: Option<IpNet>,
+    /// How GUE packets look; the defaults in pools of another mode.
+    pub gue: Gue,
+    /// Whether a packet without DF that is too large once it is encapsulated leaves as fragments of the outer packet.
+    pub fragment_outer: bool,
+    /// What the QUIC connection IDs of the backends look like; empty: opaque. At most 7, by `config_id` different.
+    pub quic_lb: Vec<QuicLb>,
     /// Share of backends in 0..=1 below which eligibility is ignored; `None`: off.
     pub panic_threshold: Option<f64>,
     /// Backends, in the order of the file.
@@ -121,6 +149,42 @@ pub enum Forward {
     L2dsr,
     /// IP in IP, all four combinations of families.
     Ipip,
+    /// GRE (RFC 2784) without optional fields, in IPv4 or IPv6.
+    Gre,
+    /// Generic UDP encapsulation (draft-ietf-intarea-gue), in IPv4 or IPv6.
+    Gue,
+}
+
+/// `gue_port`, `gue_variant` and `udp_checksum` of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gue {
+    /// Destination port of the outer UDP header, 1..=65535.
+    pub port: u16,
+    /// 0: a GUE header of 4 bytes between UDP and the inner packet; 1: none, the inner packet's version tells.
+    pub variant: u8,
+    /// Whether the outer UDP checksum is computed; without, it is zero (RFC 6935 and 6936 for IPv6).
+    pub checksum: bool,
+}
+
+/// Port 6080 of the IANA registry, variant 0, with checksum.
+impl Default for Gue {
+    fn default() -> Self {
+        Self { port: 6080, variant: 0, checksum: true }
+    }
+}
+
+/// `[[pool.quic_lb]]`: how a server ID lies in the connection IDs with these configuration bits
+/// (draft-ietf-quic-load-balancers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicLb {
+    /// The first three bits of a connection ID, 0..=6.
+    pub config_id: u8,
+    /// Bytes of a server ID, 1..=15.
+    pub server_id_len: u8,
+    /// Bytes of the nonce, 4..=18; with the server ID at most 19.
+    pub nonce_len: u8,
+    /// The AES-128 key; `None`: the server ID lies open.
+    pub key: Option<[u8; 16]>,
 }
 
 /// How the backends of a pool are checked.
@@ -160,19 +224,24 @@ pub struct Backend {
     pub address: IpAddr,
     /// Its share relative to the others; 0: drained.
     pub weight: u32,
+    /// What names it in QUIC connection IDs, 1 to 15 bytes, unique in the pool and as long as each `server_id_len` of
+    /// it; `None`: no connection ID does.
+    pub server_id: Option<Box<[u8]>>,
 }
 
 /// `[[vip]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vip {
-    /// The virtual address.
-    pub address: IpAddr,
+    /// The virtual address, with full length, or a prefix of them without host bits: IPv4 8..=32, IPv6 16..=128.
+    pub address: IpNet,
     /// The transport protocol.
     pub protocol: Protocol,
-    /// The port, or any.
+    /// The port, a range, or any.
     pub port: PortMatch,
     /// Index of the pool.
     pub pool: usize,
+    /// What keeps a client on its backend.
+    pub affinity: Affinity,
     /// Who answers ARP and NDP for the address.
     pub announce: Announce,
 }
@@ -184,6 +253,19 @@ pub enum Protocol {
     Tcp,
     /// UDP, protocol number 17.
     Udp,
+    /// QUIC: UDP on the wire, and packets of a connection are known by their connection ID.
+    Quic,
+}
+
+impl Protocol {
+    /// The transport protocol on the wire: `Udp` for QUIC, else itself.
+    #[must_use]
+    pub fn on_wire(self) -> Self {
+        match self {
+            Self::Tcp => Self::Tcp,
+            Self::Udp | Self::Quic => Self::Udp,
+        }
+    }
 }
 
 /// Destination ports of a VIP.
@@ -191,8 +273,20 @@ pub enum Protocol {
 pub enum PortMatch {
     /// One port, 1..=65535.
     Exact(u16),
-    /// Every port that no exact VIP of the same address and protocol takes.
+    /// From the first to the second, both included, less those that an exact VIP of the same address and protocol
+    /// takes; the first is the smaller one.
+    Range(u16, u16),
+    /// Every port that no other VIP of the same address and protocol takes.
     Any,
+}
+
+/// What keeps a client on its backend beyond one flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// Nothing: each flow is placed by its addresses and ports.
+    None,
+    /// All flows of a client's address are placed alike.
+    Client,
 }
 
 /// Whether neighbours learn the VIP by ARP and NDP.
@@ -204,45 +298,4 @@ pub enum Announce {
     Arp,
     /// Never answers.
     None,
-}
-
-/// As the file writes it.
-impl fmt::Display for Forward {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::L2dsr => "l2dsr",
-            Self::Ipip => "ipip",
-        })
-    }
-}
-
-/// As the file writes it.
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-/// The number, or `any`.
-impl fmt::Display for PortMatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(port) => port.fmt(f),
-            Self::Any => f.pad("any"),
-        }
-    }
-}
-
-/// `address:port/protocol`, the address in brackets if it is IPv6.
-impl fmt::Display for Vip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, port, protocol, .. } = self;
-        match address {
-            IpAddr::V4(address) => write!(f, "{address}:{port}/{protocol}"),
-            IpAddr::V6(address) => write!(f, "[{address}]:{port}/{protocol}"),
-        }
-    }
 }

@@ -5,11 +5,12 @@ use crate::draft::index_names;
 use crate::health::{self, HealthDraft};
 use crate::model::Forward;
 use crate::names::quote;
-use crate::reader::{Located, Reader, Value, not_built};
+use crate::quic::{self, QuicLbDraft};
+use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
+use crate::tunnel::{self, TunnelDraft};
 use crate::{schema, table_size};
-use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -22,8 +23,8 @@ pub(crate) struct PoolDraft {
     pub(crate) forward: Option<Forward>,
     pub(crate) health: Option<HealthDraft>,
     pub(crate) table_size: Option<u32>,
-    /// `Some(None)`: the own address on the way.
-    pub(crate) encap_source: Option<Option<Located<IpAddr>>>,
+    pub(crate) tunnel: TunnelDraft,
+    pub(crate) quic_lb: Vec<QuicLbDraft>,
     /// `Some(None)`: off.
     pub(crate) panic_threshold: Option<Option<f64>>,
     pub(crate) backends: Vec<BackendDraft>,
@@ -43,10 +44,7 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     let forward = pool.need("forward", report).and_then(|value| forward(value, report));
     let health = health::read(pool.get("health"), at, report);
     let configured = pool.get("table_size");
-    let encap_source = match pool.get("encap_source") {
-        Some(value) => encap_source(value, report).map(Some),
-        None => Some(None),
-    };
+    let tunnel = tunnel::read(&mut pool, forward, report);
     let panic_threshold = match pool.get("panic_threshold") {
         Some(value) => panic_threshold(value, report).map(Some),
         None => Some(None),
@@ -55,37 +53,37 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
         let always = Err("remove it; flows are pinned in transitions only");
         tracking.word(&[("transition", Ok(())), ("always", always)], report);
     }
+    let (quic_lb, quic_complete) = match pool.get("quic_lb") {
+        Some(value) => {
+            let entries = value.tables(&schema::QUIC_LB, report);
+            (entries.into_iter().map(|entry| quic::read(entry, report)).collect(), value.is_tables())
+        }
+        None => (Vec::new(), true),
+    };
     let backends = backends(pool.get("backend"), at, report);
     let table_size = match configured {
         Some(value) => configured_size(value, backends.len(), report),
         None => Some(table_size::default_for(backends.len())),
     };
     pool.finish(report);
-    let draft = PoolDraft { at, name, forward, health, table_size, encap_source, panic_threshold, backends };
+    let draft = PoolDraft { at, name, forward, health, table_size, tunnel, quic_lb, panic_threshold, backends };
     weights(&draft, report);
-    encapsulation(&draft, report);
+    tunnel::check(&draft.tunnel, &draft.backends, report);
+    quic::check(&draft, quic_complete, report);
     draft
 }
 
 fn forward(value: Value<'_>, report: &mut Report) -> Option<Forward> {
-    let instead = Err("use forward = \"l2dsr\" or \"ipip\"");
+    let instead = Err("use forward = \"l2dsr\", \"ipip\", \"gre\" or \"gue\"");
     let words = [
         ("l2dsr", Ok(Forward::L2dsr)),
         ("ipip", Ok(Forward::Ipip)),
-        ("gre", instead),
-        ("gue", instead),
+        ("gre", Ok(Forward::Gre)),
+        ("gue", Ok(Forward::Gue)),
         ("nat", instead),
         ("fullnat", instead),
     ];
     value.word(&words, report).map(|forward| forward.value)
-}
-
-fn encap_source(value: Value<'_>, report: &mut Report) -> Option<Located<IpAddr>> {
-    if value.as_str().is_some_and(|text| text.contains('/') && text.parse::<IpNet>().is_ok()) {
-        not_built(report, value.at, "`encap_source` as a prefix", "write one address");
-        return None;
-    }
-    value.parsed(scalar::address, report)
 }
 
 fn panic_threshold(value: Value<'_>, report: &mut Report) -> Option<f64> {
@@ -203,22 +201,6 @@ fn weights(pool: &PoolDraft, report: &mut Report) {
                 ),
             )
             .help("raise their `weight`, or `table_size`");
-    }
-}
-
-/// Checks `encap_source` against the mode and the backends.
-fn encapsulation(pool: &PoolDraft, report: &mut Report) {
-    let Some(Some(source)) = pool.encap_source else { return };
-    if pool.forward == Some(Forward::L2dsr) {
-        report.error(source.at, "`encap_source` has no meaning with forward = \"l2dsr\"").help("remove it");
-        return;
-    }
-    let addresses = pool.backends.iter().filter_map(|backend| backend.address);
-    if let Some(other) = addresses.into_iter().find(|address| address.value.is_ipv4() != source.value.is_ipv4()) {
-        report
-            .error(source.at, format!("`encap_source` {} is of another family than {}", source.value, other.value))
-            .related(other.at, "backend")
-            .help("remove it, and each backend gets the own address on its way");
     }
 }
 

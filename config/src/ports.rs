@@ -12,7 +12,7 @@ const LOWEST_MTU: u64 = 68;
 /// Smallest MTU of a link that carries IPv6 (RFC 8200, section 5).
 pub(crate) const LOWEST_MTU_V6: u16 = 1280;
 /// Largest MTU: the jumbo frames that common NICs take.
-const HIGHEST_MTU: u64 = 9600;
+pub(crate) const HIGHEST_MTU: u64 = 9600;
 /// MTU of Ethernet (RFC 894).
 const MTU: u16 = 1500;
 
@@ -31,9 +31,9 @@ pub(crate) struct Device {
     /// As written.
     pub(crate) text: String,
     /// The PCI address in small letters, or the virtual device's name.
-    name: String,
+    pub(crate) name: String,
     /// The kernel's interface that a virtual device sits on.
-    iface: Option<String>,
+    pub(crate) iface: Option<String>,
 }
 
 /// Reads one port.

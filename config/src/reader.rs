@@ -148,6 +148,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(self, report: &mut Report) -> Option<bool> {
+        match self.item {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong("true or false", report),
+        }
+    }
+
     /// An integer from `low` to `high`.
     pub(crate) fn integer(self, low: u64, high: u64, report: &mut Report) -> Option<Located<u64>> {
         let expected = format!("an integer from {low} to {high}");

@@ -1,8 +1,6 @@
-//! Strings with a meaning of their own: durations, sizes, addresses, prefixes, Ethernet addresses, keys, names.
+//! Strings with a meaning of their own: durations, sizes, keys and other bytes, names.
 
 use crate::names::quote;
-use ipnet::IpNet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Why a string is refused.
@@ -97,116 +95,45 @@ pub(crate) fn size(text: &str) -> Result<u64, Fault> {
 
 /// The fleet's key: 32 hexadecimal digits.
 pub(crate) fn hash_key(text: &str) -> Result<[u8; 16], Fault> {
-    let help = "make one for the whole fleet: openssl rand -hex 16";
-    if let Some(bad) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return Err(Fault::with_help(format!("'{}' is not a hexadecimal digit", bad.escape_debug()), help));
-    }
-    if text.len() != 32 {
-        return Err(Fault::with_help(format!("needs 32 hexadecimal digits (128 bits), has {}", text.len()), help));
-    }
-    let number = u128::from_str_radix(text, 16).map_err(|_| Fault::new("is not hexadecimal"))?;
-    Ok(number.to_be_bytes())
+    key(text).map_err(|fault| Fault::with_help(fault.message, "make one for the whole fleet: openssl rand -hex 16"))
 }
 
-/// An address that a packet can be sent to or from: unicast, on the wire.
-pub(crate) fn address(text: &str) -> Result<IpAddr, Fault> {
-    let parsed = text.parse::<IpAddr>().map_err(|_| {
-        let message = format!("{} is not an IPv4 or IPv6 address", quote(text));
-        match text.split_once('/') {
-            Some((before, _)) => {
-                Fault::with_help(message, format!("write it without a prefix length: {}", quote(before)))
-            }
-            None => Fault::new(message),
-        }
-    })?;
-    unicast(parsed)?;
-    Ok(parsed)
+/// A key of 128 bits: 32 hexadecimal digits.
+pub(crate) fn key(text: &str) -> Result<[u8; 16], Fault> {
+    let digits = hex_digits(text)?;
+    let wrong = || Fault::new(format!("needs 32 hexadecimal digits (128 bits), has {}", digits.len()));
+    if digits.len() != 32 {
+        return Err(wrong());
+    }
+    pairs(&digits).try_into().map_err(|_| wrong())
 }
 
-/// Refuses addresses that cannot be anybody's address on a wire.
-pub(crate) fn unicast(address: IpAddr) -> Result<(), Fault> {
-    let kind = match address {
-        _ if address.is_unspecified() => "the unspecified address",
-        _ if address.is_loopback() => "a loopback address",
-        _ if address.is_multicast() => "a multicast address",
-        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => "an address of 0.0.0.0/8, which no machine can have",
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => {
-                let message = format!("{address} is an IPv4 address in IPv6 form");
-                return Err(Fault::with_help(message, format!("write \"{v4}\"")));
-            }
-            None => return Ok(()),
-        },
-        IpAddr::V4(_) => return Ok(()),
+/// Longest server ID in bytes (draft-ietf-quic-load-balancers, section 3.1).
+pub(crate) const SERVER_ID_LENGTH: usize = 15;
+
+/// A server ID of QUIC connection IDs: 1 to 15 bytes, two hexadecimal digits each.
+pub(crate) fn server_id(text: &str) -> Result<Box<[u8]>, Fault> {
+    let digits = hex_digits(text)?;
+    let most = 2 * SERVER_ID_LENGTH;
+    if !digits.len().is_multiple_of(2) || !(2..=most).contains(&digits.len()) {
+        let message = format!("needs an even number of hexadecimal digits from 2 to {most}, has {}", digits.len());
+        return Err(Fault::with_help(message, "write for example \"0a0b\""));
+    }
+    Ok(pairs(&digits).into())
+}
+
+/// The value of each hexadecimal digit.
+fn hex_digits(text: &str) -> Result<Vec<u8>, Fault> {
+    let digit = |c: char| {
+        let digit = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        digit.ok_or_else(|| Fault::new(format!("'{}' is not a hexadecimal digit", c.escape_debug())))
     };
-    Err(Fault::with_help(format!("{address} is {kind}"), "a unicast address is needed"))
+    text.chars().map(digit).collect()
 }
 
-/// An own address with its subnet's prefix length.
-pub(crate) fn own_address(text: &str) -> Result<IpNet, Fault> {
-    let Ok(net) = text.parse::<IpNet>() else {
-        let message = format!("{} is not an address with a prefix length", quote(text));
-        return Err(match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => Fault::with_help(message, format!("add the subnet's, for example \"{v4}/24\"")),
-            Ok(IpAddr::V6(v6)) => Fault::with_help(message, format!("add the subnet's, for example \"{v6}/64\"")),
-            Err(_) => Fault::with_help(message, "write for example \"10.0.0.1/24\" or \"fd00::1/64\""),
-        });
-    };
-    unicast(net.addr())?;
-    if net.prefix_len() == 0 {
-        return Err(Fault::new("a prefix length of 0 puts every address on this segment"));
-    }
-    if let IpNet::V4(v4) = net
-        && v4.prefix_len() < 31
-        && (v4.addr() == v4.network() || v4.addr() == v4.broadcast())
-    {
-        let what = if v4.addr() == v4.network() { "network" } else { "broadcast" };
-        return Err(Fault::new(format!("{} is the {what} address of {}", v4.addr(), v4.trunc())));
-    }
-    Ok(net)
-}
-
-/// A prefix of destinations: no host bits set.
-pub(crate) fn prefix(text: &str) -> Result<IpNet, Fault> {
-    let Ok(net) = text.parse::<IpNet>() else {
-        let message = format!("{} is not a prefix", quote(text));
-        return Err(match text.parse::<IpAddr>() {
-            Ok(address) => Fault::with_help(message, format!("write \"{}\"", IpNet::from(address))),
-            Err(_) => Fault::with_help(message, "write \"default\", or a prefix such as \"10.1.0.0/16\""),
-        });
-    };
-    if net != net.trunc() {
-        let message = format!("{net} has bits set after its prefix");
-        return Err(Fault::with_help(message, format!("write \"{}\"", net.trunc())));
-    }
-    Ok(net)
-}
-
-/// A unicast Ethernet address, six pairs of hexadecimal digits with colons.
-pub(crate) fn mac(text: &str) -> Result<[u8; 6], Fault> {
-    let fault = || {
-        Fault::with_help(
-            format!("{} is not an Ethernet address", quote(text)),
-            "write for example \"02:00:00:00:00:fe\"",
-        )
-    };
-    let mut octets = [0; 6];
-    let mut pairs = text.split(':');
-    for octet in &mut octets {
-        let pair = pairs.next().filter(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
-        *octet = u8::from_str_radix(pair.ok_or_else(fault)?, 16).map_err(|_| fault())?;
-    }
-    if pairs.next().is_some() {
-        return Err(fault());
-    }
-    if octets == [0; 6] {
-        return Err(Fault::new("an Ethernet address of zeros belongs to nobody"));
-    }
-    if octets[0] & 1 == 1 {
-        return Err(Fault::new(format!("{text} is a multicast Ethernet address: a neighbor has a unicast one")));
-    }
-    Ok(octets)
+/// Bytes of two digits each, the higher one first.
+fn pairs(digits: &[u8]) -> Vec<u8> {
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
 }
 
 #[cfg(test)]
@@ -258,40 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_nobody_can_have() {
-        for bad in [
-            "0.0.0.0",
-            "::",
-            "127.0.0.1",
-            "::1",
-            "224.0.0.1",
-            "ff02::1",
-            "255.255.255.255",
-            "0.1.2.3",
-            "::ffff:10.0.0.1",
-        ] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
-        for bad in ["10.0.0.0/24", "10.0.0.255/24", "10.0.0.1", "10.0.0.1/33", "10.0.0.1/0", "fe80::1%eth0/64"] {
-            assert!(own_address(bad).is_err(), "{bad}");
-        }
-        assert!(own_address("10.0.0.0/31").is_ok());
-        assert!(own_address("10.0.0.7/32").is_ok());
-    }
-
-    #[test]
-    fn ethernet_addresses() {
-        assert_eq!(mac("02:00:00:00:0A:fe"), Ok([2, 0, 0, 0, 10, 254]));
-        for bad in [
-            "",
-            "02:00:00:00:00",
-            "02:00:00:00:00:00:00",
-            "2:0:0:0:0:1",
-            "00:00:00:00:00:00",
-            "01:00:5e:00:00:01",
-            "+2:00:00:00:00:fe",
-        ] {
-            assert!(mac(bad).is_err(), "{bad}");
+    fn server_ids() {
+        assert_eq!(server_id("0a0B").as_deref(), Ok(&[10, 11][..]));
+        assert_eq!(server_id("00112233445566778899aabbccddee").map(|id| id.len()), Ok(15));
+        for bad in ["", "a", "0a0", "0g", "ää", "0x0a", "00112233445566778899aabbccddeeff"] {
+            assert!(server_id(bad).is_err(), "{bad}");
         }
     }
 }

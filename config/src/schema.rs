@@ -52,6 +52,7 @@ pub const FILE: Section = Section {
         built("route"),
         built("pool"),
         built("vip"),
+        built("exception"),
     ],
 };
 
@@ -92,12 +93,7 @@ pub const PORT: Section = Section {
 /// `[[interface]]`.
 pub const INTERFACE: Section = Section {
     title: "[[interface]]",
-    keys: &[
-        built("port"),
-        built("addresses"),
-        built("neighbor"),
-        refused("vlan", "remove it; the interface then carries untagged frames"),
-    ],
+    keys: &[built("port"), built("addresses"), built("vlan"), built("service_vlan"), built("neighbor")],
 };
 
 /// `[[interface.neighbor]]`.
@@ -115,14 +111,20 @@ pub const POOL: Section = Section {
         built("health"),
         built("table_size"),
         built("encap_source"),
+        built("gue_port"),
+        built("gue_variant"),
+        built("udp_checksum"),
+        built("fragment_outer"),
         built("panic_threshold"),
         built("tracking"),
+        built("quic_lb"),
         built("backend"),
         refused("idle_timeout", "remove it; this version keeps no state of flows that could expire"),
         refused("drain_timeout", "remove it; this version keeps no pins that a drain would wait for"),
-        refused("gue_port", "remove it together with forward = \"gue\""),
-        refused("gue_variant", "remove it together with forward = \"gue\""),
-        refused("proxy_protocol", "remove it; backends see the client's address with l2dsr and ipip anyway"),
+        refused(
+            "proxy_protocol",
+            "remove it; backends see the client's address anyway, since no mode of this version rewrites it",
+        ),
         refused("source_addresses", "remove it together with forward = \"fullnat\""),
         refused("on_down", "remove it; flows of a backend that is down move to others"),
         refused("group_min", "remove it; all backends of a pool form one group"),
@@ -153,9 +155,16 @@ pub const BACKEND: Section = Section {
         built("name"),
         built("address"),
         built("weight"),
-        refused("port", "remove it; l2dsr and ipip leave the port of a packet as it is"),
+        built("server_id"),
+        refused("port", "remove it; no mode of this version rewrites the port of a packet"),
         refused("priority", "remove it; all backends of a pool form one group"),
     ],
+};
+
+/// `[[pool.quic_lb]]`.
+pub const QUIC_LB: Section = Section {
+    title: "[[pool.quic_lb]]",
+    keys: &[built("config_id"), built("server_id_len"), built("nonce_len"), built("key")],
 };
 
 /// `[[vip]]`.
@@ -168,10 +177,16 @@ pub const VIP: Section = Section {
         built("pool"),
         built("affinity"),
         built("announce"),
-        refused("affinity_window", "remove it together with affinity = \"client\""),
+        refused("affinity_window", "remove it; flows keep their backend while the table does not change"),
     ],
 };
 
+/// `[exception]`.
+pub const EXCEPTION: Section =
+    Section { title: "[exception]", keys: &[built("ports"), built("prefix"), built("rate")] };
+
 /// Every section, the file's own first.
-pub const SECTIONS: &[&Section] =
-    &[&FILE, &FLEET, &CORES, &DPDK, &API, &STATE, &PORT, &INTERFACE, &NEIGHBOR, &ROUTE, &POOL, &HEALTH, &BACKEND, &VIP];
+pub const SECTIONS: &[&Section] = &[
+    &FILE, &FLEET, &CORES, &DPDK, &API, &STATE, &PORT, &INTERFACE, &NEIGHBOR, &ROUTE, &POOL, &HEALTH, &BACKEND,
+    &QUIC_LB, &VIP, &EXCEPTION,
+];

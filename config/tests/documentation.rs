@@ -1,5 +1,7 @@
 //! `docs/configuration.md` and the schema name the same keys.
 
+use guideway_config::model::{Forward, Gue};
+use guideway_config::overhead::overhead;
 use guideway_config::parse;
 use guideway_config::schema::{SECTIONS, Section};
 use guideway_config::table_size::{TABLE_SIZES, default_for};
@@ -71,4 +73,36 @@ fn the_smallest_file_of_the_document_is_good() {
     let block = DOCUMENT.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
     let parsed = parse(block, None).unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(parsed.warnings, []);
+}
+
+/// Alone a block lacks other sections, but what it says must be known and of the right type.
+#[test]
+fn every_block_of_the_document_holds_known_keys_and_values() {
+    let blocks: Vec<&str> = DOCUMENT.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() > 10);
+    for block in blocks {
+        for error in parse(block, None).err().into_iter().flatten() {
+            let message = &error.message;
+            let lacks = message.contains("lacks the key") || message.starts_with("there is no port");
+            let lacks = lacks || message.starts_with("there is no pool") || message.contains("is a list of tables");
+            let lacks = lacks || message.contains("has no backends") || message.contains("in no interface's subnet");
+            assert!(lacks, "{error} in\n{block}");
+        }
+    }
+}
+
+#[test]
+fn outer_headers_are_as_long_as_the_document_says() {
+    let (plain, direct) = (Gue::default(), Gue { variant: 1, ..Gue::default() });
+    let modes = [
+        ("IP in IP: `ipip`", Forward::Ipip, plain),
+        ("GRE: `gre`", Forward::Gre, plain),
+        ("GUE: `gue`, `gue_variant = 0`", Forward::Gue, plain),
+        ("GUE: `gue`, `gue_variant = 1`", Forward::Gue, direct),
+    ];
+    for (mode, forward, gue) in modes {
+        let bytes = |backend: &str| overhead(forward, gue, backend.parse().expect("address"));
+        let row = format!("| {mode} | {} bytes | {} bytes |", bytes("10.0.0.1"), bytes("fd00::1"));
+        assert!(DOCUMENT.lines().any(|line| line == row), "{row}");
+    }
 }

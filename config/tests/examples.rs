@@ -1,7 +1,9 @@
 //! The example files parse without a warning, mean what their comments say, and load from disk.
 
 use guideway_config::memory::Memory;
-use guideway_config::model::{Announce, Config, Forward, Health, Idle, PortMatch, Protocol};
+use guideway_config::model::{
+    Affinity, Announce, Config, Exception, Forward, Gue, Health, Idle, PortMatch, Protocol, Vlan,
+};
 use guideway_config::{Machine, load, parse};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +26,7 @@ fn every_example_parses_without_a_warning() {
         config(&name);
         count += 1;
     }
-    assert!(count >= 4);
+    assert!(count >= 5);
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn two_ports() {
     assert_eq!(config.ports[0].mtu, 1500);
     assert_eq!(config.interfaces[0].neighbors[0].mac, [2, 0, 0x5e, 0x10, 0, 1]);
     assert_eq!(config.pools[0].panic_threshold, Some(0.5));
-    assert_eq!(config.pools[0].encap_source, Some("10.1.0.2".parse().expect("address")));
+    assert_eq!(config.pools[0].encap_source, Some("10.1.0.2/32".parse().expect("address")));
     assert_eq!(config.pools[1].health, Health::None);
     assert_eq!(config.pools[1].backends[0].name, "10.2.1.53");
     assert_eq!(config.pools[1].backends[0].weight, 1);
@@ -71,10 +73,38 @@ fn two_ports() {
 #[test]
 fn ipv6() {
     let config = config("ipv6.toml");
-    let routes: Vec<_> = config.routes.iter().map(|route| format!("{} {}", route.to, route.via)).collect();
-    assert_eq!(routes, ["::/0 2001:db8:0:1::1", "0.0.0.0/0 198.51.100.1", "fd00:10::/32 2001:db8:0:1::9"]);
+    let routes: Vec<_> = config.routes.iter().map(|route| format!("{} {:?}", route.to, route.via)).collect();
+    assert_eq!(routes, ["::/0 [2001:db8:0:1::1]", "0.0.0.0/0 [198.51.100.1]", "fd00:10::/32 [2001:db8:0:1::9]"]);
     let Health::Tcp(tcp) = config.pools[1].health else { panic!("tcp") };
     assert_eq!((tcp.port, tcp.rise, tcp.fall), (443, 2, 2));
+}
+
+#[test]
+fn vlans_gue_quic() {
+    let config = config("vlans-gue-quic.toml");
+    let vlans: Vec<_> = config.interfaces.iter().map(|interface| (interface.port, interface.vlan)).collect();
+    let tag = |service, id| Some(Vlan { service, id });
+    assert_eq!(vlans, [(0, tag(None, 10)), (0, tag(None, 20)), (0, tag(Some(100), 7))]);
+    let hops: Vec<_> = config.routes[2].via.iter().map(ToString::to_string).collect();
+    assert_eq!(hops, ["10.20.0.253", "10.20.0.254"]);
+    let [web, customers] = &config.pools[..] else { panic!("two pools") };
+    assert_eq!((web.forward, web.gue), (Forward::Gue, Gue { port: 6080, variant: 0, checksum: false }));
+    assert_eq!(web.encap_source, Some("10.99.0.0/16".parse().expect("prefix")));
+    assert!(web.fragment_outer);
+    let ids: Vec<_> = web.quic_lb.iter().map(|lb| (lb.config_id, lb.server_id_len, lb.nonce_len)).collect();
+    assert_eq!(ids, [(0, 2, 6), (1, 2, 6)]);
+    assert_eq!(web.quic_lb[0].key.map(|key| (key[0], key[15])), Some((0x8f, 0x7f)));
+    let ids: Vec<_> = web.backends.iter().map(|backend| backend.server_id.as_deref()).collect();
+    assert_eq!(ids, [Some(&[0, 1][..]), Some(&[0, 2][..])]);
+    assert_eq!((customers.forward, customers.gue), (Forward::Gre, Gue::default()));
+    assert_eq!((customers.encap_source, customers.fragment_outer), (None, false));
+    let shown: Vec<String> = config.vips.iter().map(ToString::to_string).collect();
+    let expected =
+        ["203.0.113.10:443/tcp", "203.0.113.10:443/quic", "203.0.113.64/26:8000-8099/tcp", "203.0.113.70:8080/tcp"];
+    assert_eq!(shown, expected);
+    let affinities: Vec<_> = config.vips.iter().map(|vip| vip.affinity).collect();
+    assert_eq!(affinities, [Affinity::None, Affinity::None, Affinity::Client, Affinity::None]);
+    assert_eq!(config.exception, Some(Exception { taps: vec![(0, "gw-trunk".to_owned())], rate: 10_000 }));
 }
 
 #[test]

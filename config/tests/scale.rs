@@ -12,6 +12,7 @@ workers = [1]
 [[port]]
 name = "edge"
 device = "net_null0"
+mtu = 1520
 [[interface]]
 port = "edge"
 addresses = ["10.0.0.1/8"]
@@ -44,6 +45,21 @@ fn a_thousand_vips_and_ten_thousand_backends() {
     assert_eq!(parsed.config.vips.len(), 1000);
     assert_eq!(parsed.config.pools.iter().map(|pool| pool.backends.len()).sum::<usize>(), 10_000);
     assert_eq!(parsed.warnings, []);
+}
+
+/// Each range compared with each other one of its address would be 10^8 comparisons.
+#[test]
+fn as_many_ranges_of_one_address_as_vips() {
+    let mut text = source(1, 1);
+    for range in 0..16_000 {
+        let (low, high) = (range * 4 + 1, range * 4 + 4);
+        let port = format!("port = \"{low}-{high}\"");
+        writeln!(text, "[[vip]]\naddress = \"198.18.0.0/15\"\nprotocol = \"udp\"\n{port}\npool = \"pool0\"")
+            .expect("text");
+    }
+    assert_eq!(parse(&text, None).expect("ranges that touch").config.vips.len(), 16_001);
+    let errors = parse(&text.replace("\"1-4\"", "\"1-65535\""), None).expect_err("one range over all others");
+    assert_eq!(errors.len(), 15_999);
 }
 
 #[test]

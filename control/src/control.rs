@@ -7,8 +7,9 @@ use crate::neighbor::Change;
 use crate::reconcile::reconcile;
 use crate::responder::Conflict;
 use crate::state::{BackendHealth, State};
+use crate::topology::link_name;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::{LinkId, PortId};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::wire::ethernet::format_mac;
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ pub struct Control {
     counters: Vec<Arc<WorkerCounters>>,
     devices: Arc<dyn Devices>,
     started: Instant,
-    conflicts: HashMap<(PortId, IpAddr), (Conflict, Instant)>,
+    conflicts: HashMap<(LinkId, IpAddr), (Conflict, Instant)>,
 }
 
 impl Control {
@@ -82,20 +83,28 @@ impl Control {
     pub fn apply(&mut self, event: Event) -> bool {
         match event {
             Event::Health(event) => self.apply_health(event),
-            Event::Neighbor(Change { port, address, mac }) => {
-                let changed = self.state.set_neighbor(port, address, mac);
+            Event::Neighbor(Change { link, address, mac }) => {
+                let changed = self.state.set_neighbor(link, address, mac);
                 if changed {
-                    let port = &self.state.config.ports[port.index()].name;
+                    let link = link_name(&self.state.config, link);
                     let mac = mac.map_or_else(|| "no longer known".to_owned(), format_mac);
-                    info!(%port, %address, %mac, "next hop");
+                    info!(%link, %address, %mac, "next hop");
                 }
                 changed
             }
             Event::Conflict(conflict) => {
                 let (address, mac) = (conflict.address, format_mac(conflict.mac));
                 warn!(%address, %mac, "another machine claims this address");
-                self.conflicts.insert((conflict.port, address), (conflict, Instant::now()));
+                self.conflicts.retain(|_, (_, seen)| seen.elapsed() < CONFLICT_SHOWN);
+                self.conflicts.insert((conflict.link, address), (conflict, Instant::now()));
                 false
+            }
+            Event::PathMtu { backend_address, mtu } => {
+                match mtu {
+                    Some(mtu) => info!(address = %backend_address, mtu, "path MTU"),
+                    None => info!(address = %backend_address, "path MTU forgotten"),
+                }
+                self.state.set_path_mtu(backend_address, mtu)
             }
         }
     }

@@ -4,44 +4,73 @@ use crate::health::Target;
 use crate::neighbor::{Link, Static};
 use crate::rt::Duties;
 use crate::state::State;
-use crate::topology::{own_address, port_id};
-use guideway_config::model::{Health, Vip};
-use guideway_dataplane::ids::{PoolId, PortId};
+use crate::topology::{addresses_of, link_of, links, own_address};
+use guideway_config::model::{Config, Forward, Health, Vip};
+use guideway_dataplane::ids::{LinkId, PoolId};
+use ipnet::IpNet;
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What this state asks of the real-time thread.
 #[must_use]
 pub fn duties(state: &State) -> Duties {
     let config = &state.config;
-    let links = (0..).zip(&state.ports).map(|(index, port)| {
-        let here = config.interfaces.iter().filter(|interface| port_id(interface) == PortId(index));
-        Link { port: PortId(index), mac: port.mac, addresses: here.flat_map(|i| i.addresses.clone()).collect() }
-    });
-    let statics: Vec<Static> = config
-        .interfaces
-        .iter()
-        .flat_map(|interface| {
-            let port = port_id(interface);
-            interface.neighbors.iter().map(move |n| Static { port, address: n.address, mac: n.mac })
-        })
-        .collect();
+    let statics = statics(config);
     let backends = || state.pools.iter().flat_map(|pool| &pool.backends);
-    let hops: HashSet<(PortId, IpAddr)> = backends().map(|backend| (backend.hop.port, backend.hop.neighbor)).collect();
-    let known: HashSet<(PortId, IpAddr)> = statics.iter().map(|neighbor| (neighbor.port, neighbor.address)).collect();
+    let hops_of = |least: usize| -> HashSet<(LinkId, IpAddr)> {
+        let hops = backends().map(|backend| &backend.hops).filter(|hops| hops.len() >= least).flatten();
+        hops.map(|hop| (hop.link, hop.neighbor)).collect()
+    };
+    let hops = hops_of(1);
+    let known: HashSet<(LinkId, IpAddr)> = statics.iter().map(|neighbor| (neighbor.link, neighbor.address)).collect();
     let mut wanted: Vec<_> = hops.difference(&known).copied().collect();
     wanted.sort_unstable();
     let places = (0..)
         .zip(&state.pools)
         .flat_map(|(pool, state)| (0..).zip(&state.backends).map(move |(index, _)| (PoolId(pool), index)));
     Duties {
-        links: links.collect(),
+        links: own_links(state),
+        ports: links(config).into_iter().map(|(port, _)| port).collect(),
+        tags: state.links.iter().map(|link| link.tags).collect(),
         wanted,
+        shared: hops_of(2),
         statics,
         vips: config.vips.iter().map(|vip| (vip.address, vip.announce)).collect(),
         targets: targets(state),
         places: places.collect(),
+        tunnels: tunnels(config),
     }
+}
+
+/// Links with an interface: on the others nobody is there to answer.
+fn own_links(state: &State) -> Vec<Link> {
+    let config = &state.config;
+    let here: HashSet<LinkId> = (0..config.interfaces.len()).map(|index| link_of(config, index)).collect();
+    let all = (0..).map(LinkId).zip(links(config)).filter(|(id, _)| here.contains(id));
+    all.map(|(id, (port, _))| Link {
+        id,
+        mac: state.ports[port.index()].mac,
+        addresses: addresses_of(config, id).collect(),
+    })
+    .collect()
+}
+
+fn statics(config: &Config) -> Vec<Static> {
+    let of_interface = |(index, interface): (usize, &guideway_config::model::Interface)| {
+        let link = link_of(config, index);
+        let fixed = interface.neighbors.iter().map(move |n| Static { link, address: n.address, mac: n.mac });
+        fixed.collect::<Vec<_>>()
+    };
+    config.interfaces.iter().enumerate().flat_map(of_interface).collect()
+}
+
+/// The backends that packets reach inside others: the path to them may be narrower than the link.
+fn tunnels(config: &Config) -> HashSet<IpAddr> {
+    let pools = config.pools.iter().filter(|pool| match pool.forward {
+        Forward::L2dsr => false,
+        Forward::Ipip | Forward::Gre | Forward::Gue => true,
+    });
+    pools.flat_map(|pool| pool.backends.iter().map(|backend| backend.address)).collect()
 }
 
 /// The probes: for each backend of a checked pool, addressed to the first VIP that uses the pool.
@@ -51,11 +80,24 @@ fn targets(state: &State) -> Vec<Target> {
     for (index, (pool, of_pool)) in config.pools.iter().zip(&state.pools).enumerate() {
         let Health::Tcp(check) = pool.health else { continue };
         let Some(vip) = config.vips.iter().find(|vip: &&Vip| vip.pool == index) else { continue };
+        let destination = host_of(vip.address);
         for backend in &of_pool.backends {
-            let source = check.probe_source.or_else(|| own_address(config, backend.hop.port, vip.address));
-            let Some(source) = source else { continue };
-            targets.push(Target { backend: backend.id, destination: vip.address, port: check.port, source, check });
+            let link = backend.hops.first().map(|hop| hop.link);
+            let own = || link.and_then(|link| own_address(config, link, destination));
+            let Some(source) = check.probe_source.or_else(own) else { continue };
+            targets.push(Target { backend: backend.id, destination, port: check.port, source, check });
         }
     }
     targets
+}
+
+/// The address that stands for a VIP: its own, or the first one of a prefix that is a host's. What comes before is, to a
+/// backend that has the prefix as a subnet, a broadcast address (RFC 1122 section 3.3.6) or its routers' anycast address
+/// (RFC 4291 section 2.6.1).
+fn host_of(vip: IpNet) -> IpAddr {
+    let host = u8::from(vip.prefix_len() < vip.max_prefix_len());
+    match vip.network() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() | u32::from(host))),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() | u128::from(host))),
+    }
 }

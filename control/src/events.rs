@@ -5,6 +5,7 @@ use crate::neighbor::Change;
 use crate::responder::Conflict;
 use crate::rt::{Duties, Report};
 use guideway_dataplane::ids::PortId;
+use std::net::IpAddr;
 
 /// Something happened that the state must follow.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,13 @@ pub enum Event {
     Neighbor(Change),
     /// Another machine claims one of our addresses.
     Conflict(Conflict),
+    /// The way to a backend takes smaller packets than its link.
+    PathMtu {
+        /// The backend's address.
+        backend_address: IpAddr,
+        /// The largest outer packet that gets there, in bytes; `None`: no longer known, the link decides again.
+        mtu: Option<u16>,
+    },
 }
 
 /// Unbounded: an event is a change of state, of which there are few, and none may be lost.
@@ -27,7 +35,7 @@ pub type EventReceiver = tokio::sync::mpsc::UnboundedReceiver<Event>;
 pub enum Request {
     /// Serve these from now on.
     Configure(Box<Duties>),
-    /// A port's link went down or came up.
+    /// A port went down or came up, and with it its links.
     Link {
         /// The port.
         port: PortId,

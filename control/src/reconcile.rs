@@ -1,12 +1,16 @@
 //! State → snapshot: rebuilds what changed, shares the rest with the snapshot before.
 
 use crate::state::{BackendHealth, BackendState, PoolState, State};
+use crate::topology::Hop;
 use guideway_config::memory::Memory;
 use guideway_config::model;
-use guideway_dataplane::rewrite::{Backend, NextHop};
+use guideway_dataplane::quic::{LbConfig, ServerIds};
+use guideway_dataplane::rewrite::{Backend, Hops, NextHop};
 use guideway_dataplane::snapshot::{Pool, Snapshot};
 use guideway_dataplane::table::Table;
-use guideway_dataplane::vip::address_bits;
+use guideway_dataplane::vip::{Prefix, address_bits};
+use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Builds the snapshot of this state, and remembers what was built.
@@ -24,9 +28,12 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         } else {
             Arc::clone(pool.built.tables())
         };
-        let backends = pool.backends.iter().map(|backend| backend_of(state, backend)).collect();
+        let of_config = &config.pools[index];
+        let backends = pool.backends.iter().zip(&of_config.backends);
+        let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
+        let server_ids = server_ids(pool, of_config);
         let pool = &mut state.pools[index];
-        pool.built = Arc::new(Pool::new(tables, backends));
+        pool.built = Arc::new(Pool::new(tables, backends).with_server_ids(server_ids));
         pool.table_stale = false;
         pool.backends_stale = false;
     }
@@ -34,7 +41,9 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         hasher: state.hasher.clone(),
         vips: state.vips.clone(),
         own_addresses: own_addresses(&config),
+        tunnel_sources: tunnel_sources(&config),
         ports: state.ports.clone().into_boxed_slice(),
+        links: state.links.clone(),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
     }
 }
@@ -58,15 +67,51 @@ pub fn eligible(pool: &PoolState, config: &model::Pool) -> Vec<bool> {
     if panic { vec![true; eligible.len()] } else { eligible }
 }
 
-fn backend_of(state: &State, backend: &BackendState) -> Backend {
-    let port = backend.hop.port;
-    let next_hop = NextHop {
-        egress: port,
-        source: state.ports[port.index()].mac,
-        destination: state.neighbors.get(&(port, backend.hop.neighbor)).copied(),
-        mtu: state.config.ports[port.index()].mtu,
+fn backend_of(state: &State, backend: &BackendState, of_config: &model::Backend) -> Backend {
+    let path_mtu = state.path_mtus.get(&of_config.address).copied().unwrap_or(u16::MAX);
+    let next_hop = |hop: &Hop| NextHop {
+        egress: hop.port,
+        source: state.ports[hop.port.index()].mac,
+        destination: state.neighbors.get(&(hop.link, hop.neighbor)).copied(),
+        mtu: state.config.ports[hop.port.index()].mtu.min(path_mtu),
+        tags: state.links[hop.link.index()].tags,
     };
-    Backend { id: backend.id, next_hop, rewrite: backend.rewrite.clone() }
+    let hops: Vec<(u64, NextHop)> = backend.hops.iter().map(|hop| (identity(hop), next_hop(hop))).collect();
+    Backend { id: backend.id, hops: Hops::new(&hops), rewrite: backend.rewrite.clone() }
+}
+
+/// What names a next hop to the sharing of flows: its address. The same on every machine and in any order.
+fn identity(hop: &Hop) -> u64 {
+    let bits = address_bits(hop.neighbor);
+    (bits >> 64) as u64 ^ bits as u64
+}
+
+/// Whom QUIC connection IDs name, of those that may get packets.
+fn server_ids(pool: &PoolState, config: &model::Pool) -> Option<Arc<ServerIds>> {
+    if config.quic_lb.is_empty() {
+        return None;
+    }
+    let eligible = eligible(pool, config);
+    let named = (0..).zip(&config.backends).zip(eligible).filter(|(_, eligible)| *eligible);
+    let servers: Vec<(&[u8], u16)> =
+        named.filter_map(|((index, backend), _)| Some((backend.server_id.as_deref()?, index))).collect();
+    let configs: Vec<LbConfig> = config
+        .quic_lb
+        .iter()
+        .map(|lb| LbConfig {
+            config_id: lb.config_id,
+            server_id_len: lb.server_id_len,
+            nonce_len: lb.nonce_len,
+            key: lb.key,
+        })
+        .collect();
+    Some(Arc::new(ServerIds::new(&configs, &servers)))
+}
+
+/// Where tunnels begin that do not begin at an own address.
+fn tunnel_sources(config: &model::Config) -> Box<[Prefix]> {
+    let sources: BTreeSet<IpNet> = config.pools.iter().filter_map(|pool| pool.encap_source).collect();
+    sources.into_iter().map(|net| Prefix::new(net.addr(), net.prefix_len())).collect()
 }
 
 fn own_addresses(config: &model::Config) -> Box<[u128]> {

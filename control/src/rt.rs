@@ -5,16 +5,21 @@
 //! this thread was late is judged by the moment when the worker received it, not by when it was looked at.
 
 use crate::events::{Event, EventSender};
+use crate::exception::{KernelPath, Lost, TapReport, User, user};
 use crate::health::{Probe, Prober, Target};
 use crate::neighbor::{self, Link, Neighbors};
+use crate::path_mtu::{Learned, PathMtus};
 use crate::responder::{self, Responder, Verdict};
 use guideway_config::model::Announce;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::{BackendId, PoolId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId, PortId};
 use guideway_dataplane::port::{Packet, PacketPool, Port};
 use guideway_dataplane::punt::{ControlRings, Inject, InjectRing, Punt, PuntClass};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet;
+use guideway_dataplane::wire::vlan::Tags;
+use ipnet::IpNet;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -26,18 +31,36 @@ const PROBE_FRAME: usize = ethernet::HEADER_LEN + 128;
 /// What the real-time thread serves: the same from one reload to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Duties {
-    /// Own addresses by port.
+    /// The links that we have an interface on.
     pub links: Vec<Link>,
+    /// The port of each link, by [`LinkId`].
+    pub ports: Vec<PortId>,
+    /// The tags of each link's frames, by [`LinkId`].
+    pub tags: Vec<Tags>,
     /// Next hops to resolve.
-    pub wanted: Vec<(PortId, IpAddr)>,
+    pub wanted: Vec<(LinkId, IpAddr)>,
+    /// Of these, the ones that share flows with others, which take over when one is gone.
+    pub shared: HashSet<(LinkId, IpAddr)>,
     /// Next hops that need no protocol.
     pub statics: Vec<neighbor::Static>,
-    /// Virtual addresses, and who answers for them.
-    pub vips: Vec<(IpAddr, Announce)>,
+    /// Virtual addresses and prefixes of them, and who answers for them.
+    pub vips: Vec<(IpNet, Announce)>,
     /// Backends to probe.
     pub targets: Vec<Target>,
     /// Where each backend is, by its id.
     pub places: Vec<(PoolId, u16)>,
+    /// Addresses of backends whose packets travel inside others.
+    pub tunnels: HashSet<IpAddr>,
+}
+
+impl Duties {
+    fn port_of(&self, link: LinkId) -> Option<PortId> {
+        self.ports.get(link.index()).copied()
+    }
+
+    fn tags_of(&self, link: LinkId) -> Tags {
+        self.tags.get(link.index()).copied().unwrap_or_default()
+    }
 }
 
 /// What `status` asks this thread for.
@@ -55,6 +78,8 @@ pub struct Report {
     pub inject_full: u64,
     /// Packets that found no free buffer.
     pub no_buffer: u64,
+    /// The exception path, by TAP device.
+    pub taps: Vec<TapReport>,
 }
 
 /// The state of the real-time thread.
@@ -65,6 +90,8 @@ pub struct Rt<P: Port> {
     prober: Prober,
     neighbors: Neighbors,
     responder: Responder,
+    path_mtus: PathMtus,
+    kernel: KernelPath,
     duties: Duties,
     events: EventSender,
 }
@@ -85,12 +112,25 @@ impl<P: Port> Outbox<P> {
         }
     }
 
-    /// Sends a finished frame. Always by the same worker for a port: frames keep their order.
-    fn frame(&mut self, port: PortId, frame: &[u8]) {
+    /// Sends a frame onto a link.
+    fn frame(&mut self, link: LinkId, frame: &[u8]) {
         match self.pool.alloc(frame) {
-            Some(packet) => self.push(port.index(), Inject::Frame { packet, port }),
+            Some(packet) => self.onto(link, packet),
             None => self.no_buffer += 1,
         }
+    }
+
+    /// Sends a frame that has its packet. Always by the same worker for a link: frames keep their order.
+    fn onto(&mut self, link: LinkId, packet: P::Packet) {
+        self.push(link.index(), Inject::Frame { packet, link });
+    }
+
+    /// Sends a frame of the kernel as it is, and leaves half of the ring to others. Always by the same worker for a port.
+    fn finished(&self, port: PortId, frame: &[u8]) -> Result<(), Lost> {
+        let ring = self.rings.get(port.index() % self.rings.len().max(1));
+        let ring = ring.filter(|ring| ring.len() < ring.capacity() / 2).ok_or(Lost::InjectFull)?;
+        let packet = self.pool.alloc(frame).ok_or(Lost::NoBuffer)?;
+        ring.push(Inject::Finished { packet, port }).map_err(|_| Lost::InjectFull)
     }
 
     /// Sends a packet of the prober the way of traffic to its backend.
@@ -129,9 +169,18 @@ impl<P: Port> Rt<P> {
             prober: Prober::new(key),
             neighbors: Neighbors::new(),
             responder: Responder::new(),
+            path_mtus: PathMtus::new(),
+            kernel: KernelPath::default(),
             duties: Duties::default(),
             events,
         }
+    }
+
+    /// The same, with a way to the kernel and back.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: KernelPath) -> Self {
+        self.kernel = kernel;
+        self
     }
 
     /// Takes over new duties; what did not change keeps its state.
@@ -142,7 +191,9 @@ impl<P: Port> Rt<P> {
     pub fn configure(&mut self, now: Nanos, duties: Duties) -> Result<(), crate::health::TargetError> {
         self.prober.set_targets(&duties.targets, now)?;
         self.neighbors.configure(now, &duties.links, &duties.wanted, &duties.statics);
+        self.neighbors.watch(now, &duties.shared);
         self.responder.configure(now, &duties.links, &duties.vips);
+        self.path_mtus.configure(&duties.tunnels);
         self.duties = duties;
         Ok(())
     }
@@ -154,14 +205,15 @@ impl<P: Port> Rt<P> {
             handled += self.serve(class, now);
         }
         handled += self.probe(now);
+        handled += self.kernel.take(|port, frame| self.outbox.finished(port, frame));
         let Self { neighbors, responder, outbox, .. } = self;
-        let mut emit = |port: PortId, frame: &[u8]| {
+        let mut emit = |link: LinkId, frame: &[u8]| {
             handled += 1;
-            outbox.frame(port, frame);
+            outbox.frame(link, frame);
         };
         neighbors.poll(now, &mut emit);
         responder.poll(now, &mut emit);
-        self.report_events();
+        self.report_events(now);
         handled
     }
 
@@ -180,18 +232,43 @@ impl<P: Port> Rt<P> {
     }
 
     fn receive(&mut self, class: PuntClass, now: Nanos, punt: Punt<P::Packet>) {
-        let Punt { mut packet, port, received } = punt;
+        let Punt { mut packet, link, received } = punt;
+        if self.share(class, now, link, &packet) == User::Kernel {
+            return;
+        }
         match class {
             PuntClass::Probe => return self.receive_answer(received, &packet),
-            // An unreachable may speak of a probe.
-            PuntClass::Icmp => self.receive_answer(received, &packet),
-            PuntClass::Neighbor => {
-                self.neighbors.receive(received, port, packet.frame());
+            // An unreachable may speak of a probe, or of the path to a backend.
+            PuntClass::Icmp => {
+                self.receive_answer(received, &packet);
+                self.learn_path(now, packet.frame());
             }
-            PuntClass::Bgp | PuntClass::Other => {}
+            PuntClass::Neighbor => {
+                self.neighbors.receive(received, link, packet.frame());
+            }
+            PuntClass::Bgp | PuntClass::Other | PuntClass::Exception => {}
         }
-        if self.responder.handle(now, port, &mut packet) == Verdict::Reply {
-            self.outbox.push(port.index(), Inject::Frame { packet, port });
+        if self.responder.handle(now, link, &mut packet) == Verdict::Reply {
+            self.outbox.onto(link, packet);
+        }
+    }
+
+    /// Gives the kernel a packet that it has a use for, where it has a way to the port. Says who has one.
+    fn share(&mut self, class: PuntClass, now: Nanos, link: LinkId, packet: &P::Packet) -> User {
+        let Self { kernel, responder, duties, .. } = self;
+        let Some(port) = duties.port_of(link).filter(|port| kernel.leads_to(*port)) else { return User::Guideway };
+        let user = user(class, packet.frame(), |source, destination| responder.is_of_probe(source, destination));
+        if user != User::Guideway {
+            kernel.give(now, port, class, packet, duties.tags_of(link));
+        }
+        user
+    }
+
+    fn learn_path(&mut self, now: Nanos, frame: &[u8]) {
+        let Self { path_mtus, responder, events, .. } = self;
+        if let Some(Learned { backend_address, mtu }) = path_mtus.receive(now, frame, |vip| responder.is_vip(vip)) {
+            // A send fails only while the process stops: then nobody needs it.
+            let _ = events.send(Event::PathMtu { backend_address, mtu: Some(mtu) });
         }
     }
 
@@ -212,7 +289,7 @@ impl<P: Port> Rt<P> {
         sent
     }
 
-    fn report_events(&mut self) {
+    fn report_events(&mut self, now: Nanos) {
         let events = &self.events;
         // A send fails only while the process stops: then nobody needs it.
         while let Some(event) = self.prober.next_event() {
@@ -224,17 +301,21 @@ impl<P: Port> Rt<P> {
         for conflict in self.responder.conflicts() {
             let _ = events.send(Event::Conflict(conflict));
         }
+        while let Some(backend_address) = self.path_mtus.forget_next(now) {
+            let _ = events.send(Event::PathMtu { backend_address, mtu: None });
+        }
     }
 
-    /// Forgets what was learnt on a port whose link went down.
-    pub fn link_down(&mut self, now: Nanos, port: PortId) {
-        self.neighbors.flush_port(now, port);
+    /// Forgets what was learnt on the links of a port that went down.
+    pub fn port_down(&mut self, now: Nanos, port: PortId) {
+        self.neighbors.flush(now, |link| self.duties.port_of(link) == Some(port));
     }
 
-    /// Asks for the next hops of a port anew and tells them again who is here: its link came back.
-    pub fn link_up(&mut self, now: Nanos, port: PortId) {
-        self.neighbors.flush_port(now, port);
-        self.responder.announce_port(now, port);
+    /// Asks for the next hops on a port's links anew and tells them again who is here: the port came back.
+    pub fn port_up(&mut self, now: Nanos, port: PortId) {
+        let here = |link| self.duties.port_of(link) == Some(port);
+        self.neighbors.flush(now, here);
+        self.responder.announce(now, here);
     }
 
     /// What `status` shows of this thread.
@@ -248,6 +329,7 @@ impl<P: Port> Rt<P> {
             responder: self.responder.counters(),
             inject_full: self.outbox.inject_full,
             no_buffer: self.outbox.no_buffer,
+            taps: self.kernel.report(),
         }
     }
 }

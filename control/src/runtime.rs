@@ -1,12 +1,14 @@
-//! The control side's two threads, started and stopped together.
+//! The control side's threads, started and stopped together.
 //!
 //! - `gw-rt` runs [`Rt::step`] in a loop that stays under a millisecond.
 //! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
+//! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
 use crate::api::{self, Handles, Socket};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
+use crate::exception::Exchange;
 use crate::rt::{Report, Rt};
 use crossbeam::channel::Receiver;
 use guideway_dataplane::ids::PortId;
@@ -23,12 +25,16 @@ use tracing::{debug, error};
 /// How long the real-time thread rests after every step. Always: it may have real-time priority on a core that it shares,
 /// and what it waits for may need that core. Rings hold what a worker punts in many times this.
 const REST: Duration = Duration::from_micros(200);
+/// How long the exception path's thread rests when there is nothing more to do: as long as a frame waits at most.
+const EXCHANGE_REST: Duration = Duration::from_millis(1);
 /// How often links are looked at and old snapshots freed.
 const TICK: Duration = Duration::from_millis(50);
 /// The name of the real-time thread, as debuggers and tests find it.
 pub const RT_THREAD: &str = "gw-rt";
 /// The name of the background thread.
 pub const BG_THREAD: &str = "gw-bg";
+/// The name of the thread of the exception path.
+pub const EXCEPTION_THREAD: &str = "gw-exception";
 
 /// The channel from the real-time thread to the background thread.
 #[must_use]
@@ -46,12 +52,16 @@ pub struct Parts<P: Port, C> {
     pub events: EventReceiver,
     /// The control socket; none for tests.
     pub socket: Option<Socket>,
+    /// The exception path's other end, if there is one.
+    pub exchange: Option<Exchange>,
     /// The clock that workers use too.
     pub clock: C,
     /// Run first on the real-time thread: pins it, and gives it its priority.
     pub enter_rt: Box<dyn FnOnce() + Send>,
     /// Run first on the background thread: pins it.
     pub enter_bg: Box<dyn FnOnce() + Send>,
+    /// Run first on the thread of the exception path: pins it.
+    pub enter_exception: Box<dyn FnOnce() + Send>,
 }
 
 /// The running control side.
@@ -62,7 +72,7 @@ pub struct Runtime {
     handles: Handles,
 }
 
-/// Starts both threads.
+/// Starts the threads.
 ///
 /// # Errors
 ///
@@ -73,7 +83,7 @@ where
     C: Fn() -> Nanos + Send + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, clock, enter_rt, enter_bg } = parts;
+    let Parts { control, rt, events, socket, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
@@ -81,17 +91,25 @@ where
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
     let handles = Handles { control: Arc::new(Mutex::new(control)), requests };
 
+    let mut threads = Vec::new();
+    if let Some(exchange) = exchange {
+        let (clock, stop) = (clock.clone(), Arc::clone(&stop));
+        threads.push(std::thread::Builder::new().name(EXCEPTION_THREAD.to_owned()).spawn(move || {
+            enter_exception();
+            run_exchange(exchange, clock, &stop);
+        })?);
+    }
     let rt_stop = Arc::clone(&stop);
-    let rt_thread = std::thread::Builder::new().name(RT_THREAD.to_owned()).spawn(move || {
+    threads.push(std::thread::Builder::new().name(RT_THREAD.to_owned()).spawn(move || {
         enter_rt();
         run_rt(rt, &requested, clock, &rt_stop);
-    })?;
+    })?);
     let bg_handles = handles.clone();
-    let bg_thread = std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
+    threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
         run_bg(bg_handles, events, socket, stopped);
-    })?;
-    Ok(Runtime { stop, stop_bg, threads: vec![rt_thread, bg_thread], handles })
+    })?);
+    Ok(Runtime { stop, stop_bg, threads, handles })
 }
 
 impl Runtime {
@@ -133,6 +151,14 @@ fn run_rt<P: Port>(mut rt: Rt<P>, requests: &Receiver<Request>, clock: impl Fn()
     }
 }
 
+fn run_exchange(mut exchange: Exchange, clock: impl Fn() -> Nanos, stop: &AtomicBool) {
+    while !stop.load(Relaxed) {
+        if !exchange.step(clock()) {
+            std::thread::sleep(EXCHANGE_REST);
+        }
+    }
+}
+
 fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
     match request {
         Request::Configure(duties) => {
@@ -140,8 +166,8 @@ fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
                 error!(%error, "the health checks of this configuration cannot be run");
             }
         }
-        Request::Link { port, up: false } => rt.link_down(now, port),
-        Request::Link { port, up: true } => rt.link_up(now, port),
+        Request::Link { port, up: false } => rt.port_down(now, port),
+        Request::Link { port, up: true } => rt.port_up(now, port),
         // Who asked may have gone away meanwhile.
         Request::Report(answer) => drop(answer.send(rt.report(now))),
     }

@@ -1,14 +1,15 @@
 //! The desired state: what the configuration asks for, and what is known of the world around it.
 
 use crate::health::Reason;
-use crate::topology::{Hop, hop_to};
-use guideway_config::model::{self, Config, Forward, Health, PortMatch, Protocol};
+use crate::templates;
+use crate::topology::{Hop, hops_to, link_of};
+use guideway_config::model::{self, Affinity, Config, Health, PortMatch, Protocol};
 use guideway_dataplane::hash::FlowHasher;
-use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId};
-use guideway_dataplane::rewrite::{Ipip4, Ipip6, Rewrite};
-use guideway_dataplane::snapshot::{Pool, PortState};
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
+use guideway_dataplane::rewrite::Rewrite;
+use guideway_dataplane::snapshot::{LinkState, Pool, PortState};
 use guideway_dataplane::table::{BaseTable, TableBackend};
-use guideway_dataplane::vip::{VipEntry, VipService, VipTable};
+use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable};
 use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::protocol;
 use std::collections::HashMap;
@@ -32,8 +33,8 @@ pub enum BackendHealth {
 pub struct BackendState {
     /// Identity in the process.
     pub id: BackendId,
-    /// The way to it.
-    pub hop: Hop,
+    /// The ways to it, at least one.
+    pub hops: Vec<Hop>,
     /// How packets are changed for it.
     pub rewrite: Rewrite,
     /// Its health.
@@ -72,8 +73,12 @@ pub struct State {
     pub ports: Vec<PortState>,
     /// Pools by id.
     pub pools: Vec<PoolState>,
+    /// Links by id.
+    pub links: Box<[LinkState]>,
     /// Resolved neighbours.
-    pub neighbors: HashMap<(PortId, IpAddr), Mac>,
+    pub neighbors: HashMap<(LinkId, IpAddr), Mac>,
+    /// What is known of paths that are narrower than the link that they begin with, by the address of the backend.
+    pub path_mtus: HashMap<IpAddr, u16>,
 }
 
 /// Why a validated configuration still cannot be used.
@@ -130,8 +135,17 @@ impl State {
             let built = Arc::new(Pool::new(Arc::from([]), Box::from([])));
             pools.push(PoolState { base, backends, built, table_stale: true, backends_stale: true });
         }
-        let neighbors = static_neighbors(&config);
-        Ok(Self { vips: VipTable::new(&services(&config)), config, hasher, ports, pools, neighbors })
+        let attached = ports.into_iter().enumerate();
+        Ok(Self {
+            vips: VipTable::new(&services(&config)),
+            hasher,
+            ports: attached.map(|(index, port)| templates::port(&config, index, &port)).collect(),
+            pools,
+            links: templates::links(&config),
+            neighbors: static_neighbors(&config),
+            path_mtus: HashMap::new(),
+            config,
+        })
     }
 
     /// Where a backend is: its pool and its place in it.
@@ -158,16 +172,32 @@ impl State {
         changed
     }
 
+    /// Takes over what the path to the backends at an address carries; `None`: as much as the link. Returns whether
+    /// that is new.
+    pub fn set_path_mtu(&mut self, address: IpAddr, mtu: Option<u16>) -> bool {
+        let before = match mtu {
+            Some(mtu) => self.path_mtus.insert(address, mtu),
+            None => self.path_mtus.remove(&address),
+        };
+        let changed = before != mtu;
+        if changed {
+            for (pool, of_config) in self.pools.iter_mut().zip(&self.config.pools) {
+                pool.backends_stale |= of_config.backends.iter().any(|backend| backend.address == address);
+            }
+        }
+        changed
+    }
+
     /// Takes over what a next hop's MAC is now. Returns whether that is new.
-    pub fn set_neighbor(&mut self, port: PortId, address: IpAddr, mac: Option<Mac>) -> bool {
+    pub fn set_neighbor(&mut self, link: LinkId, address: IpAddr, mac: Option<Mac>) -> bool {
         let before = match mac {
-            Some(mac) => self.neighbors.insert((port, address), mac),
-            None => self.neighbors.remove(&(port, address)),
+            Some(mac) => self.neighbors.insert((link, address), mac),
+            None => self.neighbors.remove(&(link, address)),
         };
         let changed = before != mac;
         if changed {
             for pool in &mut self.pools {
-                let uses = |b: &BackendState| b.hop.port == port && b.hop.neighbor == address;
+                let uses = |b: &BackendState| b.hops.iter().any(|hop| (hop.link, hop.neighbor) == (link, address));
                 pool.backends_stale |= pool.backends.iter().any(uses);
             }
         }
@@ -183,41 +213,47 @@ fn backend_state(
     now: SystemTime,
 ) -> Result<BackendState, StateError> {
     let no_route = || StateError::NoRoute { pool: pool.name.clone(), backend: backend.name.clone() };
-    let hop = hop_to(config, backend.address).ok_or_else(no_route)?;
-    let source = pool.encap_source.unwrap_or(hop.source);
-    let rewrite = match (pool.forward, source, backend.address) {
-        (Forward::L2dsr, ..) => Rewrite::L2dsr,
-        (Forward::Ipip, IpAddr::V4(from), IpAddr::V4(to)) => Rewrite::Ipip4(Ipip4::new(from, to)),
-        (Forward::Ipip, IpAddr::V6(from), IpAddr::V6(to)) => Rewrite::Ipip6(Ipip6::new(from, to)),
-        (Forward::Ipip, source_address, _) => {
-            let (pool, backend) = (pool.name.clone(), backend.name.clone());
-            return Err(StateError::Family { pool, backend, source_address });
-        }
-    };
+    let hops = hops_to(config, backend.address);
+    let first = hops.first().ok_or_else(no_route)?;
+    let rewrite = templates::rewrite(pool, backend.address, first).map_err(|source_address| {
+        let (pool, backend) = (pool.name.clone(), backend.name.clone());
+        StateError::Family { pool, backend, source_address }
+    })?;
     let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
-    Ok(BackendState { id, hop, rewrite, health, reason: None, since: now })
+    Ok(BackendState { id, hops, rewrite, health, reason: None, since: now })
 }
 
-fn static_neighbors(config: &Config) -> HashMap<(PortId, IpAddr), Mac> {
-    let of_interface = |interface: &model::Interface| {
-        let port = crate::topology::port_id(interface);
-        interface.neighbors.iter().map(move |n| ((port, n.address), n.mac)).collect::<Vec<_>>()
+fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
+    let of_interface = |(index, interface): (usize, &model::Interface)| {
+        let link = link_of(config, index);
+        interface.neighbors.iter().map(move |n| ((link, n.address), n.mac)).collect::<Vec<_>>()
     };
-    config.interfaces.iter().flat_map(of_interface).collect()
+    config.interfaces.iter().enumerate().flat_map(of_interface).collect()
 }
 
 fn services(config: &Config) -> Vec<VipService> {
     let service = |(index, vip): (u16, &model::Vip)| VipService {
-        address: vip.address,
+        address: vip.address.network(),
+        prefix_len: vip.address.prefix_len(),
         protocol: match vip.protocol {
             Protocol::Tcp => protocol::TCP,
-            Protocol::Udp => protocol::UDP,
+            Protocol::Udp | Protocol::Quic => protocol::UDP,
         },
         port: match vip.port {
-            PortMatch::Exact(port) => Some(port),
-            PortMatch::Any => None,
+            PortMatch::Exact(port) => ServicePort::Exact(port),
+            PortMatch::Range(first, last) => ServicePort::Range(first..=last),
+            PortMatch::Any => ServicePort::Any,
         },
-        entry: VipEntry { vip: VipId(index), pool: PoolId(vip.pool as u16) },
+        entry: VipEntry { vip: VipId(index), pool: PoolId(vip.pool as u16), steering: steering(vip) },
     };
     (0..).zip(&config.vips).map(service).collect()
+}
+
+/// What of a packet decides, in a VIP's name. A connection ID says more than an address.
+fn steering(vip: &model::Vip) -> Steering {
+    match (vip.protocol, vip.affinity) {
+        (Protocol::Quic, _) => Steering::Quic,
+        (_, Affinity::Client) => Steering::Client,
+        (_, Affinity::None) => Steering::Flow,
+    }
 }

@@ -3,7 +3,7 @@
 use guideway_control::health::Reason;
 use guideway_control::reconcile::{eligible, reconcile};
 use guideway_control::state::{BackendHealth, State};
-use guideway_dataplane::ids::{BackendId, PoolId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId};
 use guideway_dataplane::snapshot::{PortState, Snapshot};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -58,7 +58,7 @@ pool = "b"
 "#
     );
     let config = guideway_config::parse(&text, None).expect("a valid configuration").config;
-    let port = PortState { mac: [2, 0, 0, 0, 0, 1], up: true, any_destination: false };
+    let port = PortState::new([2, 0, 0, 0, 0, 1]);
     State::new(Arc::new(config), vec![port], UNIX_EPOCH).expect("a usable configuration")
 }
 
@@ -114,15 +114,15 @@ fn a_next_hop_changes_backends_and_keeps_tables() {
     let mut state = state("[1]");
     let first = reconcile(&mut state);
     let (address, mac) = ("10.0.0.12".parse().unwrap(), [2, 0, 0, 0, 0, 12]);
-    assert!(state.set_neighbor(PortId(0), address, Some(mac)));
-    assert!(!state.set_neighbor(PortId(0), address, Some(mac)));
+    assert!(state.set_neighbor(LinkId(0), address, Some(mac)));
+    assert!(!state.set_neighbor(LinkId(0), address, Some(mac)));
     let second = reconcile(&mut state);
     assert!(Arc::ptr_eq(first.pools[0].tables(), second.pools[0].tables()), "the tables are shared");
-    assert_eq!(first.pools[0].backends[1].next_hop.destination, None);
-    assert_eq!(second.pools[0].backends[1].next_hop.destination, Some(mac));
+    assert_eq!(first.pools[0].backends[1].hops.as_slice()[0].destination, None);
+    assert_eq!(second.pools[0].backends[1].hops.as_slice()[0].destination, Some(mac));
     assert!(Arc::ptr_eq(&first.pools[1], &second.pools[1]));
-    assert!(state.set_neighbor(PortId(0), address, None));
-    assert_eq!(reconcile(&mut state).pools[0].backends[1].next_hop.destination, None);
+    assert!(state.set_neighbor(LinkId(0), address, None));
+    assert_eq!(reconcile(&mut state).pools[0].backends[1].hops.as_slice()[0].destination, None);
 }
 
 #[test]

@@ -3,8 +3,11 @@
 //! Conservation, over any time at the end of a poll:
 //!
 //! ```text
-//! received + injected == sent + Σ dropped + punted + handed_off
+//! received + injected + released + added == sent + Σ dropped + punted + handed_off + held
 //! ```
+//!
+//! A fragment that comes before the first one of its datagram is held, and released when that comes or its time is over. A
+//! packet that leaves as several fragments adds all but one of them.
 //!
 //! The worker asserts it after every poll in debug builds; `status` shows both sides always.
 
@@ -72,6 +75,14 @@ pub struct WorkerCounters {
     pub sent: Traffic,
     /// Frames handed to the worker that owns the transmit queue.
     pub handed_off: Counter,
+    /// Fragments that were held until the first one of their datagram came.
+    pub held: Counter,
+    /// Fragments that are no longer held.
+    pub released: Counter,
+    /// Frames that exist because a packet left as several fragments: all but the first of each.
+    pub added: Counter,
+    /// Packets that were too big, and whose senders were told.
+    pub told_too_big: Counter,
     /// Packets given to the control side, by class.
     pub punted: [Counter; PuntClass::COUNT],
     /// Drops by [`DropReason`].
@@ -106,6 +117,10 @@ impl Default for WorkerCounters {
             injected: Counter::default(),
             sent: Traffic::default(),
             handed_off: Counter::default(),
+            held: Counter::default(),
+            released: Counter::default(),
+            added: Counter::default(),
+            told_too_big: Counter::default(),
             punted: Default::default(),
             drops: std::array::from_fn(|_| Counter::default()),
             polls: Counter::default(),
@@ -152,8 +167,8 @@ impl WorkerCounters {
     #[must_use]
     pub fn conservation(&self) -> (u64, u64) {
         let punted: u64 = self.punted.iter().map(Counter::get).sum();
-        let entered = self.received.packets.get() + self.injected.get();
-        let left = self.sent.packets.get() + self.handed_off.get() + self.dropped() + punted;
+        let entered = self.received.packets.get() + self.injected.get() + self.released.get() + self.added.get();
+        let left = self.sent.packets.get() + self.handed_off.get() + self.dropped() + punted + self.held.get();
         (entered, left)
     }
 

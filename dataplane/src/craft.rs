@@ -16,6 +16,7 @@
 
 use crate::wire::arp::ArpPacket;
 use crate::wire::checksum;
+pub use crate::wire::ethernet::MIN_FRAME;
 use crate::wire::ethernet::{self, EthernetHeader, Mac};
 use crate::wire::icmp::{self, IcmpHeader};
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -26,9 +27,6 @@ use crate::wire::udp::{self, UdpHeader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromZeros, IntoBytes};
-
-/// Length of the shortest Ethernet frame in bytes, without its frame check sequence (IEEE 802.3).
-pub const MIN_FRAME: usize = 60;
 
 /// The header between IP header and payload.
 #[derive(Clone, Copy, Debug)]

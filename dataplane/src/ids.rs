@@ -22,6 +22,12 @@ id! {
     PortId(u16)
 }
 id! {
+    /// A link: an Ethernet segment as a port meets it, untagged or by the tags of a VLAN. Its position in
+    /// [`crate::snapshot::Snapshot::links`]: first one for the untagged frames of each port, with the port's own
+    /// number, then the VLANs.
+    LinkId(u16)
+}
+id! {
     /// A worker, by its position in `[cores] workers`.
     WorkerId(u16)
 }

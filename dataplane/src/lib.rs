@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod craft;
 pub mod drop_reason;
+pub mod fragment;
 pub mod hash;
 pub mod idle;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod port;
 mod prefetch;
 pub mod publish;
 pub mod punt;
+pub mod quic;
 pub mod rewrite;
 pub mod select;
 pub mod snapshot;

@@ -1,15 +1,25 @@
 //! The stage loops: parse, select and rewrite run over a whole burst one after the other, in arrays on the stack, so
 //! that each stage's code and the cache lines that the next one needs are there when it starts.
 
+use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
-use crate::ids::{PortId, VipId, WorkerId};
-use crate::parse::{Outcome, Parsed, parse};
-use crate::port::{BURST, Burst, Packet};
+use crate::fragment::{FirstFragment, Fragments, Resolved};
+use crate::hash::FlowHasher;
+use crate::ids::{PortId, WorkerId};
+use crate::parse::{Kind, Parsed, Refused, parse_into};
+use crate::port::{BURST, Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
-use crate::rewrite::Backend;
+use crate::punt::{PuntClass, RateLimit};
+use crate::rewrite::{Applied, Refusal, too_big};
 use crate::select::{Selection, Verdict, locate};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PortState, Snapshot};
+use crate::time::Nanos;
+use crate::wire::ethernet;
 use arrayvec::ArrayVec;
+
+/// Senders of packets that are too big who are told so, a second and worker (RFC 1812, section 4.3.2.8; RFC 4443, section
+/// 2.4 f): each needs it once a flow, and a flood must not be answered one for one.
+const TOO_BIG_RATE: u32 = 1_000;
 
 /// What was decided about one packet, and by what.
 #[derive(Clone, Copy)]
@@ -17,21 +27,46 @@ pub struct Decision<'s> {
     /// What becomes of it.
     pub verdict: Verdict,
     /// Its headers, if they could be read.
-    pub parsed: Option<Parsed>,
+    pub parsed: Option<&'s Parsed>,
     /// The VIP that took it and its slot, if one did.
-    pub selection: Option<Selection<'s>>,
+    pub selection: Option<&'s Selection<'s>>,
 }
 
-/// The decisions about a burst, in the order of its packets.
-pub type Decisions<'s> = ArrayVec<Decision<'s>, BURST>;
+/// The verdict on one packet, and the VIP that took it, if one did.
+pub struct Decided<'s> {
+    /// What becomes of it.
+    pub verdict: Verdict,
+    selection: Option<Selection<'s>>,
+}
+
+/// The verdicts on a burst, in the order of its packets; the headers that they are about are kept by [`Stages`].
+pub type Decisions<'s> = ArrayVec<Decided<'s>, BURST>;
+
+/// Where and when a burst came in, and what is true then.
+#[derive(Clone, Copy)]
+pub struct Arrival<'s> {
+    /// What is decided by.
+    pub snapshot: &'s Snapshot,
+    /// Who decides.
+    pub worker: WorkerId,
+    /// The port.
+    pub port: PortId,
+    /// The time of the poll.
+    pub now: Nanos,
+    /// The flow of the burst's fragments, if they were held until it was known.
+    pub first: Option<FirstFragment>,
+}
 
 /// Watches decisions: `replay` and `capture` do, a worker in production does not.
 pub trait Trace {
-    /// Whether [`Trace::decided`] is to be called; a constant, so that the call vanishes where it is not.
+    /// Whether the methods are to be called; a constant, so that the calls vanish where they are not.
     const ENABLED: bool;
 
     /// Tells about one packet, after its rewrite. `packet_number` counts the packets of the current burst from 0.
     fn decided(&mut self, packet_number: usize, decision: &Decision<'_>);
+
+    /// Tells about a fragment that was held until now.
+    fn released(&mut self, _decision: &Decision<'_>) {}
 }
 
 /// Watches nothing.
@@ -41,92 +76,214 @@ impl Trace for () {
     fn decided(&mut self, _packet_number: usize, _decision: &Decision<'_>) {}
 }
 
-/// Counts what leaves towards backends.
-pub trait Tally {
-    /// One packet of `bytes` bytes for `vip` goes to `backend`.
-    fn forwarded(&mut self, vip: VipId, backend: &Backend, bytes: usize);
+/// The stages, and what they keep from one burst to the next: fragments, and how many senders may be told that their
+/// packets are too big.
+pub struct Stages<P> {
+    /// The headers of the packets of a burst, written in place.
+    parsed: Box<[Parsed; BURST]>,
+    fragments: Fragments<P>,
+    too_big: RateLimit,
 }
 
-/// Decides about every packet of a burst that came in on `port`, and rewrites those that are forwarded. The decisions
-/// are put into `decisions`, whose contents are replaced: at some 15 KiB they are written where the caller wants them.
-#[inline]
-pub fn process<'s, P: Packet>(
-    snapshot: &'s Snapshot,
-    worker: WorkerId,
-    port: PortId,
-    burst: &mut Burst<P>,
-    decisions: &mut Decisions<'s>,
-    tally: &mut impl Tally,
-) {
-    for packet in burst.iter() {
-        prefetch(packet.frame());
-    }
-    decisions.clear();
-    parse_burst(snapshot, port, burst, decisions);
-    locate_burst(snapshot, worker, decisions);
-    let chosen = choose_burst(decisions);
-    rewrite_burst(burst, decisions, &chosen, tally);
-}
-
-#[inline]
-fn parse_burst<P: Packet>(snapshot: &Snapshot, port: PortId, burst: &Burst<P>, decisions: &mut Decisions<'_>) {
-    let Some(state) = snapshot.ports.get(port.index()) else {
-        // A port that the snapshot does not know any more: control waits for this worker to leave it alone.
-        return decisions.extend(burst.iter().map(|_| dropped(DropReason::PortDown)));
-    };
-    let decide = |packet: &P| match parse(packet.frame(), packet.total_len(), state) {
-        // Until a backend took it, a packet that can be decided by is one without a backend.
-        Outcome::Packet(parsed) => Decision { parsed: Some(parsed), ..dropped(DropReason::NoBackend) },
-        Outcome::Punt(class) => Decision { verdict: Verdict::Punt(class), parsed: None, selection: None },
-        Outcome::Drop(reason) => dropped(reason),
-    };
-    decisions.extend(burst.iter().map(decide));
-}
-
-const fn dropped<'s>(reason: DropReason) -> Decision<'s> {
-    Decision { verdict: Verdict::Drop(reason), parsed: None, selection: None }
-}
-
-#[inline]
-fn locate_burst<'s>(snapshot: &'s Snapshot, worker: WorkerId, decisions: &mut Decisions<'s>) {
-    for decision in decisions.iter_mut() {
-        let Some(parsed) = &decision.parsed else { continue };
-        match locate(snapshot, worker, parsed) {
-            Ok(selection) => decision.selection = Some(selection),
-            Err(verdict) => decision.verdict = verdict,
+impl<P: Packet> Stages<P> {
+    /// Stages without a memory yet. `hasher` has a secret of this process for its key: it scatters fragments over their
+    /// table.
+    #[must_use]
+    pub fn new(hasher: FlowHasher) -> Self {
+        Self {
+            parsed: Box::new([Parsed::NOTHING; BURST]),
+            fragments: Fragments::new(hasher),
+            too_big: RateLimit::new(TOO_BIG_RATE),
         }
     }
-}
 
-#[inline]
-fn choose_burst<'s>(decisions: &mut Decisions<'s>) -> ArrayVec<Option<&'s Backend>, BURST> {
-    let choose = |decision: &mut Decision<'s>| {
-        let backend = decision.selection.as_ref().and_then(Selection::backend);
-        if let Some(backend) = backend {
-            prefetch(backend);
+    /// Fragments that are held.
+    pub(crate) fn fragments(&mut self) -> &mut Fragments<P> {
+        &mut self.fragments
+    }
+
+    /// All about one packet of the burst that was processed last.
+    pub(crate) fn decision<'a>(&'a self, decisions: &'a Decisions<'a>, number: usize) -> Decision<'a> {
+        let decided = decisions.get(number);
+        Decision {
+            verdict: decided.map_or(Verdict::Undecided, |decided| decided.verdict),
+            parsed: self.parsed.get(number).filter(|parsed| parsed.ip_len > 0),
+            selection: decided.and_then(|decided| decided.selection.as_ref()),
         }
-        backend
-    };
-    decisions.iter_mut().map(choose).collect()
-}
+    }
 
-#[inline]
-fn rewrite_burst<P: Packet>(
-    burst: &mut Burst<P>,
-    decisions: &mut Decisions<'_>,
-    chosen: &[Option<&Backend>],
-    tally: &mut impl Tally,
-) {
-    for ((packet, decision), backend) in burst.iter_mut().zip(decisions).zip(chosen) {
-        let (Some(backend), Some(parsed), Some(selection)) = (*backend, &decision.parsed, &decision.selection) else {
-            continue;
+    /// Decides about every packet of a burst, and rewrites those that are forwarded. The decisions are put into
+    /// `decisions`, whose contents are replaced.
+    #[inline]
+    pub fn process<'s>(
+        &mut self,
+        arrival: Arrival<'s>,
+        burst: &mut Burst<P>,
+        decisions: &mut Decisions<'s>,
+        counters: &WorkerCounters,
+    ) {
+        for packet in burst.iter() {
+            prefetch(packet.frame());
+        }
+        decisions.clear();
+        let Some(port) = arrival.snapshot.ports.get(arrival.port.index()) else {
+            // A port that the snapshot does not know any more: control waits for this worker to leave it alone.
+            let down = || Decided { verdict: Verdict::Drop(DropReason::PortDown), selection: None };
+            return decisions.extend(burst.iter().map(|_| down()));
         };
-        decision.verdict = match backend.apply(packet, parsed, selection.hash) {
-            Ok(egress) => {
-                tally.forwarded(selection.vip, backend, packet.total_len());
-                Verdict::Forward { egress, backend: backend.id }
+        self.parse_burst(arrival, port, burst, decisions);
+        self.locate_burst(arrival, port, burst, decisions);
+        choose_burst(decisions);
+        self.rewrite_burst(arrival, burst, decisions, counters);
+    }
+
+    #[inline]
+    fn parse_burst(&mut self, arrival: Arrival<'_>, port: &PortState, burst: &Burst<P>, decisions: &mut Decisions<'_>) {
+        let Self { parsed, fragments, .. } = self;
+        for (packet, parsed) in burst.iter().zip(parsed.iter_mut()) {
+            let verdict = match parse_into(packet.frame(), packet.total_len(), port, parsed) {
+                Ok(()) if port.rx_checksum && packet.rx_checksum() != RxChecksum::Unknown => {
+                    Verdict::Drop(checksum_reason(packet.rx_checksum()))
+                }
+                Ok(()) if matches!(parsed.kind, Kind::FirstFragment | Kind::LaterFragment) => {
+                    resolve_fragment(fragments, arrival, packet, parsed)
+                }
+                Ok(()) => Verdict::Undecided,
+                Err(why) => refused(why, packet.frame(), port, parsed),
+            };
+            decisions.push(Decided { verdict, selection: None });
+        }
+    }
+
+    #[inline]
+    fn locate_burst<'s>(
+        &mut self,
+        arrival: Arrival<'s>,
+        port: &PortState,
+        burst: &Burst<P>,
+        decisions: &mut Decisions<'s>,
+    ) {
+        for ((packet, parsed), decided) in burst.iter().zip(self.parsed.iter()).zip(decisions) {
+            if decided.verdict != Verdict::Undecided {
+                continue;
             }
-            Err(reason) => Verdict::Drop(reason),
-        };
+            match locate(arrival.snapshot, arrival.worker, parsed, packet.frame()) {
+                Ok(selection) => decided.selection = Some(selection),
+                Err(unmatched) => decided.verdict = for_kernel(unmatched, port),
+            }
+        }
+    }
+
+    #[inline]
+    fn rewrite_burst(
+        &mut self,
+        arrival: Arrival<'_>,
+        burst: &mut Burst<P>,
+        decisions: &mut Decisions<'_>,
+        counters: &WorkerCounters,
+    ) {
+        for ((packet, parsed), decided) in burst.iter_mut().zip(self.parsed.iter()).zip(decisions) {
+            let Some(selection) = &decided.selection else { continue };
+            let Some(backend) = selection.chosen else { continue };
+            decided.verdict = match backend.apply(packet, parsed, selection.hash) {
+                Ok(Applied { egress, split }) => {
+                    for traffic in [counters.vip(selection.vip), counters.backend(backend.id)].into_iter().flatten() {
+                        traffic.add(packet.total_len());
+                    }
+                    match split {
+                        None => Verdict::Forward { egress, backend: backend.id },
+                        Some(split) => Verdict::Split { egress, backend: backend.id, split },
+                    }
+                }
+                Err(refusal) => refuse(&mut self.too_big, refusal, packet, parsed, arrival.now, counters),
+            };
+        }
+    }
+}
+
+/// Which flow a fragment for a VIP belongs to: completes its headers. Other fragments need no flow.
+#[cold]
+#[inline(never)]
+fn resolve_fragment<P: Packet>(
+    fragments: &mut Fragments<P>,
+    arrival: Arrival<'_>,
+    packet: &P,
+    parsed: &mut Parsed,
+) -> Verdict {
+    if !arrival.snapshot.vips.has_address(parsed.destination) {
+        return Verdict::Undecided;
+    }
+    if let Some(first) = arrival.first {
+        first.complete(parsed);
+        return Verdict::Undecided;
+    }
+    match fragments.resolve(arrival.port, packet.frame(), parsed, arrival.now) {
+        Resolved::Flow => Verdict::Undecided,
+        Resolved::Unknown => Verdict::Hold,
+        Resolved::Refused(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// A packet that its backend cannot get. If it is too big, its sender learns what would fit.
+#[cold]
+#[inline(never)]
+fn refuse<P: Packet>(
+    limit: &mut RateLimit,
+    refusal: Refusal,
+    packet: &mut P,
+    parsed: &Parsed,
+    now: Nanos,
+    counters: &WorkerCounters,
+) -> Verdict {
+    let Refusal::TooBig { mtu } = refusal else { return Verdict::Drop(refusal.reason()) };
+    if too_big::answer(packet, parsed, mtu, || limit.allow(now)) {
+        counters.told_too_big.add(1);
+        return Verdict::Reply;
+    }
+    Verdict::Drop(DropReason::MtuExceeded)
+}
+
+/// A frame that parsing refused: dropped, or for the kernel if it may have a use for it.
+#[cold]
+#[inline(never)]
+fn refused(why: Refused, frame: &[u8], port: &PortState, parsed: &mut Parsed) -> Verdict {
+    // What stands there is of an earlier packet: a trace must not take it for this one's.
+    *parsed = Parsed::NOTHING;
+    let reason = match why {
+        Refused::Punt(class) => return Verdict::Punt(class),
+        Refused::Drop(reason) => reason,
+    };
+    let to_group = frame.first_chunk::<6>().is_some_and(ethernet::is_group);
+    if port.exception && (reason == DropReason::Ethertype || reason == DropReason::NotOurMac && to_group) {
+        return Verdict::Punt(PuntClass::Exception);
+    }
+    Verdict::Drop(reason)
+}
+
+/// What becomes of a packet that no VIP takes, on a port that may have an exception path: there the kernel serves what
+/// the control side would only refuse.
+#[cold]
+fn for_kernel(verdict: Verdict, port: &PortState) -> Verdict {
+    match verdict {
+        Verdict::Drop(DropReason::NotForUs) | Verdict::Punt(PuntClass::Other) if port.exception => {
+            Verdict::Punt(PuntClass::Exception)
+        }
+        verdict => verdict,
+    }
+}
+
+#[cold]
+fn checksum_reason(found: RxChecksum) -> DropReason {
+    if found == RxChecksum::BadIp { DropReason::BadIpChecksum } else { DropReason::TransportChecksum }
+}
+
+#[inline]
+fn choose_burst(decisions: &mut Decisions<'_>) {
+    for decided in decisions.iter_mut() {
+        let Some(selection) = &mut decided.selection else { continue };
+        match selection.choose() {
+            Some(backend) => prefetch(backend),
+            None => decided.verdict = Verdict::Drop(DropReason::NoBackend),
+        }
     }
 }

@@ -11,6 +11,17 @@ pub const BURST: usize = 64;
 /// Packets on the stack, in order of arrival.
 pub type Burst<P> = ArrayVec<P, BURST>;
 
+/// What a device found out about the checksums of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxChecksum {
+    /// Nothing, or nothing wrong.
+    Unknown,
+    /// That of the IPv4 header is wrong.
+    BadIp,
+    /// That of TCP or UDP is wrong.
+    BadTransport,
+}
+
 /// A frame in a buffer, owned. Never `Clone`: a copy of a buffer is a new buffer.
 pub trait Packet: Send {
     /// The frame's bytes that lie in the first segment, from the Ethernet header on.
@@ -21,6 +32,16 @@ pub trait Packet: Send {
 
     /// Length of the whole frame in bytes, over all segments, without the frame check sequence.
     fn total_len(&self) -> usize;
+
+    /// What the device found out about the frame's checksums, where it looks at them.
+    fn rx_checksum(&self) -> RxChecksum {
+        RxChecksum::Unknown
+    }
+
+    /// Calls `visit` with the bytes of each segment, in their order: the first is [`Packet::frame`].
+    fn for_each_segment(&self, visit: &mut dyn FnMut(&[u8])) {
+        visit(self.frame());
+    }
 
     /// Grows the frame by `n` bytes at its front, into headroom. The new bytes hold garbage.
     ///

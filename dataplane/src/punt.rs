@@ -1,6 +1,6 @@
 //! Packets between a worker and the control side: punts up, injections down, both by bounded rings.
 
-use crate::ids::{BackendId, PoolId, PortId};
+use crate::ids::{BackendId, LinkId, PoolId, PortId};
 use crate::port::Port;
 use crate::time::Nanos;
 use crossbeam::queue::ArrayQueue;
@@ -18,13 +18,16 @@ pub enum PuntClass {
     Bgp,
     /// ICMP to own addresses and echo to VIPs.
     Icmp,
-    /// Everything else that is addressed to the balancer itself.
+    /// Everything else that is addressed to the balancer itself, where there is no exception path.
     Other,
+    /// What the kernel may have a use for, where there is an exception path: what is addressed to the balancer itself and
+    /// of no class above, and what is for nobody here.
+    Exception,
 }
 
 impl PuntClass {
     /// Every class, in the order of service.
-    pub const ALL: [Self; 5] = [Self::Probe, Self::Neighbor, Self::Bgp, Self::Icmp, Self::Other];
+    pub const ALL: [Self; 6] = [Self::Probe, Self::Neighbor, Self::Bgp, Self::Icmp, Self::Other, Self::Exception];
     /// How many classes there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -37,6 +40,7 @@ impl PuntClass {
             Self::Bgp => "bgp",
             Self::Icmp => "icmp",
             Self::Other => "other",
+            Self::Exception => "exception",
         }
     }
 
@@ -46,7 +50,7 @@ impl PuntClass {
         match self {
             // 500,000 answers a second (10,000 backends every 20 ms) for 8 ms.
             Self::Probe => 4_096,
-            Self::Neighbor | Self::Bgp => 512,
+            Self::Neighbor | Self::Bgp | Self::Exception => 512,
             Self::Icmp | Self::Other => 128,
         }
     }
@@ -59,6 +63,7 @@ impl PuntClass {
             Self::Neighbor => 50_000,
             Self::Bgp => 100_000,
             Self::Icmp => 10_000,
+            Self::Exception => 20_000,
             Self::Other => 2_000,
         }
     }
@@ -67,10 +72,10 @@ impl PuntClass {
 /// A packet on its way up.
 #[derive(Debug)]
 pub struct Punt<P> {
-    /// The frame as it was received.
+    /// The frame as it was received, without its VLAN tags.
     pub packet: P,
     /// Where it came in.
-    pub port: PortId,
+    pub link: LinkId,
     /// When the worker received it: answers are judged by this, not by when somebody looks at them.
     pub received: Nanos,
 }
@@ -99,9 +104,16 @@ impl<P> PuntRings<P> {
 /// A packet on its way down.
 #[derive(Debug)]
 pub enum Inject<P> {
-    /// A finished frame, to leave by this port.
+    /// A frame for a link, whose VLAN tags are put in.
     Frame {
-        /// The frame, Ethernet header included.
+        /// The frame, Ethernet header included, without tags.
+        packet: P,
+        /// Where it leaves.
+        link: LinkId,
+    },
+    /// A finished frame, to leave by this port as it is: of a worker that has no transmit queue there, or of the kernel.
+    Finished {
+        /// The frame.
         packet: P,
         /// Where it leaves.
         port: PortId,

@@ -3,18 +3,20 @@
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::ids::{BackendId, PortId, VipId, WorkerId};
-use crate::parse::{Family, Parsed};
+use crate::parse::{Family, Kind, Parsed};
 use crate::prefetch::prefetch;
 use crate::punt::PuntClass;
-use crate::rewrite::Backend;
+use crate::rewrite::{Backend, Split};
 use crate::snapshot::{Pool, Snapshot};
 use crate::table::Slot;
-use crate::vip::VipKey;
-use crate::wire::{icmp, protocol, tcp};
+use crate::vip::{Steering, VipKey};
+use crate::wire::{icmp, protocol, tcp, udp};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Nothing yet: it can be decided by, and no stage has.
+    Undecided,
     /// It leaves by a port.
     Forward {
         /// The port.
@@ -22,8 +24,21 @@ pub enum Verdict {
         /// The backend that gets it.
         backend: BackendId,
     },
+    /// It leaves by a port, in fragments.
+    Split {
+        /// The port.
+        egress: PortId,
+        /// The backend that gets it.
+        backend: BackendId,
+        /// How it is split.
+        split: Split,
+    },
     /// It goes to the control side.
     Punt(PuntClass),
+    /// It waits for the first fragment of its datagram.
+    Hold,
+    /// It became an answer to its sender, and leaves by the port that it came in on.
+    Reply,
     /// It ends here.
     Drop(DropReason),
 }
@@ -38,7 +53,9 @@ pub struct Selection<'s> {
     /// Index of the flow's slot in the pool's table.
     pub slot: u32,
     pool: &'s Pool,
-    slots: &'s [Slot],
+    place: Option<&'s Slot>,
+    /// Who gets the packet: once that was looked up, or at once if the packet itself says so.
+    pub(crate) chosen: Option<&'s Backend>,
 }
 
 /// The lowest port that a probe answer comes back to: a probe's source port is this plus the backend's id.
@@ -52,8 +69,13 @@ const BGP_PORT: u16 = 179;
 /// # Errors
 ///
 /// The verdict on a packet that no VIP takes.
-#[inline]
-pub fn locate<'s>(snapshot: &'s Snapshot, worker: WorkerId, parsed: &Parsed) -> Result<Selection<'s>, Verdict> {
+#[inline(always)]
+pub fn locate<'s>(
+    snapshot: &'s Snapshot,
+    worker: WorkerId,
+    parsed: &Parsed,
+    frame: &[u8],
+) -> Result<Selection<'s>, Verdict> {
     let key = VipKey::new(parsed.destination, parsed.protocol, parsed.destination_port);
     // Port 0 is the lookup's word for "any": only protocols without ports have it, and no VIP serves those.
     let found = if parsed.destination_port == 0 { None } else { snapshot.vips.lookup(key) };
@@ -64,21 +86,64 @@ pub fn locate<'s>(snapshot: &'s Snapshot, worker: WorkerId, parsed: &Parsed) -> 
         return Err(Verdict::Drop(DropReason::NoBackend));
     };
     let slots = pool.slots(worker);
-    let hash = snapshot.hasher.hash(&parsed.key);
+    let (hash, chosen) = if entry.steering == Steering::Flow {
+        (snapshot.hasher.hash(&parsed.key), None)
+    } else {
+        steer(snapshot, entry.steering, pool, parsed, frame)
+    };
     let slot = hash.slot(slots.len() as u32);
-    if let Some(slot) = slots.get(slot as usize) {
-        prefetch(slot);
+    let place = slots.get(slot as usize);
+    if let Some(place) = place {
+        prefetch(place);
     }
-    Ok(Selection { vip: entry.vip, hash, slot, pool, slots })
+    Ok(Selection { vip: entry.vip, hash, slot, pool, place, chosen })
+}
+
+/// The hash of a flow, and the backend that the packet names, where not the flow alone decides.
+#[inline(never)]
+fn steer<'s>(
+    snapshot: &Snapshot,
+    steering: Steering,
+    pool: &'s Pool,
+    parsed: &Parsed,
+    frame: &[u8],
+) -> (FlowHash, Option<&'s Backend>) {
+    match steering {
+        Steering::Client => (snapshot.hasher.hash(&parsed.key.client()), None),
+        Steering::Flow => (snapshot.hasher.hash(&parsed.key), None),
+        Steering::Quic => (snapshot.hasher.hash(&parsed.key), named_by_connection_id(pool, parsed, frame)),
+    }
+}
+
+/// The backend whose server id is in the connection ID of a QUIC packet. Fragments go by their ports, all alike: only the
+/// first one has a connection ID, and QUIC sends none (RFC 9000, section 14).
+fn named_by_connection_id<'s>(pool: &'s Pool, parsed: &Parsed, frame: &[u8]) -> Option<&'s Backend> {
+    if parsed.kind != Kind::Whole {
+        return None;
+    }
+    // Not into the padding of a short frame; and as much of it as the first segment holds.
+    let end = usize::from(parsed.ip_offset) + usize::from(parsed.ip_len);
+    let packet = frame.get(..end).unwrap_or(frame);
+    let datagram = packet.get(usize::from(parsed.transport_offset) + udp::HEADER_LEN..)?;
+    let index = pool.server_ids.as_deref()?.lookup_packet(datagram)?;
+    pool.backends.get(usize::from(index))
 }
 
 impl<'s> Selection<'s> {
     /// Second half: reads the slot. `None` if the pool has nobody to give the packet to.
     #[inline]
+    pub(crate) fn choose(&mut self) -> Option<&'s Backend> {
+        if self.chosen.is_none() {
+            self.chosen = self.pool.backends.get(self.place?.index());
+        }
+        self.chosen
+    }
+
+    /// Whether another backend than the slot's was chosen: one that the packet itself names, by a QUIC connection ID.
     #[must_use]
-    pub fn backend(&self) -> Option<&'s Backend> {
-        let slot = self.slots.get(self.slot as usize)?;
-        self.pool.backends.get(slot.index())
+    pub fn is_named(&self) -> bool {
+        let of_slot = self.place.and_then(|place| self.pool.backends.get(place.index()));
+        self.chosen.map(|backend| backend.id) != of_slot.map(|backend| backend.id)
     }
 }
 
@@ -91,12 +156,10 @@ fn unmatched(snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
     if !snapshot.vips.has_address(parsed.destination) {
         return Verdict::Drop(DropReason::NotForUs);
     }
-    match (parsed.family, parsed.protocol, parsed.flags) {
-        (Family::V4, protocol::ICMP, icmp::V4_ECHO_REQUEST) | (Family::V6, protocol::ICMPV6, icmp::V6_ECHO_REQUEST) => {
-            Verdict::Punt(PuntClass::Icmp)
-        }
-        (Family::V4, protocol::ICMP, message) if icmp::is_error_v4(message) => Verdict::Drop(DropReason::IcmpError),
-        (Family::V6, protocol::ICMPV6, message) if icmp::is_error_v6(message) => Verdict::Drop(DropReason::IcmpError),
+    match (parsed.kind, parsed.family, parsed.protocol, parsed.flags) {
+        (Kind::Undecidable(reason), ..) => Verdict::Drop(reason),
+        (Kind::Whole, Family::V4, protocol::ICMP, icmp::V4_ECHO_REQUEST)
+        | (Kind::Whole, Family::V6, protocol::ICMPV6, icmp::V6_ECHO_REQUEST) => Verdict::Punt(PuntClass::Icmp),
         _ => Verdict::Drop(DropReason::NoVip),
     }
 }
@@ -104,6 +167,8 @@ fn unmatched(snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
 /// The class of a packet to an own address: a flood of one must not cost another its place.
 fn own_class(parsed: &Parsed) -> PuntClass {
     match parsed.protocol {
+        _ if matches!(parsed.kind, Kind::IcmpError | Kind::Undecidable(_)) => PuntClass::Icmp,
+        _ if parsed.kind != Kind::Whole => PuntClass::Other,
         protocol::ICMP | protocol::ICMPV6 => PuntClass::Icmp,
         protocol::TCP if parsed.source_port == BGP_PORT || parsed.destination_port == BGP_PORT => PuntClass::Bgp,
         protocol::TCP if is_probe_answer(parsed) => PuntClass::Probe,

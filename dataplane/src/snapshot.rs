@@ -1,11 +1,13 @@
 //! What a worker needs to know, immutable: published as a whole, shared by all workers, replaced at every change.
 
 use crate::hash::FlowHasher;
-use crate::ids::{PoolId, WorkerId};
+use crate::ids::{LinkId, PoolId, PortId, WorkerId};
+use crate::quic::ServerIds;
 use crate::rewrite::Backend;
 use crate::table::{Slot, Table};
-use crate::vip::VipTable;
+use crate::vip::{Prefix, VipTable};
 use crate::wire::ethernet::Mac;
+use crate::wire::vlan::Tags;
 use std::sync::Arc;
 
 /// One immutable state of everything that workers decide by.
@@ -17,14 +19,18 @@ pub struct Snapshot {
     pub vips: VipTable,
     /// Own addresses of the balancer as [`crate::vip::address_bits`], sorted.
     pub own_addresses: Box<[u128]>,
-    /// Ports by [`crate::ids::PortId`].
+    /// Addresses beside these where tunnels begin: errors about what is in them come there.
+    pub tunnel_sources: Box<[Prefix]>,
+    /// Ports by [`PortId`].
     pub ports: Box<[PortState]>,
+    /// Links by [`LinkId`].
+    pub links: Box<[LinkState]>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
     pub pools: Box<[Arc<Pool>]>,
 }
 
 /// What workers need to know of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortState {
     /// Its hardware address.
     pub mac: Mac,
@@ -32,6 +38,82 @@ pub struct PortState {
     pub up: bool,
     /// Whether any unicast destination MAC is taken as its own: for captures of other machines (`replay`).
     pub any_destination: bool,
+    /// Whether frames without a tag are for it.
+    pub untagged: bool,
+    /// Whether the device verifies the checksums of what it receives, so that its word counts.
+    pub rx_checksum: bool,
+    /// Whether what Guideway has no use for goes to the kernel, by the exception path.
+    pub exception: bool,
+    /// Its VLANs, sorted.
+    pub vlans: Vec<(VlanKey, LinkId)>,
+}
+
+impl PortState {
+    /// A port with a link that is up, for untagged frames.
+    #[must_use]
+    pub const fn new(mac: Mac) -> Self {
+        Self {
+            mac,
+            up: true,
+            any_destination: false,
+            untagged: true,
+            rx_checksum: false,
+            exception: false,
+            vlans: Vec::new(),
+        }
+    }
+
+    /// The same, taking any unicast destination MAC as its own.
+    #[must_use]
+    pub const fn taking_any_destination(mac: Mac) -> Self {
+        let mut port = Self::new(mac);
+        port.any_destination = true;
+        port
+    }
+
+    /// The link of a VLAN on this port, whose id is `id`; `None` if it has no interface for it.
+    #[must_use]
+    pub fn link(&self, id: PortId, vlan: VlanKey) -> Option<LinkId> {
+        if vlan == VlanKey::UNTAGGED {
+            return self.untagged.then_some(LinkId(id.0));
+        }
+        let place = self.vlans.binary_search_by_key(&vlan, |(vlan, _)| *vlan).ok()?;
+        self.vlans.get(place).map(|(_, link)| *link)
+    }
+
+    /// Whether the port has a link for this VLAN.
+    #[must_use]
+    pub fn knows(&self, vlan: VlanKey) -> bool {
+        self.link(PortId(0), vlan).is_some()
+    }
+}
+
+/// A VLAN among those of a port: its identifier, and that of the service tag before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VlanKey(u32);
+
+impl VlanKey {
+    /// No tag, or one that carries a priority only.
+    pub const UNTAGGED: Self = Self(0);
+
+    /// A VLAN by its identifier, and the one of the service tag if there is one.
+    #[must_use]
+    pub const fn new(service: Option<u16>, id: u16) -> Self {
+        match service {
+            // A bit of its own: a service tag of VLAN 0 is not the same as none.
+            Some(service) => Self(1 << 24 | (service as u32 & 0xfff) << 12 | id as u32 & 0xfff),
+            None => Self(id as u32 & 0xfff),
+        }
+    }
+}
+
+/// A link: what frames of the control side need to get onto it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// The port.
+    pub port: PortId,
+    /// The tags that frames carry there.
+    pub tags: Tags,
 }
 
 /// A pool: its table and its backends.
@@ -39,6 +121,8 @@ pub struct PortState {
 pub struct Pool {
     // One copy for each worker, or fewer that workers share: which is a question of memory (`table_memory`).
     tables: Arc<[Table]>,
+    /// Which backend a QUIC connection ID names, of those that may get packets; `None` if the pool has no such names.
+    pub server_ids: Option<Arc<ServerIds>>,
     /// Backends by pool-local index: what a slot of the table names.
     pub backends: Box<[Backend]>,
 }
@@ -48,7 +132,13 @@ impl Pool {
     /// same one.
     #[must_use]
     pub fn new(tables: Arc<[Table]>, backends: Box<[Backend]>) -> Self {
-        Self { tables, backends }
+        Self { tables, backends, server_ids: None }
+    }
+
+    /// The same pool with these names of its backends.
+    #[must_use]
+    pub fn with_server_ids(self, server_ids: Option<Arc<ServerIds>>) -> Self {
+        Self { server_ids, ..self }
     }
 
     /// The slots that this worker reads. Empty if the pool has nobody to serve it.
@@ -78,6 +168,7 @@ impl Snapshot {
     #[must_use]
     pub fn is_own(&self, address: u128) -> bool {
         self.own_addresses.binary_search(&address).is_ok()
+            || self.tunnel_sources.iter().any(|prefix| prefix.contains(address))
     }
 }
 

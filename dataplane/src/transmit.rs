@@ -76,7 +76,7 @@ impl<P: Port> Egress<P> {
             }
             TxPath::Worker(ring) => {
                 for packet in self.staged.drain(..) {
-                    if ring.push(Inject::Frame { packet, port: self.port }).is_ok() {
+                    if ring.push(Inject::Finished { packet, port: self.port }).is_ok() {
                         counters.handed_off.add(1);
                     } else {
                         counters.count_drop(DropReason::HandoffFull);

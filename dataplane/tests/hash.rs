@@ -54,6 +54,19 @@ impl Tuple {
     }
 }
 
+impl Tuple {
+    /// The message of a client: [`Tuple::message`] in its domain, with zeros for all but the source address.
+    fn client_message(self) -> Vec<u8> {
+        let mut message = match self {
+            Self::V4(_, source, ..) => Self::V4(0, source, [0; 4], 0, 0),
+            Self::V6(_, source, ..) => Self::V6(0, source, [0; 16], 0, 0),
+        }
+        .message();
+        message[3] = Domain::ClientAffinity as u8;
+        message
+    }
+}
+
 fn tuples() -> impl Strategy<Value = Tuple> {
     prop_oneof![
         any::<(u8, [u8; 4], [u8; 4], u16, u16)>().prop_map(|(p, s, d, x, y)| Tuple::V4(p, s, d, x, y)),
@@ -70,6 +83,23 @@ fn digest_message(domain: u8, bytes: &[u8]) -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_client_is_its_address_alone(key: [u8; 16], tuple in tuples()) {
+        let client = tuple.key().client();
+        prop_assert_eq!(FlowHasher::new(key).hash(&client), FlowHash(cbc_mac(key, &tuple.client_message())));
+        prop_assert_eq!((client.source(), client.source_port()), (tuple.key().source(), 0));
+    }
+
+    #[test]
+    fn another_transport_keeps_the_addresses(tuple in tuples(), protocol: u8, ports: (u16, u16)) {
+        let key = tuple.key().with_transport(protocol, ports.0, ports.1);
+        let changed = match tuple {
+            Tuple::V4(_, source, destination, ..) => Tuple::V4(protocol, source, destination, ports.0, ports.1),
+            Tuple::V6(_, source, destination, ..) => Tuple::V6(protocol, source, destination, ports.0, ports.1),
+        };
+        prop_assert_eq!(key, changed.key());
+    }
 
     #[test]
     fn every_path_is_the_textbook_mac(key: [u8; 16], tuples in prop::collection::vec(tuples(), 0..150)) {

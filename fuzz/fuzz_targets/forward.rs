@@ -1,17 +1,21 @@
-//! Bursts of any frames through a worker with the snapshot of the packet vectors.
+//! Bursts of any frames through a worker with the snapshot of a topic of packet vectors.
 #![no_main]
 
 use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::fragment::LIFETIME;
 use guideway_dataplane::ids::{PortId, WorkerId};
-use guideway_dataplane::memory::{MemoryPacket, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
+use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
 use guideway_dataplane::publish::channel;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
+use guideway_fuzz::{PAUSE_MILLIS, Record, contexts};
+use guideway_vectors::context::Context;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 struct Rig {
     worker: Worker<MemoryPort>,
@@ -19,13 +23,11 @@ struct Rig {
     tx: Vec<MemoryQueue>,
     rings: ControlRings<MemoryPort>,
     counters: Arc<WorkerCounters>,
-    now: u64,
+    now: Nanos,
 }
 
 impl Rig {
-    fn new() -> Self {
-        let vectors = guideway_vectors::load().expect("vectors");
-        let context = &vectors.iter().find(|vector| vector.topic == "l2dsr").expect("topic l2dsr").context;
+    fn new(context: &Context) -> Self {
         let snapshot = context.snapshot().expect("snapshot");
         let (rx, tx): (Vec<_>, Vec<_>) = snapshot.ports.iter().map(|_| (link(), link())).unzip();
         let (_publisher, mut readers) = channel(snapshot, 1);
@@ -37,25 +39,34 @@ impl Rig {
             tx: tx.iter().map(|queue| TxPath::Queue(MemoryTx(Arc::clone(queue)))).collect(),
             snapshots: readers.pop().expect("one reader"),
             rings: rings.clone(),
+            pool: Arc::new(MemoryPool),
+            exception_rate: 20_000,
+            secret: [7; 16],
             counters: Arc::clone(&counters),
         });
-        Self { worker, rx, tx, rings, counters, now: 0 }
+        Self { worker, rx, tx, rings, counters, now: Nanos(0) }
     }
 
-    fn offer(&self, mut input: &[u8]) {
-        while let Some((&[port, low, high], rest)) = input.split_first_chunk::<3>() {
-            let len = usize::from(u16::from_le_bytes([low, high])).min(rest.len());
-            let (frame, rest) = rest.split_at(len);
+    fn run(&mut self, mut input: &[u8]) {
+        while let Some((record, rest)) = Record::read(input) {
+            if record.pause {
+                self.poll(Duration::from_millis(PAUSE_MILLIS));
+            }
             // A full queue refuses, as a NIC does.
-            let _ = self.rx[usize::from(port) % self.rx.len()].push(MemoryPacket::new(frame));
+            let _ = self.rx[usize::from(record.port) % self.rx.len()].push(MemoryPacket::new(record.frame));
             input = rest;
         }
+        self.poll(Duration::from_millis(1));
+        // Whatever is remembered of this input is over when the next one begins.
+        self.poll(LIFETIME);
+        assert_eq!(self.counters.held.get(), self.counters.released.get());
     }
 
-    fn run(&mut self) {
+    /// Lets time pass, and polls until there is nothing to do.
+    fn poll(&mut self, time: Duration) {
+        self.now = self.now + time;
         loop {
-            self.now += 1_000;
-            let handled = self.worker.poll(Nanos(self.now), &mut ());
+            let handled = self.worker.poll(self.now, &mut ());
             let (entered, left) = self.counters.conservation();
             assert_eq!(entered, left);
             if handled == 0 {
@@ -71,12 +82,16 @@ impl Rig {
 }
 
 thread_local! {
-    static RIG: RefCell<Rig> = RefCell::new(Rig::new());
+    static RIGS: RefCell<Vec<Rig>> = {
+        let contexts = contexts().expect("vectors");
+        RefCell::new(contexts.values().map(|context| Rig::new(context)).collect())
+    };
 }
 
 fuzz_target!(|input: &[u8]| {
-    RIG.with_borrow_mut(|rig| {
-        rig.offer(input);
-        rig.run();
+    let Some((&topic, records)) = input.split_first() else { return };
+    RIGS.with_borrow_mut(|rigs| {
+        let count = rigs.len();
+        rigs[usize::from(topic) % count].run(records);
     });
 });

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn baseline(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
-    let Queues { rx, mut tx } = MemoryDevice.open()?;
+    let Queues { rx, mut tx, .. } = MemoryDevice.open()?;
     let mut rx = Generator::new(rx, case.traffic(), LEAD);
     Ok(warm_then_count(count, |_| {
         let mut burst = Burst::new();

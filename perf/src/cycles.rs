@@ -94,7 +94,7 @@ pub fn run<D: Device, C: Clock>(
 }
 
 fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, case: &Case) -> Result<CaseReport, Error> {
-    let Queues { rx, tx } = device.open()?;
+    let Queues { rx, tx, .. } = device.open()?;
     let baseline = pass::<D::Port>(Generator::new(rx, case.traffic(), options.lead), tx, |_| ());
     let queues = device.open()?;
     let pairs = match case.treatment {

@@ -3,6 +3,7 @@
 use crate::traffic::Generator;
 use guideway_dataplane::port::Port;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A kind of null device that queues can be had of.
 ///
@@ -29,6 +30,8 @@ pub struct Queues<P: Port> {
     pub rx: P::Rx,
     /// Takes them back.
     pub tx: P::Tx,
+    /// Where the worker takes buffers of its own from.
+    pub pool: Arc<P::Pool>,
 }
 
 /// Why a device did not open.

@@ -4,6 +4,7 @@ use crate::clock::{Clock, Unit};
 use crate::device::{Device, DeviceError, Queues};
 use guideway_dataplane::time::Nanos;
 use guideway_dpdk::{Dpdk, Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig, Tsc};
+use std::sync::Arc;
 
 /// Bytes that a buffer takes in the pool with everything around it.
 const BUFFER: usize = 2_048 + 512;
@@ -62,7 +63,7 @@ impl Device for NullDevice {
         let (_, rx, tx) =
             Port::attach(&self.eal, &config, &self.pool).map_err(|error| DeviceError(error.to_string()))?;
         match (rx.into_iter().next(), tx.into_iter().next()) {
-            (Some(rx), Some(tx)) => Ok(Queues { rx, tx }),
+            (Some(rx), Some(tx)) => Ok(Queues { rx, tx, pool: Arc::new(self.pool.clone()) }),
             _ => Err(DeviceError(format!("{} has no queues", config.device))),
         }
     }

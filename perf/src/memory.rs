@@ -164,7 +164,7 @@ impl Device for MemoryDevice {
 
     fn open(&mut self) -> Result<Queues<NullPort>, DeviceError> {
         let free = FreeList::default();
-        Ok(Queues { rx: NullRx(free.clone()), tx: NullTx(free) })
+        Ok(Queues { rx: NullRx(free.clone()), tx: NullTx(free.clone()), pool: Arc::new(free) })
     }
 
     fn describe(&self) -> String {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn buffers_go_round_and_come_back_empty() {
-        let Queues { mut rx, mut tx } = MemoryDevice.open().expect("memory");
+        let Queues { mut rx, mut tx, .. } = MemoryDevice.open().expect("memory");
         let mut burst = Burst::new();
         assert_eq!(rx.receive(&mut burst), BURST);
         let first: Vec<_> = burst.iter().map(|buffer| std::ptr::from_ref(&*buffer.0)).collect();

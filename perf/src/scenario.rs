@@ -8,14 +8,15 @@ use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId, WorkerId};
 use guideway_dataplane::parse::Family;
 use guideway_dataplane::port::Port;
 use guideway_dataplane::publish;
-use guideway_dataplane::punt::ControlRings;
-use guideway_dataplane::rewrite::{Backend, Ipip4, Ipip6, NextHop, Rewrite};
-use guideway_dataplane::snapshot::{Pool, PortState, Snapshot};
+use guideway_dataplane::punt::{ControlRings, PuntClass};
+use guideway_dataplane::rewrite::{Backend, Encapsulation, NextHop, Rewrite, Tunnel};
+use guideway_dataplane::snapshot::{LinkState, Pool, PortState, Snapshot};
 use guideway_dataplane::table::{BaseTable, BuildError, TableBackend};
 use guideway_dataplane::transmit::TxPath;
-use guideway_dataplane::vip::{VipEntry, VipService, VipTable, address_bits};
+use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable, address_bits};
 use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::protocol;
+use guideway_dataplane::wire::vlan::Tags;
 use guideway_dataplane::worker::{Worker, WorkerParts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -92,34 +93,43 @@ impl Case {
         let backends = (0..self.backends).map(|number| self.backend(number)).collect();
         let service = VipService {
             address: vip(self.family),
+            prefix_len: if self.family == Family::V4 { 32 } else { 128 },
             protocol: protocol::TCP,
-            port: Some(SERVICE_PORT),
-            entry: VipEntry { vip: VipId(0), pool: PoolId(0) },
+            port: ServicePort::Exact(SERVICE_PORT),
+            entry: VipEntry { vip: VipId(0), pool: PoolId(0), steering: Steering::Flow },
         };
         Ok(Snapshot {
             hasher,
             vips: VipTable::new(&[service]),
             own_addresses: [address_bits(Ipv4Addr::new(10, 0, 0, 1).into())].into(),
-            ports: [PortState { mac: PORT_MAC, up: true, any_destination: false }].into(),
+            tunnel_sources: [].into(),
+            ports: [PortState::new(PORT_MAC)].into(),
+            links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
             pools: [Arc::new(Pool::new([table].into(), backends))].into(),
         })
     }
 
     fn backend(&self, number: u16) -> Backend {
         let [high, low] = number.to_be_bytes();
-        let next_hop =
-            NextHop { egress: PortId(0), source: PORT_MAC, destination: Some([2, 0, 0, 1, high, low]), mtu: MTU };
+        let next_hop = NextHop {
+            egress: PortId(0),
+            source: PORT_MAC,
+            destination: Some([2, 0, 0, 1, high, low]),
+            mtu: MTU,
+            tags: Tags::NONE,
+        };
         let rewrite = match (self.treatment, self.family) {
             (Treatment::MacSwap | Treatment::L2dsr, _) => Rewrite::L2dsr,
             (Treatment::Ipip, Family::V4) => {
-                Rewrite::Ipip4(Ipip4::new(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 1, high, low)))
+                let (source, destination) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 1, high, low));
+                Tunnel::v4(source.into(), destination, Encapsulation::Ipip).into()
             }
             (Treatment::Ipip, Family::V6) => {
                 let address = |last| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, last);
-                Rewrite::Ipip6(Ipip6::new(address(0xffff), address(number)))
+                Tunnel::v6(address(0xffff).into(), address(number), Encapsulation::Ipip).into()
             }
         };
-        Backend { id: BackendId(number), next_hop, rewrite }
+        Backend { id: BackendId(number), hops: next_hop.into(), rewrite }
     }
 
     /// The worker of this case between a source with `lead` packets waiting and the sink, and its counters.
@@ -141,6 +151,9 @@ impl Case {
             tx: vec![TxPath::Queue(queues.tx)],
             snapshots: readers.remove(0),
             rings: ControlRings::new(),
+            pool: queues.pool,
+            exception_rate: PuntClass::Exception.rate(),
+            secret: [7; 16],
             counters: Arc::clone(&counters),
         });
         Ok((worker, counters))

@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn parsed(frame: &[u8]) -> Parsed {
-        let port = PortState { mac: MAC, up: true, any_destination: false };
+        let port = PortState::new(MAC);
         match parse(frame, frame.len(), &port) {
             Outcome::Packet(parsed) => parsed,
             other => panic!("{other:?}"),
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn packets_come_in_order_whatever_the_lead() {
         for lead in [0, BURST, 5 * BURST] {
-            let Queues { rx, mut tx } = MemoryDevice.open().expect("memory");
+            let Queues { rx, mut tx, .. } = MemoryDevice.open().expect("memory");
             let mut generator = Generator::new(rx, Traffic::new(MAC, services()[0], 100, 60), lead);
             let mut ports = Vec::new();
             for _ in 0..10 {

@@ -35,8 +35,8 @@ impl Port for Tapped {
 /// The frames of ten bursts of 200 flows to 3 backends.
 fn forwarded(treatment: Treatment, family: Family) -> Vec<Vec<u8>> {
     let frames = Arc::new(Mutex::new(Vec::new()));
-    let Queues { rx, .. } = MemoryDevice.open().expect("memory");
-    let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)) };
+    let Queues { rx, pool, .. } = MemoryDevice.open().expect("memory");
+    let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)), pool };
     let case = Case { treatment, family, flows: 200, backends: 3, frame_len: 60 };
     let (mut worker, counters) = case.worker(queues, BURST).expect("a worker");
     for poll in 0..10 {

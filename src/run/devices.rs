@@ -111,9 +111,6 @@ fn attach_port(eal: &Eal, pool: &Mempool, config: &Config, port: &PortConfig) ->
     if pollers > 1 && is_pci(&port.device) && !capabilities.rss {
         warn!(port = %port.name, "the device does not spread flows over queues (RSS): one worker gets all traffic");
     }
-    if capabilities.driver == "net_af_packet" {
-        warn!(port = %port.name, "af_packet reassembles fragments and cuts long frames; use af_xdp or a real NIC for those");
-    }
     Ok((attached, PortQueues { rx, tx }))
 }
 
@@ -126,7 +123,11 @@ pub(super) struct DpdkDevices {
 impl DpdkDevices {
     /// What snapshots start from.
     pub(super) fn port_states(&self) -> Vec<PortState> {
-        let state = |port: &Port| PortState { mac: port.mac(), up: port.link().up, any_destination: false };
+        let state = |port: &Port| PortState {
+            up: port.link().up,
+            rx_checksum: port.capabilities().rx_checksum,
+            ..PortState::new(port.mac())
+        };
         self.ports.iter().map(state).collect()
     }
 

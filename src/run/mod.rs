@@ -1,6 +1,7 @@
 //! `guideway run`: EAL, pool, ports, workers, control threads, in this order; taken apart in the reverse one.
 
 mod devices;
+mod exception;
 mod signals;
 mod threads;
 mod workers;
@@ -75,9 +76,11 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
     let snapshot = reconcile(&mut state);
     let (publisher, readers) = publish::channel(snapshot, config.cores.workers.len());
     let counters: Vec<_> = config.cores.workers.iter().map(|_| Arc::new(WorkerCounters::default())).collect();
-    let workers = Workers::new(config, queues, readers, &counters);
+    let workers = Workers::new(config, queues, readers, &counters, &Arc::new(pool.clone()), secret()?);
     let (sender, events) = runtime::events();
+    let (kernel, exchange) = exception::open(config, &state.ports)?;
     let rt = Rt::<Dpdk>::new(workers.rings(), counters.clone(), Arc::new(pool.clone()), secret()?, sender);
+    let rt = rt.with_kernel(kernel);
     let devices = Arc::new(devices);
     print_banner(config, eal, &devices, &state.ports);
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>);
@@ -90,9 +93,11 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
         rt,
         events,
         socket: Some(socket),
+        exchange,
         clock: move || clock.now(),
         enter_rt: Box::new(move || enter_rt(core, shared)),
         enter_bg: Box::new(move || enter_bg(core)),
+        enter_exception: Box::new(move || pin(core)),
     };
     let control = runtime::start(parts).context("cannot start the control threads")?;
     // Without systemd there is nobody to tell.
@@ -117,7 +122,7 @@ fn start_log() {
     log.with_ansi(colors).with_writer(std::io::stderr).init();
 }
 
-/// The key of this process's probe cookies.
+/// A key that belongs to this process alone: of probe cookies, and of the table of fragments.
 fn secret() -> Result<[u8; 16], Failure> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| Failure::Runtime(anyhow::anyhow!("no randomness: {error}")))?;

@@ -6,11 +6,11 @@ use guideway_config::model::{Config, Idle};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::idle;
 use guideway_dataplane::ids::{PortId, WorkerId};
-use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::SnapshotReader;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
-use guideway_dpdk::{Dpdk, Eal, Lcore, RxQueue, Tsc};
+use guideway_dpdk::{Dpdk, Eal, Lcore, Mempool, RxQueue, Tsc};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -36,6 +36,8 @@ impl Workers {
         queues: Vec<PortQueues>,
         readers: Vec<SnapshotReader>,
         counters: &[Arc<WorkerCounters>],
+        pool: &Arc<Mempool>,
+        secret: [u8; 16],
     ) -> Self {
         let rings: Vec<_> = readers.iter().map(|_| ControlRings::<Dpdk>::new()).collect();
         let mut rx: Vec<Vec<(PortId, RxQueue)>> = readers.iter().map(|_| Vec::new()).collect();
@@ -57,10 +59,22 @@ impl Workers {
                 tx[worker].push(queue.map_or_else(ring, TxPath::Queue));
             }
         }
+        let exception_rate = config.exception.as_ref().map_or(PuntClass::Exception.rate(), |path| path.rate);
         let parts = readers.into_iter().zip(rx).zip(tx).zip(&rings).zip(counters);
         let workers = (0..).zip(parts).map(|(id, ((((snapshots, rx), tx), rings), counters))| {
             let (rings, counters) = (rings.clone(), Arc::clone(counters));
-            Worker::new(WorkerParts { id: WorkerId(id), rx, tx, snapshots, rings, counters })
+            let pool = Arc::clone(pool);
+            Worker::new(WorkerParts {
+                id: WorkerId(id),
+                rx,
+                tx,
+                snapshots,
+                rings,
+                pool,
+                exception_rate,
+                secret,
+                counters,
+            })
         });
         Self { workers: workers.collect(), rings }
     }

@@ -1,13 +1,12 @@
 //! HTTP in all forwarding modes and families, over both devices and with one or two workers.
 
 use crate::setup::{PATIENCE, Site, http, patient_checks};
+use crate::transfer::{download, noise, post};
 use anyhow::{Context, Result, ensure};
-use guideway_lab::nginx::BIG_BYTES;
 use guideway_lab::packet::Packet;
 use guideway_lab::process::wait_for;
 use guideway_lab::{Analysis, Capture, Device, GuidewayConfig, Lab, LabOptions, address, runnable};
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::IpAddr;
 
 /// Answers to wait for: enough that a backend without any would be no accident.
 const REQUESTS: u64 = 90;
@@ -85,40 +84,6 @@ fn every_way(site: &Site) -> Result<()> {
     }
     everything_is_accounted_for(site)?;
     every_worker_had_packets(site)
-}
-
-/// `/big`, byte for byte.
-fn download(site: &Site, target: SocketAddr) -> Result<()> {
-    let got = site.lab.folder().join("download");
-    site.curl(&["-o", &got.to_string_lossy(), &format!("http://{target}/big")])?;
-    let (got, sent) = (std::fs::read(&got)?, std::fs::read(site.lab.backend(1).folder().join("root/big"))?);
-    ensure!(got.len() == BIG_BYTES && got == sent, "{target}: {} bytes of a download are not what was sent", got.len());
-    Ok(())
-}
-
-/// A file posted, and read again where the backend put it.
-fn post(site: &Site, target: SocketAddr, file: &Path) -> Result<()> {
-    let body = format!("@{}", file.display());
-    let backend = site.curl(&["--data-binary", &body, &format!("http://{target}/upload")])?;
-    let host = site.lab.backends().iter().find(|host| host.name() == backend.trim());
-    let folder = host.with_context(|| format!("{target}: no backend answers {backend:?}"))?.folder().join("body");
-    let newest = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).max().context("no upload")?;
-    let (got, sent) = (std::fs::read(&newest)?, std::fs::read(file)?);
-    ensure!(got == sent, "{target}: {} bytes of an upload are not what was sent", got.len());
-    Ok(())
-}
-
-/// Bytes that no compression and no shift by some bytes leaves as they are (xorshift, Marsaglia 2003).
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    })
-    .take(length)
-    .collect()
 }
 
 /// The conservation law, as `status` shows it once nothing is under way.

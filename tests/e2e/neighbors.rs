@@ -4,13 +4,10 @@ use crate::setup::{PATIENCE, Site, backends_of, http, patient_checks};
 use anyhow::{Context, Result, ensure};
 use guideway_lab::address::{self, BALANCER_MAC, BALANCER_V4, BALANCER_V6, Mac, mac_text};
 use guideway_lab::config::table;
-use guideway_lab::packet::Packet;
+use guideway_lab::packet::{Packet, read_frames};
 use guideway_lab::process::wait_for;
 use guideway_lab::{Analysis, Capture, Device, GuidewayConfig, Lab, LabOptions, PoolConfig, ping, runnable};
-use pcap_file::pcap::PcapReader;
-use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use std::time::SystemTime;
 
 /// VIPs inside the segment's subnets: nobody routes them, hosts ask for them.
@@ -21,16 +18,6 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 /// New Ethernet addresses.
 const NEW_ROUTER: Mac = [2, 0, 0, 0, 7, 0xfe];
 const NEW_BACKEND: Mac = [2, 0, 0, 0, 7, 2];
-
-/// The frames of a capture file, whole or cut.
-fn frames(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut reader = PcapReader::new(File::open(path)?)?;
-    let mut frames = Vec::new();
-    while let Some(record) = reader.next_raw_packet() {
-        frames.push(record?.data.into_owned());
-    }
-    Ok(frames)
-}
 
 /// The addresses that gratuitous ARP and unsolicited neighbor advertisements in these frames are about, if the balancer
 /// sent them.
@@ -97,7 +84,7 @@ fn vips_on_the_segment(device: Device) -> Result<()> {
 
     // It announces itself before it says that it is ready, or soon after: all of the above took longer.
     capture.finish()?;
-    let announced = announced(&frames(&site.lab.folder().join("start.pcap"))?);
+    let announced = announced(&read_frames(&site.lab.folder().join("start.pcap"))?);
     for address in [BALANCER_V4.into(), BALANCER_V6.into(), NEAR_V4.into(), NEAR_V6.into()] {
         ensure!(announced.contains(&address), "no announcement of {address}: {announced:?}");
     }

@@ -21,7 +21,7 @@ pub struct Site {
     // Dropped in this order: the lab outlives what runs in it.
     pub guideway: Guideway,
     pub servers: Vec<Nginx>,
-    _decaps: Vec<Process>,
+    pub decaps: Vec<Process>,
     pub config: GuidewayConfig,
     pub lab: Lab,
 }
@@ -38,14 +38,24 @@ impl Site {
         arguments: &[&str],
         configure: impl FnOnce(&Lab) -> GuidewayConfig,
     ) -> Result<Self> {
-        let lab = options.client_addresses(CLIENTS).exclusive().build()?;
+        let lab = Self::lab(options)?;
         let config = configure(&lab);
+        Self::start_in(lab, config, arguments)
+    }
+
+    /// Builds a lab that has the machine for itself.
+    pub fn lab(options: LabOptions) -> Result<Lab> {
+        options.client_addresses(CLIENTS).exclusive().build()
+    }
+
+    /// Starts everything in a lab, and waits until all backends are up.
+    pub fn start_in(lab: Lab, config: GuidewayConfig, arguments: &[&str]) -> Result<Self> {
         let servers = lab.start_nginx()?;
-        let tunnels = config.pool.iter().any(|pool| pool.forward == "ipip");
+        let tunnels = config.pool.iter().any(|pool| pool.forward != "l2dsr");
         let decaps = lab.backends().iter().filter(|_| tunnels).map(|backend| backend.start_decap());
         let decaps = decaps.collect::<Result<_>>()?;
         let guideway = Guideway::start_with(&lab, Path::new(BINARY), &config, arguments)?;
-        let site = Self { guideway, servers, _decaps: decaps, config, lab };
+        let site = Self { guideway, servers, decaps, config, lab };
         site.wait_until_up()?;
         Ok(site)
     }

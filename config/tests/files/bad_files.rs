@@ -1,36 +1,7 @@
 //! Files with one mistake each: where it is reported, in which words, and that nothing else is.
 
-use crate::base::{BASE, edited};
+use crate::base::{BASE, check, check_warnings, edited};
 use guideway_config::{Machine, parse};
-
-/// What to replace in the valid file, and what is then reported: `line:column`, and a part of the message.
-type Case<'c> = (&'c [(&'c str, &'c str)], &'c [(&'c str, &'c str)]);
-
-fn check(cases: &[Case<'_>], machine: Option<&Machine>) {
-    for (edits, expected) in cases {
-        let source = edited(edits);
-        let errors = parse(&source, machine).expect_err(&format!("{edits:?} must be refused"));
-        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(shown.len(), expected.len(), "{edits:?} gives {shown:#?}");
-        for (line, (position, fragment)) in shown.iter().zip(*expected) {
-            let at_place = line.starts_with(&format!("{position}: error: "));
-            assert!(at_place && line.contains(fragment), "{edits:?}: {line:?} lacks {position} or {fragment:?}");
-        }
-    }
-}
-
-/// What is reported for edits that are accepted.
-fn check_warnings(cases: &[Case<'_>]) {
-    for (edits, expected) in cases {
-        let parsed = parse(&edited(edits), None).unwrap_or_else(|errors| panic!("{edits:?}: {errors:#?}"));
-        let shown: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(shown.len(), expected.len(), "{edits:?} gives {shown:#?}");
-        for (line, (position, fragment)) in shown.iter().zip(*expected) {
-            let at_place = line.starts_with(&format!("{position}: warning: "));
-            assert!(at_place && line.contains(fragment), "{edits:?}: {line:?} lacks {position} or {fragment:?}");
-        }
-    }
-}
 
 #[test]
 fn the_base_is_good() {
@@ -88,7 +59,7 @@ fn keys_and_types() {
             (&[("port = \"edge\"", "port = \"edge\"\nmtu = 1500")], &[("14:1", "`mtu` is a key of [[port]]")]),
             (
                 &[("port = \"edge\"", "port = \"edge\"\nwizard = 1500")],
-                &[("14:1", "[[interface]] knows `port`, `addresses`, `neighbor`")],
+                &[("14:1", "[[interface]] knows `port`, `addresses`, `vlan`, `service_vlan`, `neighbor`")],
             ),
             (
                 &[("kind = \"tcp\", port", "kind = \"tcp\", ports")],
@@ -167,42 +138,33 @@ fn cores_of_a_machine() {
 
 #[test]
 fn ports_and_interfaces() {
-    let second = "\n[[port]]\nname = \"back\"\ndevice = ";
+    let second = "[[port]]\nname = \"back\"\ndevice = ";
     let second = |device: &str| {
-        format!("iface=gw0\"\n{second}\"{device}\"\n[[interface]]\nport = \"back\"\naddresses = [\"10.9.0.1/24\"]")
+        format!("mtu = 1520\n{second}\"{device}\"\n[[interface]]\nport = \"back\"\naddresses = [\"10.9.0.1/24\"]")
     };
     check(
         &[
             (
-                &[("iface=gw0\"", &second("net_af_packet0,iface=gw1"))],
-                &[("14:10", "the device \"net_af_packet0\" belongs to another port (first used at line 10)")],
+                &[("mtu = 1520", &second("net_af_xdp0,iface=gw1"))],
+                &[("14:10", "the device \"net_af_xdp0\" belongs to another port (first used at line 10)")],
             ),
             (
-                &[("iface=gw0\"", &second("net_af_xdp0,iface=gw0"))],
+                &[("mtu = 1520", &second("net_af_packet0,iface=gw0"))],
                 &[("14:10", "the interface \"gw0\" belongs to another port's device")],
             ),
             (
                 &[
-                    ("net_af_packet0,iface=gw0", "0000:3B:00.0"),
+                    ("net_af_xdp0,iface=gw0", "0000:3B:00.0"),
                     ("[[interface]]", "[[port]]\nname = \"b\"\ndevice = \"0000:3b:00.0\"\n[[interface]]"),
                 ],
                 &[("14:10", "the device \"0000:3b:00.0\" belongs to another port")],
             ),
-            (
-                &[("net_af_packet0,iface=gw0", "eth0")],
-                &[("10:10", "\"eth0\" is not a device; help: use a PCI address")],
-            ),
-            (&[("net_af_packet0,iface=gw0", "3b:00.0")], &[("10:10", "write \"0000:3b:00.0\"")]),
+            (&[("net_af_xdp0,iface=gw0", "eth0")], &[("10:10", "\"eth0\" is not a device; help: use a PCI address")]),
+            (&[("net_af_xdp0,iface=gw0", "3b:00.0")], &[("10:10", "write \"0000:3b:00.0\"")]),
             (&[("name = \"edge\"", "name = \"edge\"\nworkers = [0]")], &[("10:12", "core 0 is not a worker")]),
             (&[("name = \"edge\"", "name = \"edge\"\nworkers = []")], &[("10:11", "`workers` is empty")]),
-            (
-                &[("name = \"edge\"", "name = \"edge\"\nmtu = 67")],
-                &[("10:7", "`mtu` must be an integer from 68 to 9600, not 67")],
-            ),
-            (
-                &[("name = \"edge\"", "name = \"edge\"\nmtu = 1279")],
-                &[("10:7", "carries IPv6, which needs 1280 (IPv6 address at line 15)")],
-            ),
+            (&[("mtu = 1520", "mtu = 67")], &[("11:7", "`mtu` must be an integer from 68 to 9600, not 67")]),
+            (&[("mtu = 1520", "mtu = 1279")], &[("11:7", "carries IPv6, which needs 1280 (IPv6 address at line 14)")]),
             (
                 &[("port = \"edge\"", "port = \"egde\"")],
                 &[("13:8", "there is no port \"egde\"; help: did you mean \"edge\"?")],
@@ -214,7 +176,7 @@ fn ports_and_interfaces() {
             (
                 &[("[[route]]", "[[interface]]\nport = \"edge\"\naddresses = [\"10.0.0.1/24\"]\n[[route]]")],
                 &[
-                    ("19:1", "the port has an interface already (first defined at line 12)"),
+                    ("19:1", "the port has an untagged interface already (first defined at line 12)"),
                     ("21:14", "the address 10.0.0.1 is given twice"),
                 ],
             ),
@@ -236,9 +198,21 @@ fn ports_and_interfaces() {
 
 #[test]
 fn routes() {
+    let hops = |count: u8| (1..=count).map(|hop| format!("\"10.0.0.{}\"", hop + 100)).collect::<Vec<_>>().join(", ");
     check(
         &[
-            (&[("\"fd00::fe\"", "\"10.0.0.253\"")], &[("21:22", "a second next hop of one family is not built yet")]),
+            (
+                &[("\"fd00::fe\"", "\"10.0.0.254\"")],
+                &[("21:22", "the next hop 10.0.0.254 is listed twice (first listed at line 21)")],
+            ),
+            (
+                &[("\"fd00::fe\"", "\"10.0.9.253\"")],
+                &[("21:22", "the next hop 10.0.9.253 is in no interface's subnet")],
+            ),
+            (
+                &[("\"fd00::fe\"", &hops(16))],
+                &[("21:232", "a route holds at most 16 next hops of one family, this one has 17")],
+            ),
             (&[("\"fd00::fe\"", "\"fd01::fe\"")], &[("21:22", "the next hop fd01::fe is in no interface's subnet")]),
             (&[("\"fd00::fe\"", "\"fd00::1\"")], &[("21:22", "the next hop fd00::1 is an own address")]),
             (&[("\"default\"", "\"10.0.0.0/8\"")], &[("21:22", "of another family than 10.0.0.0/8")]),
@@ -249,7 +223,10 @@ fn routes() {
             (&[("\"default\"", "\"10.0.0.1\"")], &[("20:6", "write \"10.0.0.1/32\"")]),
             (
                 &[("[[pool]]", "[[route]]\nto = \"::/0\"\nvia = [\"fd00::fd\"]\n[[pool]]")],
-                &[("25:8", "there is a route to ::/0 already (first given at line 21)")],
+                &[(
+                    "25:8",
+                    "there is a route to ::/0 already (first given at line 21); help: put all its next hops into one `via`",
+                )],
             ),
             (&[("[\"10.0.0.254\", \"fd00::fe\"]", "[]")], &[("21:7", "`via` is empty")]),
             (
@@ -414,7 +391,7 @@ fn vips() {
             (&[("203.0.113.10", "0.0.0.0")], &[("36:11", "0.0.0.0 is the unspecified address")]),
             (&[("port = 80\n", "port = \"80\"\n")], &[("38:8", "write 80 without quotes")]),
             (&[("port = 80\n", "port = 0\n")], &[("38:8", "from 1 to 65535, not 0")]),
-            (&[("port = 80\n", "port = [80]\n")], &[("38:8", "a port number or \"any\", not an array")]),
+            (&[("port = 80\n", "port = [80]\n")], &[("38:8", "or \"any\", not an array")]),
             (&[("protocol = \"tcp\"", "protocol = \"TCP\"")], &[("37:12", "`protocol` cannot be \"TCP\"")]),
             (
                 &[("pool = \"web\"", "pool = \"web\"\nannounce = \"ndp\"")],

@@ -1,6 +1,8 @@
 //! A small valid file that tests break on purpose.
 
-/// The example of the design, with two backends. Tests count on its lines.
+use guideway_config::{Machine, parse};
+
+/// The example of the design, with two backends, and an MTU with room for an outer header. Tests count on its lines.
 pub const BASE: &str = r#"[fleet]
 hash_key = "000102030405060708090a0b0c0d0e0f"
 
@@ -10,8 +12,8 @@ workers = [1, 2]
 
 [[port]]
 name = "edge"
-device = "net_af_packet0,iface=gw0"
-
+device = "net_af_xdp0,iface=gw0"
+mtu = 1520
 [[interface]]
 port = "edge"
 addresses = ["10.0.0.1/24", "fd00::1/64"]
@@ -48,4 +50,34 @@ pub fn edited(edits: &[(&str, &str)]) -> String {
         assert_eq!(source.matches(from).count(), 1, "{from:?} is not there exactly once");
         source.replace(from, to)
     })
+}
+
+/// What to replace in the valid file, and what is then reported: `line:column`, and a part of the message.
+pub type Case<'c> = (&'c [(&'c str, &'c str)], &'c [(&'c str, &'c str)]);
+
+/// Checks what is reported for edits that are refused.
+pub fn check(cases: &[Case<'_>], machine: Option<&Machine>) {
+    for (edits, expected) in cases {
+        let source = edited(edits);
+        let errors = parse(&source, machine).expect_err(&format!("{edits:?} must be refused"));
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), expected.len(), "{edits:?} gives {shown:#?}");
+        for (line, (position, fragment)) in shown.iter().zip(*expected) {
+            let at_place = line.starts_with(&format!("{position}: error: "));
+            assert!(at_place && line.contains(fragment), "{edits:?}: {line:?} lacks {position} or {fragment:?}");
+        }
+    }
+}
+
+/// What is reported for edits that are accepted.
+pub fn check_warnings(cases: &[Case<'_>]) {
+    for (edits, expected) in cases {
+        let parsed = parse(&edited(edits), None).unwrap_or_else(|errors| panic!("{edits:?}: {errors:#?}"));
+        let shown: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), expected.len(), "{edits:?} gives {shown:#?}");
+        for (line, (position, fragment)) in shown.iter().zip(*expected) {
+            let at_place = line.starts_with(&format!("{position}: warning: "));
+            assert!(at_place && line.contains(fragment), "{edits:?}: {line:?} lacks {position} or {fragment:?}");
+        }
+    }
 }

@@ -5,3 +5,6 @@ mod base;
 mod many_errors;
 mod not_built;
 mod properties;
+mod segments;
+mod services;
+mod tunnels;

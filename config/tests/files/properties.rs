@@ -60,6 +60,17 @@ const VALUES: &[&str] = &[
     "\"0000:3b:00.0\"",
     "\"net_null0\"",
     "\"000102030405060708090a0b0c0d0e0f\"",
+    "\"gre\"",
+    "\"gue\"",
+    "\"quic\"",
+    "\"client\"",
+    "\"10.0.0.0/16\"",
+    "\"2001:db8::/32\"",
+    "\"8000-8099\"",
+    "\"0a0b\"",
+    "[\"edge\"]",
+    "[{ config_id = 0, server_id_len = 2, nonce_len = 4 }]",
+    "false",
 ];
 
 fn check_diagnostics(source: &str, diagnostics: &[Diagnostic]) {
@@ -90,6 +101,15 @@ fn check(source: &str) {
             assert!(config.interfaces.iter().all(|interface| interface.port < config.ports.len()));
             assert!(config.vips.iter().all(|vip| vip.pool < config.pools.len()));
             assert!(config.pools.iter().all(|pool| !pool.backends.is_empty()));
+            assert!(config.routes.iter().all(|route| (1..=16).contains(&route.via.len())));
+            assert!(config.vips.iter().all(|vip| vip.address == vip.address.trunc()));
+            let taps = config.exception.iter().flat_map(|exception| &exception.taps);
+            assert!(taps.into_iter().all(|(port, name)| *port < config.ports.len() && name.len() <= 15));
+            for pool in &config.pools {
+                let ids = pool.backends.iter().filter_map(|backend| backend.server_id.as_ref());
+                let fit = |id: &[u8]| pool.quic_lb.iter().all(|lb| usize::from(lb.server_id_len) == id.len());
+                assert!(ids.into_iter().all(|id| fit(id)));
+            }
         }
         Err(errors) => {
             assert!(!errors.is_empty());
@@ -106,10 +126,11 @@ fn schema_like() -> impl Strategy<Value = String> {
     let tables: Vec<&str> = FILE.keys.iter().map(|key| key.name).collect();
     let key_value =
         (prop::sample::select(keys), prop::sample::select(VALUES)).prop_map(|(k, v)| format!("{k} = {v}\n"));
-    let header = (prop::sample::select(tables), 0..4).prop_map(|(table, form)| match form {
+    let header = (prop::sample::select(tables), 0..5).prop_map(|(table, form)| match form {
         0 => format!("[{table}]\n"),
         1 => format!("[[{table}.backend]]\n"),
         2 => format!("[[{table}.neighbor]]\n"),
+        3 => format!("[[{table}.quic_lb]]\n"),
         _ => format!("[[{table}]]\n"),
     });
     let line = prop_oneof![3 => key_value, 1 => header];

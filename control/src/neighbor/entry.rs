@@ -10,6 +10,10 @@ const QUICK: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a proof of reachability counts (RFC 4861 section 10, REACHABLE_TIME).
 const REACHABLE: Duration = Duration::from_secs(30);
+/// The same for a neighbor that is watched closely.
+const REACHABLE_CLOSE: Duration = Duration::from_secs(1);
+/// Pause between probes of a known neighbor that is watched closely.
+const RETRY_CLOSE: Duration = Duration::from_millis(250);
 /// How long after an unproven MAC was learnt it is verified.
 const VERIFY: Duration = Duration::from_secs(1);
 /// Unanswered probes after which a neighbour is unresolved (RFC 4861 section 10, MAX_UNICAST_SOLICIT).
@@ -76,6 +80,8 @@ pub(super) struct Entry {
     pub(super) since: Nanos,
     /// When to ask next; `None`: never.
     pub(super) due: Option<Nanos>,
+    /// Whether somebody waits for the moment that it is gone.
+    close: bool,
     tries: usize,
     window: Nanos,
     flaps: u32,
@@ -84,7 +90,21 @@ pub(super) struct Entry {
 impl Entry {
     /// A neighbour to be asked for at once.
     pub(super) fn unresolved(now: Nanos) -> Self {
-        Self { mac: None, state: State::Unresolved, since: now, due: Some(now), tries: 0, window: now, flaps: 0 }
+        let (mac, state, due) = (None, State::Unresolved, Some(now));
+        Self { mac, state, since: now, due, close: false, tries: 0, window: now, flaps: 0 }
+    }
+
+    /// What is known of it is forgotten, and it is asked for at once.
+    pub(super) fn forget(&mut self, now: Nanos) {
+        *self = Self { close: self.close, ..Self::unresolved(now) };
+    }
+
+    /// Whether it is watched closely from now on. A change counts from the next request on, and that is soon.
+    pub(super) fn watch(&mut self, now: Nanos, close: bool) {
+        self.close = close;
+        if close {
+            self.due = self.due.map(|due| due.min(now + REACHABLE_CLOSE));
+        }
     }
 
     /// A neighbour that needs no protocol.
@@ -105,7 +125,8 @@ impl Entry {
             (State::Probing, Some(_)) if self.tries < PROBES => Ask::Group,
             (State::Probing, Some(_)) => {
                 lost = true;
-                *self = Self { tries: QUICK.len(), ..Self::unresolved(now) };
+                self.forget(now);
+                self.tries = QUICK.len();
                 Ask::Group
             }
             (_, Some(mac)) => {
@@ -115,8 +136,12 @@ impl Entry {
             }
             (_, None) => Ask::Group,
         };
-        let quick = if self.mac.is_none() { QUICK.get(self.tries) } else { None };
-        self.due = Some(now + random.around(quick.copied().unwrap_or(RETRY)));
+        let pause = match self.mac {
+            None => QUICK.get(self.tries).copied().unwrap_or(RETRY),
+            Some(_) if self.close => RETRY_CLOSE,
+            Some(_) => RETRY,
+        };
+        self.due = Some(now + random.around(pause));
         self.tries = self.tries.saturating_add(1);
         (ask, lost)
     }
@@ -176,7 +201,7 @@ impl Entry {
     fn trust(&mut self, now: Nanos, random: &mut Random) {
         self.state = State::Reachable;
         self.since = now;
-        self.due = Some(now + random.around(REACHABLE));
+        self.due = Some(now + random.around(if self.close { REACHABLE_CLOSE } else { REACHABLE }));
     }
 
     fn doubt(&mut self, now: Nanos, random: &mut Random) {

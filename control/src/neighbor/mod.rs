@@ -12,7 +12,7 @@ mod request;
 mod table;
 pub mod wire;
 
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use std::time::Duration;
 pub use entry::State;
 pub use table::{Counters, Neighbors};
 
-/// A port as its neighbours see it.
+/// An Ethernet segment and who we are on it: an interface as its neighbours see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The port. At most one link a port.
-    pub port: PortId,
-    /// The port's own unicast Ethernet address.
+    /// Which link.
+    pub id: LinkId,
+    /// Our own unicast Ethernet address.
     pub mac: [u8; 6],
     /// Own addresses, each with the prefix of its subnet.
     pub addresses: Vec<IpNet>,
@@ -55,8 +55,8 @@ impl Link {
 /// A neighbour whose MAC the configuration names: no protocol runs for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Static {
-    /// The port that it is reached through.
-    pub port: PortId,
+    /// The link that it is reached through.
+    pub link: LinkId,
     /// Its address.
     pub address: IpAddr,
     /// Its unicast Ethernet address.
@@ -66,8 +66,8 @@ pub struct Static {
 /// What became of a neighbour: its MAC now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The port that it is reached through.
-    pub port: PortId,
+    /// The link that it is reached through.
+    pub link: LinkId,
     /// Its address.
     pub address: IpAddr,
     /// Its MAC; `None`: it did not answer, or is no longer wanted.
@@ -95,8 +95,8 @@ pub enum Received {
 /// One line of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The port that it is reached through.
-    pub port: PortId,
+    /// The link that it is reached through.
+    pub link: LinkId,
     /// Its address.
     pub address: IpAddr,
     /// Its MAC, if known.

@@ -3,16 +3,11 @@
 use super::Link;
 use super::entry::Ask;
 use super::wire::{self, Arp, Operation};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Sends one request; `false` if the port has no address to ask from.
-pub(super) fn request(
-    link: Option<&Link>,
-    (port, address): (PortId, IpAddr),
-    ask: Ask,
-    emit: &mut impl FnMut(PortId, &[u8]),
-) -> bool {
+/// Sends one request; `false` if the link has no address to ask from.
+pub(super) fn request(link: Option<&Link>, address: IpAddr, ask: Ask, emit: &mut impl FnMut(LinkId, &[u8])) -> bool {
     let mut buffer = [0; wire::MAX_MESSAGE];
     let Some(link) = link else { return false };
     let frame = match (address, link.source_for(address)) {
@@ -20,7 +15,7 @@ pub(super) fn request(
         (IpAddr::V6(target), Some(IpAddr::V6(source))) => solicitation(&mut buffer, link, source, target, ask),
         _ => return false,
     };
-    emit(port, frame);
+    emit(link.id, frame);
     true
 }
 

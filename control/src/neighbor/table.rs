@@ -6,18 +6,18 @@ use super::random::Random;
 use super::request::request;
 use super::wire::{self, Message, Operation, Unread};
 use super::{Change, Link, Received, Static, Status};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::time::Nanos;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-/// Requests a second over all ports, so that 10,000 next hops are asked within 2.5 s and not at once.
+/// Requests a second over all links, so that 10,000 next hops are asked within 2.5 s and not at once.
 const REQUESTS_PER_SECOND: u64 = 4_000;
 /// Requests that one call of [`Neighbors::poll`] may send.
 const REQUEST_BURST: u64 = 32;
 
-type Key = (PortId, IpAddr);
+type Key = (LinkId, IpAddr);
 
 /// A neighbour and the configuration that last named it.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Slot {
 pub struct Counters {
     /// Requests sent: ARP requests and neighbour solicitations.
     pub requests: u64,
-    /// Requests that could not be sent because the port has no own address of the family.
+    /// Requests that could not be sent because the link has no own address of the family.
     pub no_source: u64,
     /// Messages that proved a neighbour to be there with the MAC known.
     pub confirmed: u64,
@@ -45,10 +45,10 @@ pub struct Counters {
     pub malformed: u64,
 }
 
-/// The neighbour table of all ports. Its size is the number of wanted and static neighbours, whatever arrives.
+/// The neighbour table of all links. Its size is the number of wanted and static neighbours, whatever arrives.
 #[derive(Debug)]
 pub struct Neighbors {
-    links: HashMap<PortId, Link>,
+    links: HashMap<LinkId, Link>,
     own_macs: HashSet<[u8; 6]>,
     entries: HashMap<Key, Slot>,
     generation: u64,
@@ -84,12 +84,12 @@ impl Neighbors {
         }
     }
 
-    /// Sets the ports, the next hops that must be resolved, and those that need no protocol (they go first).
+    /// Sets the links, the next hops that must be resolved, and those that need no protocol (they go first).
     ///
     /// What is known about a neighbour that stays wanted is kept; a static one that is now merely wanted stays in use
     /// while it is verified. Own addresses and addresses that cannot be a host's are left out of `wanted`.
-    pub fn configure(&mut self, now: Nanos, links: &[Link], wanted: &[(PortId, IpAddr)], statics: &[Static]) {
-        self.links = links.iter().map(|link| (link.port, link.clone())).collect();
+    pub fn configure(&mut self, now: Nanos, links: &[Link], wanted: &[(LinkId, IpAddr)], statics: &[Static]) {
+        self.links = links.iter().map(|link| (link.id, link.clone())).collect();
         self.own_macs = links.iter().map(|link| link.mac).collect();
         for link in links {
             let [a, b, c, d, e, f] = link.mac;
@@ -98,7 +98,7 @@ impl Neighbors {
         self.generation += 1;
         self.entries.reserve(wanted.len().saturating_sub(self.entries.len()));
         for entry in statics {
-            self.want(now, (entry.port, entry.address), Some(entry.mac));
+            self.want(now, (entry.link, entry.address), Some(entry.mac));
         }
         for key in wanted {
             if self.can_want(*key) {
@@ -108,12 +108,27 @@ impl Neighbors {
         self.forget_unwanted();
     }
 
-    fn can_want(&self, (port, address): Key) -> bool {
+    /// Watches these neighbors closely and no others: one that is gone is unresolved within 3 s instead of 40 s. For next
+    /// hops that others can stand in for.
+    pub fn watch(&mut self, now: Nanos, closely: &HashSet<(LinkId, IpAddr)>) {
+        for (key, Slot { entry, .. }) in &mut self.entries {
+            let before = entry.due;
+            entry.watch(now, closely.contains(key));
+            if let (Some(before), Some(due)) = (before, entry.due)
+                && before != due
+            {
+                self.timers.remove(&(before, *key));
+                self.timers.insert((due, *key));
+            }
+        }
+    }
+
+    fn can_want(&self, (link, address): Key) -> bool {
         let host = match address {
             IpAddr::V4(v4) => !v4.is_broadcast(),
             IpAddr::V6(_) => true,
         };
-        let own = self.links.get(&port).is_some_and(|link| link.owns(address));
+        let own = self.links.get(&link).is_some_and(|link| link.owns(address));
         host && !own && !address.is_multicast() && !address.is_unspecified()
     }
 
@@ -167,8 +182,8 @@ impl Neighbors {
         });
     }
 
-    /// Sends the requests that are due, at most a small burst a call. `emit` gets each frame with its port.
-    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(PortId, &[u8])) {
+    /// Sends the requests that are due, at most a small burst a call. `emit` gets each frame with its link.
+    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(LinkId, &[u8])) {
         while let Some(&(due, key)) = self.timers.first() {
             if due > now || !self.bucket.take(now) {
                 break;
@@ -183,7 +198,7 @@ impl Neighbors {
                 self.counters.lost += 1;
                 note(&mut self.changed, &mut self.changed_set, key);
             }
-            if request(self.links.get(&key.0), key, ask, emit) {
+            if request(self.links.get(&key.0), key.1, ask, emit) {
                 self.counters.requests += 1;
             } else {
                 self.counters.no_source += 1;
@@ -197,10 +212,10 @@ impl Neighbors {
         self.timers.first().map(|&(due, _)| due.max(self.bucket.next(now)))
     }
 
-    /// Takes in an untagged Ethernet frame that arrived at `port`. Never answers: that is the responder's part.
-    pub fn receive(&mut self, now: Nanos, port: PortId, frame: &[u8]) -> Received {
+    /// Takes in an Ethernet frame, without tags, that arrived on `link`. Never answers: that is the responder's part.
+    pub fn receive(&mut self, now: Nanos, link: LinkId, frame: &[u8]) -> Received {
         let heard = match wire::parse(frame) {
-            Ok(message) => self.hear(now, port, &message),
+            Ok(message) => self.hear(now, link, &message),
             Err(Unread::Other) => return Received::Other,
             Err(Unread::Malformed) => {
                 self.counters.malformed += 1;
@@ -224,14 +239,14 @@ impl Neighbors {
         }
     }
 
-    fn hear(&mut self, now: Nanos, port: PortId, message: &Message) -> Heard {
-        let Some(link) = self.links.get(&port) else { return Heard::Nothing };
+    fn hear(&mut self, now: Nanos, id: LinkId, message: &Message) -> Heard {
+        let Some(link) = self.links.get(&id) else { return Heard::Nothing };
         let (address, claim) = claim(link, message);
-        // Our own frames come back where a switch loops or two of our ports share a segment.
+        // Our own frames come back where a switch loops or two of our links are one segment.
         if claim.mac.is_some_and(|mac| self.own_macs.contains(&mac)) {
             return Heard::Nothing;
         }
-        let key = (port, address);
+        let key = (id, address);
         let Some(Slot { entry, .. }) = self.entries.get_mut(&key) else { return Heard::Nothing };
         let before = entry.due;
         let heard = entry.hear(now, claim, &mut self.random);
@@ -249,14 +264,15 @@ impl Neighbors {
 
     /// The MAC of a neighbour, if known. An entry that is being verified still counts.
     #[must_use]
-    pub fn lookup(&self, port: PortId, address: IpAddr) -> Option<[u8; 6]> {
-        self.entries.get(&(port, address)).and_then(|slot| slot.entry.mac)
+    pub fn lookup(&self, link: LinkId, address: IpAddr) -> Option<[u8; 6]> {
+        self.entries.get(&(link, address)).and_then(|slot| slot.entry.mac)
     }
 
-    /// Forgets what was learnt on `port` and asks anew at once. For the loss of a link, and for its return.
-    pub fn flush_port(&mut self, now: Nanos, port: PortId) {
+    /// Forgets what was learnt on the links that `on` names, and asks anew at once. For a port that went down, and for
+    /// its return.
+    pub fn flush(&mut self, now: Nanos, on: impl Fn(LinkId) -> bool) {
         let Self { entries, timers, changed, changed_set, .. } = self;
-        let learnt = entries.iter_mut().filter(|(key, slot)| key.0 == port && slot.entry.state != State::Static);
+        let learnt = entries.iter_mut().filter(|(key, slot)| on(key.0) && slot.entry.state != State::Static);
         for (key, Slot { entry, .. }) in learnt {
             if let Some(due) = entry.due {
                 timers.remove(&(due, *key));
@@ -264,7 +280,7 @@ impl Neighbors {
             if entry.mac.is_some() {
                 note(changed, changed_set, *key);
             }
-            *entry = Entry::unresolved(now);
+            entry.forget(now);
             timers.extend(entry.due.map(|due| (due, *key)));
         }
     }
@@ -274,7 +290,7 @@ impl Neighbors {
         self.changed_set.clear();
         let entries = &self.entries;
         self.changed.drain(..).map(|key| Change {
-            port: key.0,
+            link: key.0,
             address: key.1,
             mac: entries.get(&key).and_then(|slot| slot.entry.mac),
         })
@@ -282,8 +298,8 @@ impl Neighbors {
 
     /// Every neighbour, in no particular order.
     pub fn status(&self, now: Nanos) -> impl Iterator<Item = Status> + '_ {
-        self.entries.iter().map(move |(&(port, address), Slot { entry, .. })| Status {
-            port,
+        self.entries.iter().map(move |(&(link, address), Slot { entry, .. })| Status {
+            link,
             address,
             mac: entry.mac,
             state: entry.state,

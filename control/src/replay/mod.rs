@@ -1,29 +1,30 @@
 //! `replay`: a capture through the very same dataplane code, with the capture's clock. Pure but for the files.
 
 mod capture;
+mod explain;
 mod record;
 
 use crate::duties::duties;
+use crate::exception::{User, user};
 use crate::health::Reason;
 use crate::reconcile::reconcile;
 use crate::responder::{Responder, Verdict as Answer};
 use crate::state::{BackendHealth, State, StateError};
 pub use capture::{Capture, CaptureError, CaptureWriter, Frame};
+use explain::Decided;
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::{BackendId, PortId, WorkerId};
-use guideway_dataplane::memory::{MemoryPacket, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
-use guideway_dataplane::pipeline::{Decision, Trace};
+use guideway_dataplane::fragment::HOLD_TIME;
+use guideway_dataplane::ids::{BackendId, LinkId, PortId, WorkerId};
+use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::publish;
 use guideway_dataplane::punt::{ControlRings, Inject, PuntClass};
-use guideway_dataplane::select::Verdict;
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
 pub use record::{Record, Summary};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -65,7 +66,6 @@ pub struct Replay {
     rings: ControlRings<MemoryPort>,
     responder: Responder,
     input: MemoryQueue,
-    input_port: PortId,
     outputs: Vec<MemoryQueue>,
     counters: Arc<WorkerCounters>,
     summary: Summary,
@@ -89,8 +89,7 @@ impl Replay {
     ///
     /// [`ReplayError`] if an option names what the configuration does not have.
     pub fn new(config: &Arc<Config>, options: &Options) -> Result<Self, ReplayError> {
-        let ports =
-            (0..config.ports.len()).map(|index| PortState { mac: port_mac(index), up: true, any_destination: true });
+        let ports = (0..config.ports.len()).map(|index| PortState::taking_any_destination(port_mac(index)));
         let mut state = State::new(Arc::clone(config), ports.collect(), UNIX_EPOCH)?;
         let input_port = find_port(config, options.port.as_deref())?;
         for name in &options.down {
@@ -108,6 +107,9 @@ impl Replay {
                 tx: outputs.iter().map(|queue| TxPath::Queue(MemoryTx(Arc::clone(queue)))).collect(),
                 snapshots,
                 rings: rings.clone(),
+                pool: Arc::new(MemoryPool),
+                exception_rate: PuntClass::Exception.rate(),
+                secret: [0; 16],
                 counters: Arc::clone(&counters),
             })
         };
@@ -117,7 +119,7 @@ impl Replay {
         responder.configure(Nanos(0), &duties.links, &duties.vips);
         let summary = Summary::default();
         let _publisher = publisher;
-        Ok(Self { state, workers, rings, responder, input, input_port, outputs, counters, summary, _publisher })
+        Ok(Self { state, workers, rings, responder, input, outputs, counters, summary, _publisher })
     }
 
     /// Feeds one frame. `emit` gets every frame that any port would send for it.
@@ -130,21 +132,28 @@ impl Replay {
         frame: &Frame,
         mut emit: impl FnMut(PortId, &[u8]) -> Result<(), E>,
     ) -> Result<Record, E> {
-        let mut decided = Decided { state: &self.state, record: Record::undecided(self.summary.packets + 1) };
+        let mut decided = Decided::new(&self.state, self.summary.packets + 1);
         // The queue was emptied by the poll before: it takes the packet.
         let _ = self.input.push(MemoryPacket::new(&frame.bytes));
+        let held = self.counters.held.get();
         for worker in &mut self.workers {
             worker.poll(frame.at, &mut decided);
         }
-        let mut record = decided.record;
+        let Decided { mut record, released, .. } = decided;
+        if record.verdict == "hold" && self.counters.held.get() == held {
+            record.refuse(self.summary.newly_dropped(&self.counters));
+        }
         if self.answer_punts(frame.at) {
             record.verdict = "answer";
+            record.why = Some("Answered by the control side.".to_owned());
             for worker in &mut self.workers {
                 worker.poll(frame.at, &mut ());
             }
         }
         self.summary.cut += u64::from(frame.cut);
         self.summary.count(&record);
+        self.summary.count_released(released.into_iter().flatten());
+        self.summary.take_over(&self.counters);
         for (index, queue) in self.outputs.iter().enumerate() {
             while let Some(packet) = queue.pop() {
                 emit(PortId(index as u16), packet.frame())?;
@@ -153,19 +162,40 @@ impl Replay {
         Ok(record)
     }
 
+    /// Lets the time go on after the last frame until no fragment is held any more.
+    pub fn finish(&mut self, last: Nanos) {
+        let mut decided = Decided::new(&self.state, self.summary.packets);
+        for worker in &mut self.workers {
+            worker.poll(last + HOLD_TIME, &mut decided);
+        }
+        let Decided { released, .. } = decided;
+        self.summary.count_released(released.into_iter().flatten());
+        self.summary.take_over(&self.counters);
+    }
+
     /// Lets the control side answer what it would answer at once. Returns whether it did.
     fn answer_punts(&mut self, now: Nanos) -> bool {
         let mut answered = false;
         for class in PuntClass::ALL {
             while let Some(punt) = self.rings.punts.ring(class).pop() {
                 let mut packet = punt.packet;
-                if class != PuntClass::Probe && self.responder.handle(now, punt.port, &mut packet) == Answer::Reply {
-                    let frame = Inject::Frame { packet, port: self.input_port };
+                if self.is_for_kernel(class, punt.link, packet.frame()) {
+                    continue;
+                }
+                if class != PuntClass::Probe && self.responder.handle(now, punt.link, &mut packet) == Answer::Reply {
+                    let frame = Inject::Frame { packet, link: punt.link };
                     answered |= self.rings.inject.push(frame).is_ok();
                 }
             }
         }
         answered
+    }
+
+    /// Whether the kernel alone has a use for a punted packet.
+    fn is_for_kernel(&self, class: PuntClass, link: LinkId, frame: &[u8]) -> bool {
+        let port = self.state.links.get(link.index()).and_then(|link| self.state.ports.get(link.port.index()));
+        port.is_some_and(|port| port.exception)
+            && user(class, frame, |source, destination| self.responder.is_of_probe(source, destination)) == User::Kernel
     }
 
     /// The counters of what was fed so far.
@@ -209,55 +239,4 @@ fn take_down(state: &mut State, wanted: &str) -> Result<(), ReplayError> {
         state.set_health(id, BackendHealth::Down, Reason::Timeout, UNIX_EPOCH);
     }
     Ok(())
-}
-
-/// Takes down what was decided about the one packet of a poll.
-struct Decided<'s> {
-    state: &'s State,
-    record: Record,
-}
-
-impl Trace for Decided<'_> {
-    const ENABLED: bool = true;
-
-    fn decided(&mut self, _packet_number: usize, decision: &Decision<'_>) {
-        let (verdict, reason, backend) = match decision.verdict {
-            Verdict::Forward { backend, .. } => ("forward", None, Some(backend_name(self.state, backend))),
-            Verdict::Punt(class) => ("punt", Some(class.label()), None),
-            Verdict::Drop(reason) => ("drop", Some(reason.label()), None),
-        };
-        let flow = decision.parsed.as_ref().map(|parsed| {
-            let key = &parsed.key;
-            let source = SocketAddr::new(key.source(), key.source_port());
-            let destination = SocketAddr::new(key.destination(), key.destination_port());
-            format!("{source} > {destination} {}", protocol_name(key.protocol()))
-        });
-        let selection = decision.selection.as_ref();
-        self.record = Record {
-            number: self.record.number,
-            verdict,
-            reason,
-            vip: selection.map(|selection| self.state.config.vips[selection.vip.index()].to_string()),
-            flow,
-            hash: selection.map(|selection| format!("{:032x}", selection.hash.0)),
-            slot: selection.map(|selection| selection.slot),
-            backend,
-        };
-    }
-}
-
-fn backend_name(state: &State, id: BackendId) -> String {
-    let Some((pool, index)) = state.find(id) else { return format!("#{}", id.0) };
-    let pool = &state.config.pools[pool.index()];
-    format!("{}/{}", pool.name, pool.backends[index].name)
-}
-
-fn protocol_name(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        other => format!("protocol {other}"),
-    }
 }

@@ -1,15 +1,19 @@
 //! What `replay --json` prints: an object a packet, and a closing object of counters.
 
+use crate::status::drops;
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::drop_reason::DropReason;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What became of one packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// Its number in the capture, from 1.
     pub number: u64,
-    /// `forward`, `answer`, `punt` or `drop`.
+    /// `forward`, `answer`, `punt`, `hold` or `drop`.
     pub verdict: &'static str,
     /// Why it was dropped, or the class of a punt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,13 +33,33 @@ pub struct Record {
     /// The backend that got it: `pool/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// Why, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Record {
     /// A packet that nothing was decided about yet.
     #[must_use]
     pub const fn undecided(number: u64) -> Self {
-        Self { number, verdict: "drop", reason: None, vip: None, flow: None, hash: None, slot: None, backend: None }
+        Self {
+            number,
+            verdict: "drop",
+            reason: None,
+            vip: None,
+            flow: None,
+            hash: None,
+            slot: None,
+            backend: None,
+            why: None,
+        }
+    }
+
+    /// Makes it a packet that was dropped after all.
+    pub(super) fn refuse(&mut self, reason: Option<DropReason>) {
+        self.verdict = "drop";
+        self.reason = reason.map(DropReason::label);
+        self.why = reason.map(|reason| reason.help().to_owned());
     }
 }
 
@@ -52,11 +76,17 @@ impl fmt::Display for Record {
         if let Some(vip) = &self.vip {
             write!(f, ", vip {vip}")?;
         }
+        if let Some(hash) = &self.hash {
+            write!(f, ", hash {hash}")?;
+        }
         if let Some(slot) = self.slot {
             write!(f, ", slot {slot}")?;
         }
         if let Some(backend) = &self.backend {
             write!(f, ", backend {backend}")?;
+        }
+        if let Some(why) = &self.why {
+            write!(f, ". {why}")?;
         }
         Ok(())
     }
@@ -73,6 +103,8 @@ pub struct Summary {
     pub answered: u64,
     /// Frames for the control side that got no answer.
     pub punted: u64,
+    /// Fragments that wait for the first one of their datagram: none at the end.
+    pub held: u64,
     /// Frames dropped.
     pub dropped: u64,
     /// Drops by reason.
@@ -88,28 +120,46 @@ impl Summary {
     pub fn count(&mut self, record: &Record) {
         self.packets += 1;
         match record.verdict {
-            "forward" => {
-                self.forwarded += 1;
-                if let Some(backend) = &record.backend {
-                    *self.backends.entry(backend.clone()).or_default() += 1;
-                }
-            }
+            "forward" => self.count_forwarded(record.backend.as_ref()),
             "answer" => self.answered += 1,
             "punt" => self.punted += 1,
-            _ => {
-                self.dropped += 1;
-                if let Some(reason) = record.reason {
-                    *self.drops.entry(reason.to_owned()).or_default() += 1;
-                }
-            }
+            // What is dropped or held the worker counts.
+            _ => {}
         }
+    }
+
+    fn count_forwarded(&mut self, backend: Option<&String>) {
+        self.forwarded += 1;
+        if let Some(backend) = backend {
+            *self.backends.entry(backend.clone()).or_default() += 1;
+        }
+    }
+
+    /// Counts fragments that are no longer held: those of them that went to a backend.
+    pub fn count_released(&mut self, backends: impl Iterator<Item = String>) {
+        for backend in backends {
+            self.count_forwarded(Some(&backend));
+        }
+    }
+
+    /// A reason that the worker counted since [`Summary::take_over`].
+    pub(super) fn newly_dropped(&self, counters: &WorkerCounters) -> Option<DropReason> {
+        let before = |reason: &DropReason| self.drops.get(reason.label()).copied().unwrap_or(0);
+        DropReason::ALL.iter().copied().find(|reason| counters.drops[*reason as usize].get() > before(reason))
+    }
+
+    /// Takes over what the worker counted: drops, and fragments that are held. A fragment may be dropped long after it came.
+    pub fn take_over(&mut self, counters: &Arc<WorkerCounters>) {
+        self.drops = drops(std::slice::from_ref(counters));
+        self.dropped = counters.dropped();
+        self.held = counters.held.get() - counters.released.get();
     }
 }
 
 /// A few lines for people.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { packets, forwarded, answered, punted, dropped, drops, backends, cut } = self;
+        let Self { packets, forwarded, answered, punted, dropped, drops, backends, cut, held: _ } = self;
         writeln!(
             f,
             "{packets} packets: {forwarded} forwarded, {answered} answered, {punted} punted, {dropped} dropped"

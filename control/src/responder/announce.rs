@@ -1,4 +1,5 @@
-//! Announcements: gratuitous ARP and unsolicited neighbour advertisements, repeated and spread.
+//! Announcements: gratuitous ARP and unsolicited neighbour advertisements, repeated and spread. Of single addresses
+//! only: a prefix may hold millions, so its addresses are answered for when somebody asks.
 //!
 //! Gratuitous ARP is sent in the request form only: RFC 5227 section 3 explains why it reaches at least as many
 //! implementations as the reply form, and RFC 5944 section 4.6 allows either.
@@ -6,7 +7,7 @@
 use super::addresses::{Addresses, Key};
 use crate::neighbor::bucket::Bucket;
 use crate::neighbor::wire::{self, Arp, MAX_MESSAGE, Operation};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::time::Nanos;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 const REPEATS: u8 = 3;
 /// Pause between two announcements of one address.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Announcements a second over all ports: 1,000 VIPs take half a second.
+/// Announcements a second over all links: 1,000 VIPs take half a second.
 const PER_SECOND: u64 = 2_000;
 /// Announcements that one call of [`Announcer::poll`] may send.
 const BURST: u64 = 32;
@@ -40,12 +41,12 @@ impl Announcer {
     }
 
     /// Drops what is pending unless `keep` says otherwise.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(PortId, IpAddr) -> bool) {
-        self.pending.retain(|(_, (port, address), _)| keep(*port, *address));
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(LinkId, IpAddr) -> bool) {
+        self.pending.retain(|(_, (link, address), _)| keep(*link, *address));
     }
 
     /// Sends what is due and returns how many.
-    pub(super) fn poll(&mut self, now: Nanos, addresses: &Addresses, emit: &mut impl FnMut(PortId, &[u8])) -> u64 {
+    pub(super) fn poll(&mut self, now: Nanos, addresses: &Addresses, emit: &mut impl FnMut(LinkId, &[u8])) -> u64 {
         let mut sent = 0;
         while let Some(&(due, key, left)) = self.pending.first() {
             if due > now || !self.bucket.take(now) {

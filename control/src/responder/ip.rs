@@ -6,32 +6,32 @@ use smoltcp::wire::{ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, Ipv4Pa
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
+pub(crate) const ICMPV6: u8 = 58;
 
 /// TTL and hop limit of answers.
 pub(super) const HOPS: u8 = 64;
 
 /// What an answer needs to know of the packet. All ranges lie within the frame.
 #[derive(Clone, Debug)]
-pub(super) struct Ip {
+pub(crate) struct Ip {
     /// The frame's source and destination, both unicast.
-    pub(super) macs: ([u8; 6], [u8; 6]),
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) protocol: u8,
+    pub(crate) macs: ([u8; 6], [u8; 6]),
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
     /// The whole packet, without the Ethernet header and padding.
-    pub(super) packet: Range<usize>,
+    pub(crate) packet: Range<usize>,
     /// What follows the IP header.
-    pub(super) payload: Range<usize>,
+    pub(crate) payload: Range<usize>,
 }
 
 /// Reads an untagged frame. Checks lengths and the IPv4 header's checksum; refuses fragments, frames to or from a
 /// group, and sources that are no host (RFC 1122 section 3.2.2, RFC 4443 section 2.4 e). Extension headers of IPv6 are
 /// not walked: a packet that has one is of a protocol that nobody answers.
-pub(super) fn parse(bytes: &[u8]) -> Result<Ip, Reason> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Ip, Reason> {
     let frame = EthernetFrame::new_checked(bytes).map_err(|_| Reason::Malformed)?;
     let macs = (frame.src_addr().0, frame.dst_addr().0);
     let ip = match frame.ethertype() {

@@ -2,12 +2,14 @@
 //! unreachable for what nobody serves at an own address.
 //!
 //! Pure code, as [`crate::neighbor`]: frames and time are handed in. Only an address that is ours is ever answered
-//! for. An answer goes out of the port on which the question came in, to the Ethernet address that sent it.
+//! for. An answer goes onto the link on which the question came in, to the Ethernet address that sent it.
 
 mod addresses;
 mod announce;
 mod echo;
-mod ip;
+pub(crate) mod ip;
+mod prefixes;
+mod reports;
 mod reset;
 mod unreachable;
 mod verdict;
@@ -18,10 +20,11 @@ use crate::neighbor::wire::{self, Arp, MAX_MESSAGE, MIN_FRAME, Message, Operatio
 use addresses::{Addresses, Kind};
 use announce::Announcer;
 use guideway_config::model::Announce;
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::time::Nanos;
 use ip::Ip;
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 pub use verdict::{Conflict, Counters, Reason, Verdict};
@@ -35,7 +38,8 @@ const CONFLICTS_HELD: usize = 1_024;
 /// The longest answer that is built anew: an Ethernet header and the smallest IPv6 MTU (RFC 4443 section 2.4 c).
 const MAX_ANSWER: usize = 14 + 1_280;
 
-/// Answers for own addresses and VIPs. Every look-up is one hash, however many VIPs there are.
+/// Answers for own addresses and VIPs. A look-up is one hash, and one for each length that
+/// a VIP's prefix has, however many VIPs there are.
 #[derive(Debug)]
 pub struct Responder {
     addresses: Addresses,
@@ -68,21 +72,25 @@ impl Responder {
         }
     }
 
-    /// Sets the ports with their own addresses, and the VIPs (an address may come several times; the most talkative
-    /// [`Announce`] counts). What is new on a port is announced as by [`Responder::announce_all`].
-    pub fn configure(&mut self, now: Nanos, links: &[Link], vips: &[(IpAddr, Announce)]) {
+    /// Sets the links with their own addresses, and the VIPs: single addresses, with full length, and prefixes. An
+    /// address may lie in several of them; the most talkative [`Announce`] counts. [`Announce::Auto`] answers for an
+    /// address that also lies in a subnet of the link.
+    ///
+    /// What is new on a link is announced as by [`Responder::announce_all`]. Prefixes are not: they may hold millions of
+    /// addresses, each of which is answered for when somebody asks.
+    pub fn configure(&mut self, now: Nanos, links: &[Link], vips: &[(IpNet, Announce)]) {
         let new = self.addresses.configure(links, vips);
         let addresses = &self.addresses;
-        self.announcer.retain(|port, address| addresses.answers(port, address));
+        self.announcer.retain(|link, address| addresses.answers(link, address));
         self.announcer.schedule(now, new);
     }
 
-    /// Handles a packet that arrived at `port` and that no other service of the control side took.
+    /// Handles a packet that arrived on `link`, without tags, and that no other service of the control side took.
     ///
     /// After [`Verdict::Reply`] it holds the answer. Otherwise its bytes are as they were.
-    pub fn handle<P: Packet>(&mut self, now: Nanos, port: PortId, packet: &mut P) -> Verdict {
+    pub fn handle<P: Packet>(&mut self, now: Nanos, link: LinkId, packet: &mut P) -> Verdict {
         let answered = match wire::parse(packet.frame()) {
-            Ok(message) => self.handle_message(now, port, &message, packet),
+            Ok(message) => self.handle_message(now, link, &message, packet),
             Err(Unread::Malformed) => Err(Reason::Malformed),
             Err(Unread::Other) => self.handle_ip(now, packet),
         };
@@ -98,22 +106,22 @@ impl Responder {
     fn handle_message<P: Packet>(
         &mut self,
         now: Nanos,
-        port: PortId,
+        link: LinkId,
         message: &Message,
         packet: &mut P,
     ) -> Result<(), Reason> {
-        self.check_sender(now, port, message)?;
-        let mac = self.addresses.mac(port).ok_or(Reason::NotOurs)?;
+        self.check_sender(now, link, message)?;
+        let mac = self.addresses.mac(link).ok_or(Reason::NotOurs)?;
         let mut buffer = [0; MAX_MESSAGE];
         match message {
             Message::Arp(arp) if arp.operation == Operation::Request => {
-                self.addresses.require(port, IpAddr::V4(arp.target))?;
+                self.addresses.require(link, IpAddr::V4(arp.target))?;
                 replace(packet, arp_reply(&mut buffer, mac, arp))?;
                 self.counters.arp += 1;
                 Ok(())
             }
             Message::Solicit(solicit) => {
-                self.addresses.require(port, IpAddr::V6(solicit.target))?;
+                self.addresses.require(link, IpAddr::V6(solicit.target))?;
                 replace(packet, advertisement(&mut buffer, mac, solicit))?;
                 self.counters.ndp += 1;
                 Ok(())
@@ -123,7 +131,7 @@ impl Responder {
     }
 
     /// Fails if the message is one of ours that came back, or claims an address of ours; reports the latter.
-    fn check_sender(&mut self, now: Nanos, port: PortId, message: &Message) -> Result<(), Reason> {
+    fn check_sender(&mut self, now: Nanos, link: LinkId, message: &Message) -> Result<(), Reason> {
         let (address, mac) = match *message {
             Message::Arp(arp) => (IpAddr::V4(arp.sender), arp.sender_mac),
             Message::Solicit(ns) => (IpAddr::V6(ns.source), ns.option.unwrap_or(ns.mac)),
@@ -132,13 +140,13 @@ impl Responder {
         if self.addresses.is_own_mac(mac) {
             return Err(Reason::Other);
         }
-        if !self.addresses.answers(port, address) {
+        if !self.addresses.answers(link, address) {
             return Ok(());
         }
-        if self.addresses.may_report(now, port, address) {
+        if self.addresses.may_report(now, link, address) {
             self.counters.conflicts += 1;
             if self.conflicts.len() < CONFLICTS_HELD {
-                self.conflicts.push(Conflict { port, address, mac });
+                self.conflicts.push(Conflict { link, address, mac });
             }
         }
         Err(Reason::Conflict)
@@ -199,21 +207,21 @@ impl Responder {
         Ok(())
     }
 
-    /// Schedules the announcement of every own address and announced VIP: now, and again after one and two seconds.
+    /// Schedules the announcement of every own address and answered single VIP: now, and again after one and two seconds.
     /// They are spread, and sent by [`Responder::poll`].
     pub fn announce_all(&mut self, now: Nanos) {
         self.announcer.retain(|_, _| false);
         self.announcer.schedule(now, self.addresses.answered());
     }
 
-    /// The same for one port, whose link has returned.
-    pub fn announce_port(&mut self, now: Nanos, port: PortId) {
-        self.announcer.retain(|other, _| other != port);
-        self.announcer.schedule(now, self.addresses.answered().filter(|key| key.0 == port));
+    /// The same for the links that `on` names, whose port has returned.
+    pub fn announce(&mut self, now: Nanos, on: impl Fn(LinkId) -> bool) {
+        self.announcer.retain(|link, _| !on(link));
+        self.announcer.schedule(now, self.addresses.answered().filter(|key| on(key.0)));
     }
 
     /// Sends the announcements that are due, at most a small burst a call.
-    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(PortId, &[u8])) {
+    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(LinkId, &[u8])) {
         self.counters.announcements += self.announcer.poll(now, &self.addresses, emit);
     }
 
@@ -223,7 +231,20 @@ impl Responder {
         self.announcer.next_due(now)
     }
 
-    /// Takes out the conflicts seen since the last call: for each address at most one in ten seconds.
+    /// Whether `address` is a VIP's, alone or in a prefix.
+    #[must_use]
+    pub fn is_vip(&self, address: IpAddr) -> bool {
+        self.addresses.kind(address) == Some(Kind::Vip)
+    }
+
+    /// Whether TCP from `source` to `destination` is part of a probe: probes go from own addresses to VIPs.
+    #[must_use]
+    pub fn is_of_probe(&self, source: IpAddr, destination: IpAddr) -> bool {
+        self.is_vip(source) && self.addresses.kind(destination) == Some(Kind::Own)
+    }
+
+    /// Takes out the conflicts seen since the last call: for each address at most one in ten seconds, and for
+    /// those in prefixes together at most 64 in ten seconds.
     pub fn conflicts(&mut self) -> impl Iterator<Item = Conflict> + '_ {
         self.conflicts.drain(..)
     }

@@ -1,14 +1,14 @@
 //! What the responder says about a packet, and what it counts.
 
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use std::net::IpAddr;
 
 /// Another machine claims an address that is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// Where the claim arrived.
-    pub port: PortId,
-    /// The address: an own one, or a VIP that is announced on that port.
+    pub link: LinkId,
+    /// The address: an own one, or a VIP that is answered for on that link.
     pub address: IpAddr,
     /// The other machine's Ethernet address.
     pub mac: [u8; 6],
@@ -17,7 +17,7 @@ pub struct Conflict {
 /// What [`Responder::handle`](super::Responder::handle) did with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The packet now holds the answer: send it out of the port that it came from.
+    /// The packet now holds the answer: send it onto the link that it came from.
     Reply,
     /// There is no answer: drop the packet.
     Ignored(Reason),
@@ -26,7 +26,7 @@ pub enum Verdict {
 /// Why a packet is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It asks for, or is addressed to, an address that is not ours on that port.
+    /// It asks for, or is addressed to, an address that is not ours on that link.
     NotOurs,
     /// It is nothing that this module answers.
     Other,

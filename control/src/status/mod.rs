@@ -3,9 +3,11 @@
 pub mod model;
 
 use crate::control::Control;
+use crate::exception::TapReport;
 use crate::neighbor;
 use crate::rt::Report;
 use crate::state::{BackendHealth, BackendState, PoolState};
+use crate::topology::link_name;
 use guideway_config::model as config;
 use guideway_dataplane::counters::{Traffic, WorkerCounters};
 use guideway_dataplane::drop_reason::DropReason;
@@ -14,8 +16,8 @@ use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::table::Table;
 use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
-    BackendStatus, CheckStatus, ControlStatus, NeighborStatus, PoolStatus, PortStatus, Status, Totals, TrafficStatus,
-    VipStatus, WorkerStatus,
+    BackendStatus, CheckStatus, ControlStatus, NeighborStatus, PoolStatus, PortStatus, Status, TapStatus, Totals,
+    TrafficStatus, VipStatus, WorkerStatus,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub fn status(control: &Control, report: &Report) -> Status {
         vips: (0..).zip(&config.vips).map(|(id, vip)| vip_status(control, VipId(id), vip)).collect(),
         ports: (0..).zip(&config.ports).map(|(id, port)| port_status(control, PortId(id), port)).collect(),
         neighbors: report.neighbors.iter().map(|neighbor| neighbor_status(config, neighbor)).collect(),
+        exception: report.taps.iter().map(|tap| tap_status(config, tap)).collect(),
         packets: workers.iter().fold(Totals::default(), |sum, worker| add(sum, worker.packets)),
         drops: drops(counters),
         punted: punted(counters),
@@ -82,6 +85,10 @@ pub fn totals(counters: &WorkerCounters) -> Totals {
         injected: counters.injected.get(),
         sent: counters.sent.packets.get(),
         handed_off: counters.handed_off.get(),
+        held: counters.held.get(),
+        released: counters.released.get(),
+        added: counters.added.get(),
+        told_too_big: counters.told_too_big.get(),
         dropped: counters.dropped(),
         punted: counters.punted.iter().map(guideway_dataplane::counters::Counter::get).sum(),
     }
@@ -93,6 +100,10 @@ fn add(a: Totals, b: Totals) -> Totals {
         injected: a.injected + b.injected,
         sent: a.sent + b.sent,
         handed_off: a.handed_off + b.handed_off,
+        held: a.held + b.held,
+        released: a.released + b.released,
+        added: a.added + b.added,
+        told_too_big: a.told_too_big + b.told_too_big,
         dropped: a.dropped + b.dropped,
         punted: a.punted + b.punted,
     }
@@ -162,7 +173,7 @@ fn backend_status(
         BackendHealth::Down => "down",
     };
     let held = check.is_some_and(|check| check.state == crate::health::State::HeldDown);
-    let mac = state.neighbors.get(&(backend.hop.port, backend.hop.neighbor));
+    let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
     BackendStatus {
         name: of.name.clone(),
         address: of.address.to_string(),
@@ -185,7 +196,7 @@ fn backend_status(
 }
 
 fn port_status(control: &Control, id: PortId, port: &config::Port) -> PortStatus {
-    let state = control.state().ports[id.index()];
+    let state = &control.state().ports[id.index()];
     PortStatus {
         name: port.name.clone(),
         device: port.device.clone(),
@@ -210,7 +221,7 @@ fn worker_status(counters: &WorkerCounters, core: usize) -> WorkerStatus {
 
 fn neighbor_status(config: &config::Config, neighbor: &neighbor::Status) -> NeighborStatus {
     NeighborStatus {
-        port: config.ports[neighbor.port.index()].name.clone(),
+        port: link_name(config, neighbor.link),
         address: neighbor.address.to_string(),
         mac: neighbor.mac.map(format_mac),
         state: match neighbor.state {
@@ -223,6 +234,12 @@ fn neighbor_status(config: &config::Config, neighbor: &neighbor::Status) -> Neig
         .to_owned(),
         age_seconds: neighbor.age.as_secs_f64(),
     }
+}
+
+fn tap_status(config: &config::Config, tap: &TapReport) -> TapStatus {
+    let TapReport { port, device, to_kernel, to_kernel_drops, from_kernel, from_kernel_drops } = tap.clone();
+    let port = config.ports[port.index()].name.clone();
+    TapStatus { port, device, to_kernel, to_kernel_drops, from_kernel, from_kernel_drops }
 }
 
 fn control_status(control: &Control, report: &Report) -> ControlStatus {

@@ -27,6 +27,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// Next hops.
     pub neighbors: Vec<NeighborStatus>,
+    /// The exception path, by TAP device.
+    pub exception: Vec<TapStatus>,
     /// Packets in and packets accounted for, over all workers.
     pub packets: Totals,
     /// Drops by reason, over all workers; reasons that never happened are left out.
@@ -162,7 +164,8 @@ pub struct WorkerStatus {
     pub packets: Totals,
 }
 
-/// Both sides of the conservation law: `received + injected == sent + handed_off + dropped + punted`.
+/// Both sides of the conservation law:
+/// `received + injected + released + added == sent + handed_off + dropped + punted + held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Frames from receive queues.
@@ -173,6 +176,14 @@ pub struct Totals {
     pub sent: u64,
     /// Frames given to the worker that owns the transmit queue.
     pub handed_off: u64,
+    /// Fragments that were held until the first one of their datagram came.
+    pub held: u64,
+    /// Fragments that are no longer held.
+    pub released: u64,
+    /// Frames that exist because a packet left as several fragments: all but the first of each.
+    pub added: u64,
+    /// Packets that were too big and whose senders were told what fits; each was sent back as that message.
+    pub told_too_big: u64,
     /// Frames dropped.
     pub dropped: u64,
     /// Packets given to the control side.
@@ -182,7 +193,7 @@ pub struct Totals {
 /// One next hop.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NeighborStatus {
-    /// The port.
+    /// The port, and after a dot each identifier of a VLAN: `edge.120`.
     pub port: String,
     /// Its address.
     pub address: String,
@@ -192,6 +203,23 @@ pub struct NeighborStatus {
     pub state: String,
     /// Since it last proved to be there.
     pub age_seconds: f64,
+}
+
+/// The TAP device of one port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapStatus {
+    /// The port.
+    pub port: String,
+    /// The device.
+    pub device: String,
+    /// Frames that the kernel got.
+    pub to_kernel: u64,
+    /// Frames for it that were dropped, by reason; reasons that never happened are left out.
+    pub to_kernel_drops: BTreeMap<String, u64>,
+    /// Frames that it sent.
+    pub from_kernel: u64,
+    /// Frames of it that were dropped, by reason; reasons that never happened are left out.
+    pub from_kernel_drops: BTreeMap<String, u64>,
 }
 
 /// The control side.

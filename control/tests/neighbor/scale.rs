@@ -1,6 +1,6 @@
 //! Many neighbours, and floods from hosts that nobody asked for.
 
-use crate::segment::{GATEWAY, OTHER, PORT, Segment, gratuitous, unsolicited, v4};
+use crate::segment::{GATEWAY, LINK, OTHER, Segment, gratuitous, unsolicited, v4};
 use guideway_control::neighbor::Received;
 use guideway_control::neighbor::wire::Operation;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ fn ten_thousand_next_hops_are_resolved_within_three_seconds_without_a_burst() {
     assert_eq!(segment.sent.len(), addresses.len(), "each is asked once");
     assert!(segment.largest_burst <= 32, "{}", segment.largest_burst);
     for (i, address) in addresses.iter().enumerate() {
-        assert_eq!(segment.table.lookup(PORT, *address), Some(mac_of(i)));
+        assert_eq!(segment.table.lookup(LINK, *address), Some(mac_of(i)));
     }
     assert_eq!(segment.changes().len(), addresses.len());
 
@@ -50,7 +50,7 @@ fn dead_next_hops_do_not_starve_the_rest() {
     segment.hosts.insert(alive, GATEWAY);
     segment.run(Duration::from_secs(120));
     assert_eq!(segment.changes().len(), 1);
-    assert_eq!(segment.table.lookup(PORT, alive), Some(GATEWAY));
+    assert_eq!(segment.table.lookup(LINK, alive), Some(GATEWAY));
     let rate = segment.sent.len() / 120;
     assert!(rate <= 4_000, "{rate} requests a second");
 }
@@ -61,12 +61,12 @@ fn a_flood_from_made_up_hosts_creates_no_state() {
     for i in 0..20_000_u32 {
         let address = IpAddr::V4(Ipv4Addr::from(0x0a02_0000 + i));
         let operation = if i % 2 == 0 { Operation::Request } else { Operation::Reply };
-        let received = segment.table.receive(segment.now, PORT, &gratuitous(operation, address, OTHER));
+        let received = segment.table.receive(segment.now, LINK, &gratuitous(operation, address, OTHER));
         assert_eq!(received, Received::Nothing);
         let address = IpAddr::V6(Ipv6Addr::from(0xfd00_u128 << 112 | u128::from(i) << 8));
-        assert_eq!(segment.table.receive(segment.now, PORT, &unsolicited(address, OTHER)), Received::Nothing);
+        assert_eq!(segment.table.receive(segment.now, LINK, &unsolicited(address, OTHER)), Received::Nothing);
     }
     assert_eq!(segment.table.status(segment.now).count(), 1);
     assert_eq!(segment.changes(), []);
-    assert_eq!(segment.table.lookup(PORT, v4()), Some(GATEWAY));
+    assert_eq!(segment.table.lookup(LINK, v4()), Some(GATEWAY));
 }

@@ -2,13 +2,13 @@
 
 use guideway_control::neighbor::wire::{self, Arp, MAX_MESSAGE, Message, Operation};
 use guideway_control::neighbor::{Change, Link, Neighbors, State};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::time::Nanos;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub const PORT: PortId = PortId(3);
+pub const LINK: LinkId = LinkId(3);
 pub const ME: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
 pub const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 0xfd];
@@ -24,7 +24,7 @@ pub fn v6() -> IpAddr {
 
 pub fn link() -> Link {
     let addresses = ["10.0.0.1/8", "fd00::1/64"].map(|net| net.parse().unwrap());
-    Link { port: PORT, mac: ME, addresses: addresses.to_vec() }
+    Link { id: LINK, mac: ME, addresses: addresses.to_vec() }
 }
 
 /// A request that was sent.
@@ -55,7 +55,7 @@ impl Segment {
     /// A table that wants `wanted`, on a segment without hosts.
     pub fn new(wanted: &[IpAddr]) -> Self {
         let mut table = Neighbors::new();
-        let wanted: Vec<_> = wanted.iter().map(|address| (PORT, *address)).collect();
+        let wanted: Vec<_> = wanted.iter().map(|address| (LINK, *address)).collect();
         table.configure(START, &[link()], &wanted, &[]);
         Self { table, now: START, hosts: HashMap::new(), sent: Vec::new(), largest_burst: 0 }
     }
@@ -65,9 +65,9 @@ impl Segment {
         let mut segment = Self::new(&[address]);
         segment.hosts.insert(address, GATEWAY);
         segment.run(Duration::from_millis(1));
-        assert_eq!(segment.table.lookup(PORT, address), Some(GATEWAY));
+        assert_eq!(segment.table.lookup(LINK, address), Some(GATEWAY));
         assert_eq!(segment.state(address), State::Reachable);
-        assert_eq!(segment.changes(), [Change { port: PORT, address, mac: Some(GATEWAY) }]);
+        assert_eq!(segment.changes(), [Change { link: LINK, address, mac: Some(GATEWAY) }]);
         segment.sent.clear();
         segment
     }
@@ -78,8 +78,8 @@ impl Segment {
         while let Some(next) = self.table.next_due(self.now).filter(|next| *next <= end) {
             self.now = next;
             let mut frames = Vec::new();
-            self.table.poll(next, &mut |port, frame| {
-                assert_eq!(port, PORT);
+            self.table.poll(next, &mut |link, frame| {
+                assert_eq!(link, LINK);
                 frames.push(frame.to_vec());
             });
             self.largest_burst = self.largest_burst.max(frames.len());
@@ -121,7 +121,7 @@ impl Segment {
             }
             Message::Advert(_) => unreachable!(),
         };
-        self.table.receive(self.now, PORT, answer);
+        self.table.receive(self.now, LINK, answer);
     }
 
     pub fn changes(&mut self) -> Vec<Change> {

@@ -1,6 +1,6 @@
 //! When requests go out, and what their bytes are.
 
-use crate::segment::{GATEWAY, PORT, Segment, Sent, v4, v6};
+use crate::segment::{GATEWAY, LINK, Segment, Sent, v4, v6};
 use guideway_control::neighbor::{Change, State};
 use guideway_dataplane::time::Nanos;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn a_silent_host_is_asked_at_once_then_quickly_then_every_second() {
         let mut slow = gaps[3..].to_vec();
         slow.dedup();
         assert!(slow.len() > 3, "no jitter");
-        assert_eq!(segment.table.lookup(PORT, address), None);
+        assert_eq!(segment.table.lookup(LINK, address), None);
         assert_eq!(segment.state(address), State::Unresolved);
     }
 }
@@ -79,7 +79,7 @@ fn a_host_that_starts_later_is_found_within_a_retry() {
     segment.run(Duration::from_secs(10));
     segment.hosts.insert(v4(), GATEWAY);
     segment.run(Duration::from_millis(1_250));
-    assert_eq!(segment.changes(), [Change { port: PORT, address: v4(), mac: Some(GATEWAY) }]);
+    assert_eq!(segment.changes(), [Change { link: LINK, address: v4(), mac: Some(GATEWAY) }]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_dead_neighbor_stays_in_use_for_three_probes() {
         let mut segment = Segment::resolved(address);
         segment.hosts.clear();
         let mut probes: Vec<Nanos> = Vec::new();
-        while segment.table.lookup(PORT, address).is_some() {
+        while segment.table.lookup(LINK, address).is_some() {
             segment.run(Duration::from_millis(50));
             probes = segment.sent.iter().map(|sent| sent.at).collect();
             assert!(probes.len() <= 4, "still in use after {probes:?}");
@@ -110,12 +110,12 @@ fn a_dead_neighbor_stays_in_use_for_three_probes() {
         // The fourth request already belongs to the search that follows.
         assert_eq!(kinds, [false, true, true, true]);
         assert!(about(probes[1].since(probes[0]), Duration::from_secs(1)));
-        assert_eq!(segment.changes(), [Change { port: PORT, address, mac: None }]);
+        assert_eq!(segment.changes(), [Change { link: LINK, address, mac: None }]);
         assert_eq!(segment.state(address), State::Unresolved);
         assert_eq!(segment.table.counters().lost, 1);
         segment.hosts.insert(address, GATEWAY);
         segment.run(Duration::from_millis(1_250));
-        assert_eq!(segment.table.lookup(PORT, address), Some(GATEWAY));
+        assert_eq!(segment.table.lookup(LINK, address), Some(GATEWAY));
     }
 }
 
@@ -131,4 +131,47 @@ fn one_lost_answer_changes_nothing() {
     segment.run(Duration::from_secs(2));
     assert_eq!(segment.state(v4()), State::Reachable);
     assert_eq!(segment.changes(), []);
+}
+
+#[test]
+fn a_neighbor_that_is_watched_closely_is_asked_every_second() {
+    let mut segment = Segment::new(&[v4(), v6()]);
+    segment.hosts.extend([(v4(), GATEWAY), (v6(), GATEWAY)]);
+    segment.run(Duration::from_secs(1));
+    segment.table.watch(segment.now, &[(LINK, v4())].into());
+    segment.sent.clear();
+    segment.run(Duration::from_secs(20));
+    let (close, other): (Vec<_>, Vec<_>) = segment.sent.drain(..).partition(|sent| sent.target == v4());
+    assert!((15..=27).contains(&close.len()), "{} requests", close.len());
+    assert!(close.iter().all(|sent| !sent.is_group()), "one that answers is asked itself");
+    assert!(gaps(&close).iter().all(|gap| about(*gap, Duration::from_secs(1))));
+    assert!(other.is_empty(), "the other one answered seconds ago: {other:?}");
+
+    // No longer: the usual pauses, from the next answer on.
+    segment.table.watch(segment.now, &[].into());
+    segment.run(Duration::from_secs(2));
+    segment.sent.clear();
+    segment.run(Duration::from_secs(15));
+    assert!(segment.sent.iter().all(|sent| sent.target != v4()), "{:?}", segment.sent);
+}
+
+#[test]
+fn a_neighbor_that_is_watched_closely_is_soon_found_gone() {
+    for address in [v4(), v6()] {
+        let mut segment = Segment::resolved(address);
+        segment.table.watch(segment.now, &[(LINK, address)].into());
+        segment.run(Duration::from_secs(60));
+        for _ in 0..3 {
+            assert_eq!(segment.state(address), State::Reachable);
+            assert_eq!(segment.changes(), []);
+            segment.hosts.clear();
+            segment.run(Duration::from_secs(3));
+            assert_eq!(segment.state(address), State::Unresolved);
+            assert_eq!(segment.changes(), [Change { link: LINK, address, mac: None }]);
+            // It comes back, and is watched as before.
+            segment.hosts.insert(address, GATEWAY);
+            segment.run(Duration::from_secs(2));
+            assert_eq!(segment.changes(), [Change { link: LINK, address, mac: Some(GATEWAY) }]);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What the table believes: the validity rules of RFC 826 and RFC 4861, and any bytes at all.
 
-use crate::segment::{GATEWAY, ME, OTHER, PORT, Segment, gratuitous, unsolicited, v4, v6};
+use crate::segment::{GATEWAY, LINK, ME, OTHER, Segment, gratuitous, unsolicited, v4, v6};
 use guideway_control::neighbor::wire::Operation;
 use guideway_control::neighbor::{Received, State, is_unicast};
 use proptest::prelude::*;
@@ -40,9 +40,9 @@ fn advertisement(alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 fn verdict(address: IpAddr, frame: &[u8]) -> (Received, Option<[u8; 6]>, State) {
     let mut segment = Segment::resolved(address);
-    let received = segment.table.receive(segment.now, PORT, frame);
+    let received = segment.table.receive(segment.now, LINK, frame);
     assert_eq!(segment.table.counters().malformed, u64::from(received == Received::Malformed));
-    (received, segment.table.lookup(PORT, address), segment.state(address))
+    (received, segment.table.lookup(LINK, address), segment.state(address))
 }
 
 #[test]

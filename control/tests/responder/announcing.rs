@@ -1,11 +1,11 @@
 //! Gratuitous ARP and unsolicited advertisements.
 
-use crate::frames::{ME, PORT, SECOND, START, hex, ip, links, responder, vips};
+use crate::frames::{LINK, ME, SECOND, START, hex, ip, links, net, responder, vips};
 use guideway_config::model::Announce;
 use guideway_control::neighbor::Link;
 use guideway_control::neighbor::wire::{self, Message};
 use guideway_control::responder::Responder;
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::time::Nanos;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
 
-type Sent = (Nanos, PortId, IpAddr, Vec<u8>);
+type Sent = (Nanos, LinkId, IpAddr, Vec<u8>);
 
 /// Polls whenever the responder asks for it; what was announced, in order.
 fn run(responder: &mut Responder, start: Nanos, time: Duration) -> Vec<Sent> {
@@ -22,34 +22,34 @@ fn run(responder: &mut Responder, start: Nanos, time: Duration) -> Vec<Sent> {
     while let Some(next) = responder.next_due(now).filter(|next| *next <= start + time) {
         now = next;
         let before = sent.len();
-        responder.poll(now, &mut |port, frame| {
+        responder.poll(now, &mut |link, frame| {
             let address = match wire::parse(frame).expect("a valid message") {
                 Message::Arp(arp) => IpAddr::V4(arp.sender),
                 Message::Advert(advert) => IpAddr::V6(advert.target),
                 Message::Solicit(_) => panic!("an announcement asks nothing"),
             };
-            sent.push((now, port, address, frame.to_vec()));
+            sent.push((now, link, address, frame.to_vec()));
         });
         assert!(sent.len() - before <= 32, "a burst");
     }
     sent
 }
 
-fn times(sent: &[Sent]) -> HashMap<(PortId, IpAddr), Vec<Nanos>> {
+fn times(sent: &[Sent]) -> HashMap<(LinkId, IpAddr), Vec<Nanos>> {
     let mut times = HashMap::<_, Vec<_>>::new();
-    for (at, port, address, _) in sent {
-        times.entry((*port, *address)).or_default().push(*at);
+    for (at, link, address, _) in sent {
+        times.entry((*link, *address)).or_default().push(*at);
     }
     times
 }
 
-fn expected() -> Vec<(PortId, IpAddr)> {
+fn expected() -> Vec<(LinkId, IpAddr)> {
     let mut keys = vec![
-        (PORT, ip("10.0.0.1")),
-        (PORT, ip("10.0.0.100")),
-        (PORT, ip("203.0.113.10")),
-        (PORT, ip("fd00::1")),
-        (PORT, ip("fd00::100")),
+        (LINK, ip("10.0.0.1")),
+        (LINK, ip("10.0.0.100")),
+        (LINK, ip("203.0.113.10")),
+        (LINK, ip("fd00::1")),
+        (LINK, ip("fd00::100")),
         (SECOND, ip("10.1.0.1")),
         (SECOND, ip("203.0.113.10")),
     ];
@@ -57,7 +57,7 @@ fn expected() -> Vec<(PortId, IpAddr)> {
     keys
 }
 
-fn keys(sent: &[Sent]) -> Vec<(PortId, IpAddr)> {
+fn keys(sent: &[Sent]) -> Vec<(LinkId, IpAddr)> {
     let mut keys: Vec<_> = times(sent).into_keys().collect();
     keys.sort();
     keys
@@ -110,11 +110,11 @@ fn a_late_poll_does_not_send_the_repeats_at_once() {
 }
 
 #[test]
-fn a_returning_link_announces_its_own_port_only() {
+fn a_returning_port_announces_its_own_links_only() {
     let mut responder = responder();
     run(&mut responder, START, LONG);
     let later = START + LONG;
-    responder.announce_port(later, SECOND);
+    responder.announce(later, |link| link == SECOND);
     let sent = run(&mut responder, later, LONG);
     assert_eq!(keys(&sent), [(SECOND, ip("10.1.0.1")), (SECOND, ip("203.0.113.10"))]);
     assert!(times(&sent).values().all(|at| at.len() == 3));
@@ -124,15 +124,15 @@ fn a_returning_link_announces_its_own_port_only() {
 fn a_reload_announces_what_is_new_and_silences_what_is_gone() {
     let mut responder = responder();
     let mut vips = vips();
-    vips.push((ip("10.0.0.102"), Announce::Auto));
-    vips.retain(|vip| vip.0 != ip("10.0.0.100"));
+    vips.push((net("10.0.0.102"), Announce::Auto));
+    vips.retain(|vip| vip.0 != net("10.0.0.100"));
     run(&mut responder, START, Duration::ZERO);
     responder.configure(START, &links(), &vips);
     let sent = run(&mut responder, START, LONG);
     let times = times(&sent);
-    assert!(!times.contains_key(&(PORT, ip("10.0.0.100"))));
-    assert_eq!(times[&(PORT, ip("10.0.0.102"))].len(), 3);
-    assert_eq!(times[&(PORT, ip("10.0.0.1"))].len(), 2, "the first was before the reload");
+    assert!(!times.contains_key(&(LINK, ip("10.0.0.100"))));
+    assert_eq!(times[&(LINK, ip("10.0.0.102"))].len(), 3);
+    assert_eq!(times[&(LINK, ip("10.0.0.1"))].len(), 2, "the first was before the reload");
     let later = START + LONG;
     responder.configure(later, &links(), &vips);
     assert_eq!(responder.next_due(later), None, "nothing changed");
@@ -147,13 +147,14 @@ fn a_new_mac_is_announced() {
     let later = START + LONG;
     responder.configure(later, &changed, &vips());
     let sent = run(&mut responder, later, LONG);
-    assert!(sent.iter().all(|sent| sent.1 == PORT && sent.3[6..12] != ME));
+    assert!(sent.iter().all(|sent| sent.1 == LINK && sent.3[6..12] != ME));
     assert_eq!(sent.len(), 3 * 5);
 }
 
 #[test]
 fn a_thousand_vips_are_spread_and_done_within_a_second() {
-    let vips: Vec<_> = (0..1_000).map(|i| (IpAddr::V4(Ipv4Addr::from(0xcb00_0000 + i)), Announce::Arp)).collect();
+    let vips: Vec<_> =
+        (0..1_000).map(|i| (IpAddr::V4(Ipv4Addr::from(0xcb00_0000 + i)).into(), Announce::Arp)).collect();
     let mut responder = Responder::new();
     responder.configure(START, &links()[..1], &vips);
     let sent = run(&mut responder, START, LONG);

@@ -3,14 +3,15 @@
 use guideway_config::model::Announce;
 use guideway_control::neighbor::Link;
 use guideway_control::responder::{Responder, Verdict};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::memory::MemoryPacket;
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::time::Nanos;
+use ipnet::IpNet;
 use std::net::IpAddr;
 
-pub const PORT: PortId = PortId(0);
-pub const SECOND: PortId = PortId(1);
+pub const LINK: LinkId = LinkId(0);
+pub const SECOND: LinkId = LinkId(1);
 pub const ME: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const ME_TOO: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
@@ -20,26 +21,31 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// A prefix, or an address with full length.
+pub fn net(text: &str) -> IpNet {
+    text.parse().unwrap_or_else(|_| IpNet::from(ip(text)))
+}
+
 pub fn links() -> [Link; 2] {
     let nets = |list: &[&str]| list.iter().map(|net| net.parse().unwrap()).collect();
     [
-        Link { port: PORT, mac: ME, addresses: nets(&["10.0.0.1/24", "fd00::1/64"]) },
-        Link { port: SECOND, mac: ME_TOO, addresses: nets(&["10.1.0.1/24"]) },
+        Link { id: LINK, mac: ME, addresses: nets(&["10.0.0.1/24", "fd00::1/64"]) },
+        Link { id: SECOND, mac: ME_TOO, addresses: nets(&["10.1.0.1/24"]) },
     ]
 }
 
-pub fn vips() -> Vec<(IpAddr, Announce)> {
+pub fn vips() -> Vec<(IpNet, Announce)> {
     vec![
-        (ip("10.0.0.100"), Announce::Auto),
-        (ip("fd00::100"), Announce::Auto),
-        (ip("203.0.113.10"), Announce::Arp),
-        (ip("203.0.113.10"), Announce::None),
-        (ip("203.0.113.11"), Announce::Auto),
-        (ip("10.0.0.101"), Announce::None),
+        (net("10.0.0.100"), Announce::Auto),
+        (net("fd00::100"), Announce::Auto),
+        (net("203.0.113.10"), Announce::Arp),
+        (net("203.0.113.10"), Announce::None),
+        (net("203.0.113.11"), Announce::Auto),
+        (net("10.0.0.101"), Announce::None),
     ]
 }
 
-/// Two ports, own addresses, VIPs of every kind of announcement.
+/// Two links, own addresses, VIPs of every kind of announcement.
 pub fn responder() -> Responder {
     let mut responder = Responder::new();
     responder.configure(START, &links(), &vips());
@@ -47,9 +53,9 @@ pub fn responder() -> Responder {
 }
 
 /// Lets the responder handle a frame: the verdict, and the packet's bytes after it.
-pub fn ask(responder: &mut Responder, port: PortId, frame: &[u8]) -> (Verdict, Vec<u8>) {
+pub fn ask(responder: &mut Responder, link: LinkId, frame: &[u8]) -> (Verdict, Vec<u8>) {
     let mut packet = MemoryPacket::new(frame);
-    let verdict = responder.handle(START, port, &mut packet);
+    let verdict = responder.handle(START, link, &mut packet);
     (verdict, packet.frame().to_vec())
 }
 

@@ -3,6 +3,8 @@
 mod announcing;
 mod conflicts;
 mod frames;
+mod links;
+mod prefixes;
 mod property;
 mod refusing;
 mod vectors;

@@ -1,6 +1,6 @@
 //! Whatever arrives: no panic, no answer for a foreign address, every answer sound.
 
-use crate::frames::{PORT, ask, ip, is_sound, mend, responder, vectors};
+use crate::frames::{LINK, ask, ip, is_sound, mend, responder, vectors};
 use guideway_control::neighbor::wire::{self, Message};
 use guideway_control::responder::Verdict;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn v4(bytes: &[u8]) -> IpAddr {
     IpAddr::from(<[u8; 4]>::try_from(bytes).unwrap())
 }
 
-/// What ARP and NDP answer for on the first port.
+/// What ARP and NDP answer for on the first link.
 fn announced() -> Vec<IpAddr> {
     ["10.0.0.1", "10.0.0.100", "203.0.113.10", "fd00::1", "fd00::100"].map(ip).to_vec()
 }
@@ -53,7 +53,7 @@ fn check(question: &[u8], answer: &[u8]) {
 }
 
 fn try_frame(frame: &[u8]) -> Verdict {
-    let (verdict, answer) = ask(&mut responder(), PORT, frame);
+    let (verdict, answer) = ask(&mut responder(), LINK, frame);
     if verdict == Verdict::Reply {
         check(frame, &answer);
     } else {

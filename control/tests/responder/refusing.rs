@@ -1,10 +1,10 @@
 //! What is not answered, and why.
 
-use crate::frames::{GATEWAY, ME_TOO, PORT, SECOND, START, ask, hex, ip, links, mend, responder, vector};
+use crate::frames::{GATEWAY, LINK, ME_TOO, SECOND, START, ask, hex, ip, links, mend, responder, vector};
 use guideway_control::neighbor::Link;
 use guideway_control::neighbor::wire::{self, Arp, MAX_MESSAGE, Operation};
 use guideway_control::responder::{Reason, Responder, Verdict};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::LinkId;
 use guideway_dataplane::memory::MemoryPacket;
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::time::Nanos;
@@ -16,7 +16,7 @@ const DESTINATION: usize = 30;
 
 /// Asserts that the frame is ignored for that reason and left as it is.
 fn ignored(frame: &[u8], reason: Reason, what: &str) {
-    assert_eq!(ask(&mut responder(), PORT, frame), (Verdict::Ignored(reason), frame.to_vec()), "{what}");
+    assert_eq!(ask(&mut responder(), LINK, frame), (Verdict::Ignored(reason), frame.to_vec()), "{what}");
 }
 
 fn altered(name: &str, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -36,25 +36,25 @@ fn who_has(target: &str) -> Vec<u8> {
 #[test]
 fn arp_is_answered_where_the_announcement_says() {
     let cases = [
-        (PORT, "10.0.0.1", true),
+        (LINK, "10.0.0.1", true),
         (SECOND, "10.0.0.1", false),
-        (PORT, "10.0.0.100", true),
+        (LINK, "10.0.0.100", true),
         (SECOND, "10.0.0.100", false),
-        (PORT, "203.0.113.10", true),
+        (LINK, "203.0.113.10", true),
         (SECOND, "203.0.113.10", true),
-        (PORT, "203.0.113.11", false),
-        (PORT, "10.0.0.101", false),
-        (PORT, "10.0.0.7", false),
-        (PORT, "10.0.0.254", false),
-        (PortId(7), "10.0.0.1", false),
+        (LINK, "203.0.113.11", false),
+        (LINK, "10.0.0.101", false),
+        (LINK, "10.0.0.7", false),
+        (LINK, "10.0.0.254", false),
+        (LinkId(7), "10.0.0.1", false),
     ];
-    for (port, target, answered) in cases {
-        let (verdict, frame) = ask(&mut responder(), port, &who_has(target));
-        assert_eq!(verdict == Verdict::Reply, answered, "{target} on {port:?}");
+    for (link, target, answered) in cases {
+        let (verdict, frame) = ask(&mut responder(), link, &who_has(target));
+        assert_eq!(verdict == Verdict::Reply, answered, "{target} on {link:?}");
         if answered {
-            assert_eq!(frame[22..28], links()[port.index()].mac);
+            assert_eq!(frame[22..28], links()[link.index()].mac);
         } else {
-            assert_eq!(verdict, Verdict::Ignored(Reason::NotOurs), "{target} on {port:?}");
+            assert_eq!(verdict, Verdict::Ignored(Reason::NotOurs), "{target} on {link:?}");
         }
     }
 }
@@ -63,7 +63,7 @@ fn arp_is_answered_where_the_announcement_says() {
 fn a_vip_that_nobody_announces_still_answers_echo() {
     for address in [[10, 0, 0, 101], [203, 0, 113, 11], [10, 1, 0, 1]] {
         let frame = altered("echo over ipv4", |f| f[DESTINATION..DESTINATION + 4].copy_from_slice(&address));
-        assert_eq!(ask(&mut responder(), PORT, &frame).0, Verdict::Reply);
+        assert_eq!(ask(&mut responder(), LINK, &frame).0, Verdict::Reply);
     }
 }
 
@@ -96,7 +96,7 @@ fn the_far_end_of_a_subnet_of_two_is_a_host() {
         f[SOURCE..SOURCE + 4].copy_from_slice(&[10, 9, 0, 1]);
         f[DESTINATION..DESTINATION + 4].copy_from_slice(&[10, 9, 0, 0]);
     });
-    assert_eq!(ask(&mut responder, PORT, &frame).0, Verdict::Reply);
+    assert_eq!(ask(&mut responder, LINK, &frame).0, Verdict::Reply);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn wrong_checksums_and_lengths_get_no_answer() {
 fn udp_over_ipv4_may_do_without_a_checksum() {
     let mut frame = vector("udp over ipv4").0;
     frame[40..42].fill(0);
-    assert_eq!(ask(&mut responder(), PORT, &frame).0, Verdict::Reply);
+    assert_eq!(ask(&mut responder(), LINK, &frame).0, Verdict::Reply);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn our_own_questions_that_come_back_get_no_answer() {
     let mut frame = who_has("10.0.0.1");
     frame[6..12].copy_from_slice(&ME_TOO);
     frame[22..28].copy_from_slice(&ME_TOO);
-    ignored(&frame, Reason::Other, "the other port asks");
+    ignored(&frame, Reason::Other, "the other link asks");
 }
 
 /// How many of `count` packets, evenly over `time`, are answered.
@@ -187,7 +187,7 @@ fn answered(responder: &mut Responder, frame: &[u8], start: Nanos, count: u32, t
     let mut answered = 0;
     for i in 0..count {
         let now = start + time * i / count;
-        let verdict = responder.handle(now, PORT, &mut MemoryPacket::new(frame));
+        let verdict = responder.handle(now, LINK, &mut MemoryPacket::new(frame));
         assert!(matches!(verdict, Verdict::Reply | Verdict::Ignored(Reason::Limited)));
         answered += u32::from(verdict == Verdict::Reply);
     }
@@ -204,7 +204,7 @@ fn resets_and_unreachables_are_limited_each_on_its_own() {
     let flood = answered(&mut responder, &syn, later, 20_000, Duration::from_secs(1));
     assert!((1_000..=1_101).contains(&flood), "{flood}");
     let (echo, reply) = vector("echo over ipv4");
-    assert_eq!(ask(&mut responder, PORT, &echo), (Verdict::Reply, reply), "echo does not share the limit");
+    assert_eq!(ask(&mut responder, LINK, &echo), (Verdict::Reply, reply), "echo does not share the limit");
     assert_eq!(u64::from(flood) + 100, responder.counters().resets);
 }
 
@@ -244,17 +244,17 @@ fn an_answer_without_room_is_counted() {
     let (question, _) = vector("unicast solicitation without option");
     let mut packet = Tight { first: question.clone(), more: 0 };
     let mut responder = responder();
-    assert_eq!(responder.handle(START, PORT, &mut packet), Verdict::Ignored(Reason::NoRoom));
+    assert_eq!(responder.handle(START, LINK, &mut packet), Verdict::Ignored(Reason::NoRoom));
     assert_eq!(packet.first, question);
     assert_eq!((responder.counters().no_room, responder.counters().ndp), (1, 0));
     let (question, answer) = vector("echo over ipv6");
     let mut packet = Tight { first: question, more: 0 };
-    assert_eq!(responder.handle(START, PORT, &mut packet), Verdict::Reply, "an echo needs no room");
+    assert_eq!(responder.handle(START, LINK, &mut packet), Verdict::Reply, "an echo needs no room");
     assert_eq!(packet.first, answer);
 }
 
 #[test]
 fn a_packet_of_several_segments_is_refused() {
     let mut packet = Tight { first: vector("echo over ipv4").0, more: 100 };
-    assert_eq!(responder().handle(START, PORT, &mut packet), Verdict::Ignored(Reason::Refused));
+    assert_eq!(responder().handle(START, LINK, &mut packet), Verdict::Ignored(Reason::Refused));
 }

@@ -1,6 +1,6 @@
 //! Every answer byte for byte.
 
-use crate::frames::{GATEWAY, ME, PORT, START, ask, is_sound, responder, vector, vectors};
+use crate::frames::{GATEWAY, LINK, ME, START, ask, is_sound, responder, vector, vectors};
 use guideway_control::neighbor::wire::MIN_FRAME;
 use guideway_control::responder::Verdict;
 use guideway_dataplane::memory::MemoryPacket;
@@ -13,7 +13,7 @@ fn every_vector_is_answered_as_written() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 13);
     for (name, question, answer) in vectors {
-        assert_eq!(ask(&mut responder(), PORT, &question), (Verdict::Reply, answer), "{name}");
+        assert_eq!(ask(&mut responder(), LINK, &question), (Verdict::Reply, answer), "{name}");
     }
 }
 
@@ -21,7 +21,7 @@ fn every_vector_is_answered_as_written() {
 fn every_answer_is_counted() {
     let mut responder = responder();
     for (_, question, _) in vectors() {
-        ask(&mut responder, PORT, &question);
+        ask(&mut responder, LINK, &question);
     }
     let counters = responder.counters();
     let answers = [counters.arp, counters.ndp, counters.echo, counters.resets, counters.unreachables];
@@ -73,7 +73,7 @@ fn every_ttl_leads_to_a_right_header() {
 fn padding_of_an_echo_does_not_matter() {
     let (mut frame, answer) = vector("echo over ipv4");
     frame.extend([0x77; 5]);
-    let (verdict, bytes) = ask(&mut responder(), PORT, &frame);
+    let (verdict, bytes) = ask(&mut responder(), LINK, &frame);
     assert_eq!(verdict, Verdict::Reply);
     assert_eq!(bytes[..answer.len()], answer);
 }
@@ -82,7 +82,7 @@ fn padding_of_an_echo_does_not_matter() {
 fn an_answer_goes_to_the_option_of_a_solicitation_not_to_its_frame() {
     let (mut question, answer) = vector("solicitation of a VIP");
     question[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x77]);
-    assert_eq!(ask(&mut responder(), PORT, &question), (Verdict::Reply, answer));
+    assert_eq!(ask(&mut responder(), LINK, &question), (Verdict::Reply, answer));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_long_datagram_is_quoted_as_far_as_the_rules_allow() {
         question[at..at + 2].copy_from_slice(&length.to_be_bytes());
         question[14 + header + 4..][..2].copy_from_slice(&1_408_u16.to_be_bytes());
         crate::frames::mend(&mut question);
-        let (verdict, answer) = ask(&mut responder(), PORT, &question);
+        let (verdict, answer) = ask(&mut responder(), LINK, &question);
         assert_eq!(verdict, Verdict::Reply, "{name}");
         assert_eq!(answer.len(), 14 + most, "{name}");
         assert_eq!(answer[14 + header + 8..], question[14..][..most - header - 8], "{name}");
@@ -110,13 +110,13 @@ fn a_long_datagram_is_quoted_as_far_as_the_rules_allow() {
 #[test]
 fn smoltcp_reads_the_answers_too() {
     let all = ChecksumCapabilities::default();
-    let (_, answer) = ask(&mut responder(), PORT, &vector("echo over ipv4").0);
+    let (_, answer) = ask(&mut responder(), LINK, &vector("echo over ipv4").0);
     let packet = Ipv4Packet::new_checked(&answer[14..]).unwrap();
     assert!(packet.verify_checksum());
     let icmp = Icmpv4Packet::new_checked(packet.payload()).unwrap();
     assert!(matches!(Icmpv4Repr::parse(&icmp, &all), Ok(Icmpv4Repr::EchoReply { ident: 0xbeef, seq_no: 7, .. })));
     for name in ["echo over ipv6", "udp over ipv6", "duplicate check"] {
-        let (_, answer) = ask(&mut responder(), PORT, &vector(name).0);
+        let (_, answer) = ask(&mut responder(), LINK, &vector(name).0);
         let packet = Ipv6Packet::new_checked(&answer[14..]).unwrap();
         let icmp = Icmpv6Packet::new_checked(packet.payload()).unwrap();
         let repr = Icmpv6Repr::parse(&packet.src_addr(), &packet.dst_addr(), &icmp, &all);
@@ -129,6 +129,6 @@ fn an_answer_longer_than_its_question_grows_the_packet() {
     let (question, answer) = vector("unicast solicitation without option");
     assert!(question.len() < answer.len() && question.len() >= MIN_FRAME);
     let mut packet = MemoryPacket::new(&question);
-    assert_eq!(responder().handle(START, PORT, &mut packet), Verdict::Reply);
+    assert_eq!(responder().handle(START, LINK, &mut packet), Verdict::Reply);
     assert_eq!(packet.frame(), answer);
 }

@@ -15,7 +15,7 @@ use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::publish;
-use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
@@ -141,7 +141,7 @@ impl Bench {
     pub fn new(count: u8) -> Self {
         let config = Arc::new(config(count));
         let now = Nanos(1_000_000_000);
-        let ports = vec![PortState { mac: PORT_MAC, up: true, any_destination: false }];
+        let ports = vec![PortState::new(PORT_MAC)];
         let mut state = State::new(config, ports, UNIX_EPOCH).expect("a usable configuration");
         let duties = duties(&state);
         let (publisher, readers) = publish::channel(reconcile(&mut state), 1);
@@ -155,6 +155,9 @@ impl Bench {
                 tx: vec![TxPath::Queue(MemoryTx(Arc::clone(&output)))],
                 snapshots,
                 rings: rings.clone(),
+                pool: Arc::new(MemoryPool),
+                exception_rate: PuntClass::Exception.rate(),
+                secret: [9; 16],
                 counters: Arc::clone(&counters),
             })
         };

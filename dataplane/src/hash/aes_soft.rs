@@ -1,4 +1,4 @@
-//! AES-128 encryption in software: bitsliced, eight blocks at a time, in constant time.
+//! AES-128 in software: bitsliced, eight blocks at a time, in constant time.
 //!
 //! No table is indexed and no branch is taken by key or data. The state is eight planes: bit `8p + b` of plane `j` is
 //! bit `j` of byte `p` of block `b`. In this form the S-box is its definition in FIPS 197, section 5.1.1, an inversion
@@ -17,7 +17,7 @@ type Planes = [u128; 8];
 
 /// An expanded key.
 #[derive(Clone)]
-pub(super) struct AesSoft {
+pub(crate) struct AesSoft {
     round_keys: RoundKeys,
     /// The round keys in planes, the same for all lanes.
     planes: [Planes; ROUNDS + 1],
@@ -58,6 +58,25 @@ impl AesSoft {
         }
         state = shift_rows(&sub_bytes(&state));
         add_round_key(&mut state, &self.planes[ROUNDS]);
+        state
+    }
+
+    pub(super) fn decrypt_one(&self, block: Block) -> Block {
+        let mut lanes = [0; LANES];
+        lanes[0] = block;
+        unpack(&self.decrypt_planes(pack(&lanes)))[0]
+    }
+
+    /// The inverse cipher of FIPS 197, section 5.3.
+    fn decrypt_planes(&self, mut state: Planes) -> Planes {
+        add_round_key(&mut state, &self.planes[ROUNDS]);
+        for key in self.planes[1..ROUNDS].iter().rev() {
+            state = inverse_sub_bytes(&inverse_shift_rows(&state));
+            add_round_key(&mut state, key);
+            state = inverse_mix_columns(&state);
+        }
+        state = inverse_sub_bytes(&inverse_shift_rows(&state));
+        add_round_key(&mut state, &self.planes[0]);
         state
     }
 }
@@ -130,6 +149,15 @@ fn sub_bytes(state: &Planes) -> Planes {
     })
 }
 
+/// The inverse affine map with the constant 0x05, then inversion (FIPS 197, section 5.3.2).
+fn inverse_sub_bytes(state: &Planes) -> Planes {
+    let mapped: Planes = std::array::from_fn(|i| {
+        let sum = state[(i + 2) % 8] ^ state[(i + 5) % 8] ^ state[(i + 7) % 8];
+        if 0x05 >> i & 1 == 1 { !sum } else { sum }
+    });
+    invert(&mapped)
+}
+
 /// `x^254`: the inverse of each byte, and 0 of 0.
 fn invert(x: &Planes) -> Planes {
     let x2 = square(x);
@@ -171,20 +199,39 @@ fn reduce(mut product: [u128; 15]) -> Planes {
     std::array::from_fn(|i| product[i])
 }
 
-/// Row `r` moves `r` columns. A column is 32 bits of a plane, a byte of it one of the four rows.
+/// The first row. A column is 32 bits of a plane, a byte of it one of the four rows.
+const ROW: u128 = 0x0000_00ff_0000_00ff_0000_00ff_0000_00ff;
+
+/// Row `r` moves `r` columns.
 fn shift_rows(state: &Planes) -> Planes {
-    const ROW: u128 = 0x0000_00ff_0000_00ff_0000_00ff_0000_00ff;
     state.map(|x| (0..4).fold(0, |rows, r| rows | (x.rotate_right(32 * r) & (ROW << (8 * r)))))
+}
+
+/// Row `r` moves `r` columns back.
+fn inverse_shift_rows(state: &Planes) -> Planes {
+    state.map(|x| (0..4).fold(0, |rows, r| rows | (x.rotate_left(32 * r) & (ROW << (8 * r)))))
 }
 
 /// Each byte of a column becomes `2a + 3b + c + d` of itself and the three below it.
 fn mix_columns(state: &Planes) -> Planes {
     let below = state.map(|x| rotate_columns(x, 1));
     let pair: Planes = std::array::from_fn(|i| state[i] ^ below[i]);
+    let doubled = double(&pair);
+    std::array::from_fn(|i| doubled[i] ^ below[i] ^ rotate_columns(pair[i], 2))
+}
+
+/// The inverse of [`mix_columns`] is its third power. The second makes `5a + 4c` of each byte.
+fn inverse_mix_columns(state: &Planes) -> Planes {
+    let pair: Planes = std::array::from_fn(|i| state[i] ^ rotate_columns(state[i], 2));
+    let fourfold = double(&double(&pair));
+    mix_columns(&std::array::from_fn(|i| state[i] ^ fourfold[i]))
+}
+
+/// Twice each byte in GF(2^8).
+fn double(state: &Planes) -> Planes {
     std::array::from_fn(|i| {
-        let carried = if 0x1b >> i & 1 == 1 { pair[7] } else { 0 };
-        let doubled = if i == 0 { carried } else { pair[i - 1] ^ carried };
-        doubled ^ below[i] ^ rotate_columns(pair[i], 2)
+        let carried = if 0x1b >> i & 1 == 1 { state[7] } else { 0 };
+        if i == 0 { carried } else { state[i - 1] ^ carried }
     })
 }
 

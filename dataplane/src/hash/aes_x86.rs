@@ -1,17 +1,17 @@
-//! AES-128 encryption with the AES instructions of x86-64.
+//! AES-128 with the AES instructions of x86-64.
 #![allow(unsafe_code)]
 
 use super::Block;
 use super::aes_soft::RoundKeys;
 use std::arch::x86_64::{
-    __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_cvtsi128_si64, _mm_load_si128, _mm_set_epi64x,
-    _mm_store_si128, _mm_unpackhi_epi64, _mm_xor_si128,
+    __m128i, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
+    _mm_cvtsi128_si64, _mm_load_si128, _mm_set_epi64x, _mm_store_si128, _mm_unpackhi_epi64, _mm_xor_si128,
 };
 use std::mem::transmute;
 
 /// An expanded key, on a processor that has the instructions: `detect` is the only way to get one.
 #[derive(Clone)]
-pub(super) struct AesX86 {
+pub(crate) struct AesX86 {
     round_keys: [__m128i; 11],
 }
 
@@ -38,19 +38,47 @@ impl AesX86 {
         // SAFETY: a value of this type exists only where `detect` found the instructions.
         unsafe { encrypt_one(&self.round_keys, block) }
     }
+
+    /// Decrypts one block.
+    #[inline]
+    pub(super) fn decrypt_one(&self, block: Block) -> Block {
+        // SAFETY: a value of this type exists only where `detect` found the instructions.
+        unsafe { decrypt_one(&self.round_keys, block) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "aes")]
+fn load(block: Block) -> __m128i {
+    _mm_set_epi64x((block >> 64) as i64, block as i64)
+}
+
+#[inline]
+#[target_feature(enable = "aes")]
+fn store(state: __m128i) -> Block {
+    let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(state, state));
+    Block::from(high as u64) << 64 | Block::from(_mm_cvtsi128_si64(state) as u64)
 }
 
 /// One block, in registers all the way.
 #[target_feature(enable = "aes")]
 fn encrypt_one(round_keys: &[__m128i; 11], block: Block) -> Block {
-    let block = _mm_set_epi64x((block >> 64) as i64, block as i64);
-    let mut state = _mm_xor_si128(round_keys[0], block);
+    let mut state = _mm_xor_si128(round_keys[0], load(block));
     for key in &round_keys[1..10] {
         state = _mm_aesenc_si128(state, *key);
     }
-    state = _mm_aesenclast_si128(state, round_keys[10]);
-    let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(state, state));
-    Block::from(high as u64) << 64 | Block::from(_mm_cvtsi128_si64(state) as u64)
+    store(_mm_aesenclast_si128(state, round_keys[10]))
+}
+
+/// The equivalent inverse cipher of FIPS 197, section 5.3.5. Its round keys are made on the way: they wait for nothing,
+/// while each round waits for the one before.
+#[target_feature(enable = "aes")]
+fn decrypt_one(round_keys: &[__m128i; 11], block: Block) -> Block {
+    let mut state = _mm_xor_si128(round_keys[10], load(block));
+    for key in round_keys[1..10].iter().rev() {
+        state = _mm_aesdec_si128(state, _mm_aesimc_si128(*key));
+    }
+    store(_mm_aesdeclast_si128(state, round_keys[0]))
 }
 
 /// Eight blocks at a time hide the latency of the instructions; what remains goes by four, two and one.

@@ -43,6 +43,35 @@ impl FlowKey {
         Self { blocks: [low as Block, Block::from_le_bytes(source), Block::from_le_bytes(destination)] }
     }
 
+    /// The flow between the same addresses with another transport.
+    #[must_use]
+    pub fn with_transport(&self, protocol: u8, source_port: u16, destination_port: u16) -> Self {
+        match (self.source(), self.destination()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                Self::v4(protocol, source.octets(), destination.octets(), source_port, destination_port)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                Self::v6(protocol, source.octets(), destination.octets(), source_port, destination_port)
+            }
+            // One key has one family.
+            _ => *self,
+        }
+    }
+
+    /// The key of everything that this flow's client sends, whatever its port and its protocol: only the source address.
+    #[inline]
+    #[must_use]
+    pub const fn client(&self) -> Self {
+        let family = if self.is_ipv6() { 6 } else { 4 };
+        let low = u32::from_le_bytes([FORMAT_VERSION, family, 0, Domain::ClientAffinity as u8]) as Block;
+        let [first, source, _] = self.blocks;
+        if self.is_ipv6() {
+            Self { blocks: [low, source, 0] }
+        } else {
+            Self { blocks: [low | first & 0xffff_ffff << 32, 0, 0] }
+        }
+    }
+
     #[inline]
     pub(super) const fn blocks(&self) -> &[Block; 3] {
         &self.blocks
@@ -130,8 +159,8 @@ impl fmt::Debug for FlowKey {
 
 /// The keyed hash of a flow: 128 bits, of which disjoint parts serve disjoint purposes.
 ///
-/// Bits 0..32 choose the slot and are the tag of a pin, 32..64 choose the pin's bucket, 64..80 are tunnel entropy.
-/// Bits 80..128 are not in use.
+/// Bits 0..32 choose the slot and are the tag of a pin, 32..64 choose the pin's bucket, 64..80 are tunnel entropy,
+/// 80..96 choose among several next hops. Bits 96..128 are not in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct FlowHash(pub u128);
@@ -156,6 +185,14 @@ impl FlowHash {
     #[must_use]
     pub const fn entropy(self) -> u16 {
         (self.0 >> 64) as u16
+    }
+
+    /// Bits 80..96: choose one of several next hops. None of them is tunnel entropy: a router that hashes the outer
+    /// header behind a next hop sees all of it.
+    #[inline]
+    #[must_use]
+    pub const fn route(self) -> u16 {
+        (self.0 >> 80) as u16
     }
 
     /// The slot in a table of `table_size` slots: the high half of the tag times the size, always below the size

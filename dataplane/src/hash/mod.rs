@@ -21,7 +21,8 @@
 //! | 14..16 | destination port | zero | |
 //!
 //! Addresses and ports are in network order. An IPv4 flow is that one block. An IPv6 flow has two more: block 1 is the
-//! source address, block 2 the destination address. A digest is followed by its bytes, padded with zeros to a whole
+//! source address, block 2 the destination address. The key of a client (affinity) is that of a flow with its domain, and
+//! with zeros for protocol, destination and ports. A digest is followed by its bytes, padded with zeros to a whole
 //! block. The 16 bytes of the result, read in little endian, are the number that [`FlowHash`] and
 //! [`FlowHasher::digest`] hold.
 
@@ -44,7 +45,7 @@ use std::fmt;
 pub const FORMAT_VERSION: u8 = 1;
 
 /// A cipher block. Its first byte is the least significant one.
-type Block = u128;
+pub(crate) type Block = u128;
 
 /// What a message is about: byte 3 of its first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,12 +53,14 @@ type Block = u128;
 pub enum Domain {
     /// A flow's addresses, protocol and ports.
     Flow = 0,
-    /// Reserved for affinity by client address.
+    /// A client's address, for affinity.
     ClientAffinity = 1,
     /// The name of a backend.
     BackendName = 2,
     /// The number of a slot in a table, 4 bytes in little endian.
     Slot = 3,
+    /// What names a fragmented datagram; under a secret of the process, never under the fleet's key.
+    Datagram = 4,
 }
 
 /// The flow hash with its expanded key. Immutable; each worker keeps a clone.
@@ -66,15 +69,26 @@ pub struct FlowHasher {
     cipher: Cipher,
 }
 
+/// AES-128 with an expanded key.
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "a hasher is built once and used in place; a box costs a load per burst")]
-enum Cipher {
+#[expect(clippy::large_enum_variant, reason = "a cipher is built once and used in place; a box costs a load per burst")]
+pub(crate) enum Cipher {
     #[cfg(target_arch = "x86_64")]
     X86(AesX86),
     Software(AesSoft),
 }
 
 impl Cipher {
+    /// Expands the key, and picks the processor's AES instructions where it has them.
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        let software = AesSoft::new(key);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(aes) = AesX86::detect(software.round_keys()) {
+            return Self::X86(aes);
+        }
+        Self::Software(software)
+    }
+
     /// Encrypts each block by itself, in place.
     #[inline]
     fn encrypt(&self, blocks: &mut [Block]) {
@@ -86,11 +100,20 @@ impl Cipher {
     }
 
     #[inline]
-    fn encrypt_one(&self, block: Block) -> Block {
+    pub(crate) fn encrypt_one(&self, block: Block) -> Block {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::X86(aes) => aes.encrypt_one(block),
             Self::Software(aes) => aes.encrypt_one(block),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn decrypt_one(&self, block: Block) -> Block {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::X86(aes) => aes.decrypt_one(block),
+            Self::Software(aes) => aes.decrypt_one(block),
         }
     }
 }
@@ -99,12 +122,7 @@ impl FlowHasher {
     /// Expands the fleet's key, and picks the processor's AES instructions where it has them.
     #[must_use]
     pub fn new(key: [u8; 16]) -> Self {
-        let software = AesSoft::new(key);
-        #[cfg(target_arch = "x86_64")]
-        if let Some(aes) = AesX86::detect(software.round_keys()) {
-            return Self { cipher: Cipher::X86(aes) };
-        }
-        Self { cipher: Cipher::Software(software) }
+        Self { cipher: Cipher::new(key) }
     }
 
     /// The same function computed without AES instructions: bitsliced, in constant time, slow.
@@ -123,8 +141,8 @@ impl FlowHasher {
     #[inline]
     #[must_use]
     pub fn hash(&self, key: &FlowKey) -> FlowHash {
-        let [first, source, destination] = *key.blocks();
-        let state = self.cipher.encrypt_one(first);
+        let [first, source, destination] = key.blocks();
+        let state = self.cipher.encrypt_one(*first);
         if !key.is_ipv6() {
             return FlowHash(state);
         }

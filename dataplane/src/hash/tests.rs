@@ -2,6 +2,9 @@
 
 use super::aes_soft::AesSoft;
 use super::{Block, Cipher, FlowHasher};
+use aes::Aes128;
+use aes::cipher::{BlockCipherDecrypt, KeyInit};
+use proptest::prelude::*;
 
 /// Key, plaintext and ciphertext of FIPS 197: appendix B, and appendix C.1.
 const FIPS_197: [(u128, u128, u128); 2] = [
@@ -27,6 +30,7 @@ fn both_paths_compute_the_vectors_of_fips_197() {
     for (key, plain, cipher) in FIPS_197 {
         for path in ciphers(key) {
             assert_eq!(path.encrypt_one(plain.swap_bytes()), cipher.swap_bytes());
+            assert_eq!(path.decrypt_one(cipher.swap_bytes()), plain.swap_bytes());
         }
     }
 }
@@ -46,6 +50,19 @@ fn each_block_of_a_batch_is_encrypted_by_itself() {
             path.encrypt(&mut blocks);
             let single: Vec<_> = plain[..count].iter().map(|&block| path.encrypt_one(block)).collect();
             assert_eq!(blocks, single);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn both_paths_decrypt_as_another_aes_does(key: [u8; 16], block: [u8; 16]) {
+        let mut plain = block.into();
+        Aes128::new(&key.into()).decrypt_block(&mut plain);
+        for path in ciphers(u128::from_be_bytes(key)) {
+            let decrypted = path.decrypt_one(Block::from_le_bytes(block));
+            prop_assert_eq!(decrypted.to_le_bytes(), <[u8; 16]>::from(plain));
+            prop_assert_eq!(path.encrypt_one(decrypted).to_le_bytes(), block);
         }
     }
 }

@@ -1,22 +1,51 @@
-//! Direct server return on one segment: only the Ethernet addresses change.
+//! Direct server return on one segment: only the Ethernet addresses and the tags change.
 
-use super::{Addresses, check_mtu};
+use super::Refusal;
+use super::link::{Link, place, write};
 use crate::drop_reason::DropReason;
-use crate::parse::Parsed;
+use crate::parse::{Family, Parsed};
 use crate::port::Packet;
-use crate::wire::ethernet::EthernetHeader;
+use crate::wire::ethernet::{self, EthernetHeader, MIN_FRAME};
 use zerocopy::FromBytes;
 
 #[inline]
-pub(super) fn apply<P: Packet>(
-    packet: &mut P,
-    parsed: &Parsed,
-    mtu: u16,
-    addresses: Addresses,
-) -> Result<(), DropReason> {
-    check_mtu(usize::from(parsed.ip_len), mtu)?;
-    let (header, _) = EthernetHeader::mut_from_prefix(packet.frame_mut()).map_err(|_| DropReason::Runt)?;
-    header.destination = addresses.destination;
-    header.source = addresses.source;
+pub(super) fn apply<P: Packet>(packet: &mut P, parsed: &Parsed, link: Link<'_>) -> Result<(), Refusal> {
+    if parsed.ip_len > link.hop.mtu {
+        return Err(Refusal::too_big(link.hop, 0));
+    }
+    if !link.hop.tags.is_empty() || usize::from(parsed.ip_offset) != ethernet::HEADER_LEN {
+        return Ok(retag(packet, parsed, link)?);
+    }
+    let (header, _) =
+        EthernetHeader::mut_from_prefix(packet.frame_mut()).map_err(|_| Refusal::Drop(DropReason::Runt))?;
+    header.destination = *link.destination;
+    header.source = link.hop.source;
     Ok(())
+}
+
+/// Writes a whole new Ethernet header, with the tags of the link instead of those that the packet came in with.
+#[inline(never)]
+fn retag<P: Packet>(packet: &mut P, parsed: &Parsed, link: Link<'_>) -> Result<(), DropReason> {
+    let ethertype = match parsed.family {
+        Family::V4 => ethernet::TYPE_IPV4,
+        Family::V6 => ethernet::TYPE_IPV6,
+    };
+    let tags = link.hop.tags.bytes();
+    place(packet, parsed, ethernet::HEADER_LEN + tags.len())?;
+    let parts = [&link.destination[..], &link.hop.source, &tags, &ethertype.to_be_bytes()];
+    write(packet.frame_mut(), &parts).ok_or(DropReason::Runt)?;
+    pad(packet);
+    Ok(())
+}
+
+/// Makes up for tags that a frame of minimal length lost.
+fn pad<P: Packet>(packet: &mut P) {
+    let len = packet.total_len();
+    // A frame in several segments is not that short.
+    if len < MIN_FRAME
+        && packet.resize(MIN_FRAME)
+        && let Some(padding) = packet.frame_mut().get_mut(len..)
+    {
+        padding.fill(0);
+    }
 }

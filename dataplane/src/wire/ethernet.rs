@@ -8,6 +8,10 @@ pub type Mac = [u8; 6];
 
 /// Length of the header without tags, in bytes.
 pub const HEADER_LEN: usize = 14;
+/// Length of both addresses, in bytes: tags stand behind them.
+pub const ADDRESSES_LEN: usize = 12;
+/// Length of the shortest frame in bytes, without its frame check sequence (IEEE 802.3).
+pub const MIN_FRAME: usize = 60;
 /// EtherType of IPv4.
 pub const TYPE_IPV4: u16 = 0x0800;
 /// EtherType of ARP.
@@ -29,6 +33,25 @@ pub struct EthernetHeader {
     pub source: Mac,
     /// What follows.
     pub ethertype: U16,
+}
+
+/// What stands behind the type that announces a tag.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct VlanTag {
+    /// Priority (3 bits), drop eligible (1), VLAN identifier (12).
+    pub control: U16,
+    /// What follows.
+    pub ethertype: U16,
+}
+
+impl VlanTag {
+    /// The VLAN identifier; 0: the tag carries a priority only.
+    #[inline]
+    #[must_use]
+    pub fn id(&self) -> u16 {
+        self.control.get() & 0xfff
+    }
 }
 
 /// Whether `mac` names a group: multicast or broadcast.

@@ -5,8 +5,19 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Length of the common header, in bytes.
 pub const HEADER_LEN: usize = 8;
+/// ICMP source quench, which nobody acts on any more (RFC 6633).
+pub const V4_SOURCE_QUENCH: u8 = 4;
+/// ICMP redirect.
+pub const V4_REDIRECT: u8 = 5;
+/// ICMP destination unreachable.
+pub const V4_UNREACHABLE: u8 = 3;
+/// Code of [`V4_UNREACHABLE`]: fragmentation needed and "don't fragment" set; the next hop's MTU is the low half of the
+/// header's rest (RFC 1191, section 4).
+pub const V4_FRAGMENTATION_NEEDED: u8 = 4;
 /// ICMP echo request.
 pub const V4_ECHO_REQUEST: u8 = 8;
+/// ICMPv6 packet too big; the MTU is the header's rest.
+pub const V6_PACKET_TOO_BIG: u8 = 2;
 /// ICMPv6 echo request.
 pub const V6_ECHO_REQUEST: u8 = 128;
 /// ICMPv6 router solicitation, the first of the neighbour discovery types.

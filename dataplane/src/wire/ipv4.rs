@@ -6,6 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Length of the header without options, in bytes.
 pub const HEADER_LEN: usize = 20;
+/// The reserved flag in [`Ipv4Header::fragment`].
+pub const RESERVED: u16 = 0x8000;
 /// "Don't fragment" in [`Ipv4Header::fragment`].
 pub const DONT_FRAGMENT: u16 = 0x4000;
 /// "More fragments" in [`Ipv4Header::fragment`].
@@ -47,11 +49,14 @@ impl Ipv4Header {
         ((self.version_ihl & 0x0f) as usize) * 4
     }
 
-    /// Whether this is any fragment, the first one included.
-    #[inline]
+    /// Whether the checksum of a header without options is right.
+    #[inline(always)]
     #[must_use]
-    pub fn is_fragment(&self) -> bool {
-        self.fragment.get() & (MORE_FRAGMENTS | OFFSET_MASK) != 0
+    pub fn is_checksum_right(&self) -> bool {
+        // The sum of words of 32 bits in any order of bytes is that of words of 16 bits modulo 0xffff (RFC 1071, section
+        // 2); one's complement has its zero at 0xffff, and a header is not all zeros.
+        let words = self.as_bytes().as_chunks::<4>().0;
+        words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>().is_multiple_of(0xffff)
     }
 
     /// Fills in the checksum of a header without options.

@@ -3,7 +3,7 @@
 use crate::rig::{GATEWAY, PORT_0, Rig, context, syn};
 use guideway_dataplane::craft::Craft;
 use guideway_dataplane::drop_reason::DropReason;
-use guideway_dataplane::ids::{BackendId, PoolId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId, PortId};
 use guideway_dataplane::memory::MemoryPacket;
 use guideway_dataplane::punt::Inject;
 use guideway_dataplane::wire::tcp;
@@ -24,7 +24,7 @@ fn to_backend(frame: &[u8], pool: PoolId, index: u16, backend: u16) -> Inject<Me
 #[test]
 fn a_finished_frame_leaves_as_it_is() {
     let (mut rig, _publisher) = Rig::new(context().snapshot().unwrap());
-    inject(&rig, Inject::Frame { packet: MemoryPacket::new(b"any bytes at all"), port: PortId(1) });
+    inject(&rig, Inject::Finished { packet: MemoryPacket::new(b"any bytes at all"), port: PortId(1) });
     assert_eq!(rig.poll(), 1);
     assert_eq!(rig.sent(1), [b"any bytes at all".to_vec()]);
     assert_eq!((rig.counters.injected.get(), rig.counters.sent.packets.get()), (1, 1));
@@ -34,8 +34,8 @@ fn a_finished_frame_leaves_as_it_is() {
 #[test]
 fn a_frame_for_a_port_that_cannot_send_it_is_a_named_drop() {
     let (mut rig, _publisher) = Rig::new(context().snapshot().unwrap());
-    for port in [2, 3, 2, u16::MAX] {
-        inject(&rig, Inject::Frame { packet: MemoryPacket::new(&[0; 60]), port: PortId(port) });
+    for port in [2, 4, 2, u16::MAX] {
+        inject(&rig, Inject::Finished { packet: MemoryPacket::new(&[0; 60]), port: PortId(port) });
     }
     rig.poll();
     assert_eq!(rig.all_drops(), [(DropReason::PortDown, 2), (DropReason::StaleInjection, 2)]);
@@ -122,7 +122,7 @@ fn the_reason_of_a_probe_that_cannot_leave_is_that_of_traffic() {
 fn traffic_goes_on_beside_a_full_ring_of_injections() {
     let (mut rig, _publisher) = Rig::new(context().snapshot().unwrap());
     for _ in 0..1_000 {
-        inject(&rig, Inject::Frame { packet: MemoryPacket::new(&[0; 60]), port: PortId(1) });
+        inject(&rig, Inject::Frame { packet: MemoryPacket::new(&[0; 60]), link: LinkId(1) });
     }
     for flow in 0..10 {
         rig.receive(0, &syn(10_000 + flow, 10).frame());

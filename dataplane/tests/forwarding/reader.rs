@@ -2,6 +2,9 @@
 
 use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 
+/// UDP ports of GUE in the contexts.
+const GUE_PORTS: [u16; 2] = [6_080, 9_999];
+
 /// What was found wrong with a frame; empty if nothing.
 pub fn complaints(frame: &[u8]) -> Vec<String> {
     match SlicedPacket::from_ethernet(frame) {
@@ -18,13 +21,10 @@ fn check(packet: &SlicedPacket<'_>) -> Vec<String> {
             found.push(format!("IPv4 checksum {:#06x}", header.header_checksum));
         }
     }
-    let Some(net) = &packet.net else { return found };
-    if let Some(payload) = net.ip_payload_ref()
-        && [IpNumber::IPV4, IpNumber::IPV6].contains(&payload.ip_number)
-    {
-        match SlicedPacket::from_ip(payload.payload) {
+    if let Some(inner) = inner_packet(packet) {
+        match SlicedPacket::from_ip(inner) {
             Ok(inner) => found.extend(check(&inner).into_iter().map(|complaint| format!("inner: {complaint}"))),
-            Err(error) => found.push(format!("inner packet unreadable: {error}")),
+            Err(error) => found.push(format!("inner: unreadable: {error}")),
         }
     }
     if let Some((sent, right)) = transport_checksum(packet)
@@ -35,7 +35,27 @@ fn check(packet: &SlicedPacket<'_>) -> Vec<String> {
     found
 }
 
-/// The checksum that stands in the transport header, and the right one.
+/// The packet in a tunnel: behind an IP header, GRE, or GUE in either variant.
+fn inner_packet<'p>(packet: &SlicedPacket<'p>) -> Option<&'p [u8]> {
+    if let Some(TransportSlice::Udp(udp)) = &packet.transport {
+        let load = udp.payload();
+        return match load.first()? >> 4 {
+            _ if !GUE_PORTS.contains(&udp.destination_port()) => None,
+            0 => load.get(4..),
+            _ => Some(load),
+        };
+    }
+    let payload = packet.net.as_ref()?.ip_payload_ref()?;
+    match payload.ip_number {
+        _ if payload.fragmented => None,
+        IpNumber::IPV4 | IpNumber::IPV6 => Some(payload.payload),
+        IpNumber::GRE => payload.payload.get(4..),
+        _ => None,
+    }
+}
+
+/// The checksum that stands in the transport header, and the right one. None is right over IPv4 (RFC 768), and in a tunnel
+/// (RFC 6935).
 fn transport_checksum(packet: &SlicedPacket<'_>) -> Option<(u16, u16)> {
     let net = packet.net.as_ref()?;
     let right = match (packet.transport.as_ref()?, net) {
@@ -46,6 +66,10 @@ fn transport_checksum(packet: &SlicedPacket<'_>) -> Option<(u16, u16)> {
         (TransportSlice::Tcp(tcp), NetSlice::Ipv6(ip)) => {
             let header = ip.header();
             (tcp.checksum(), tcp.calc_checksum_ipv6(header.source(), header.destination()).ok()?)
+        }
+        (TransportSlice::Udp(udp), NetSlice::Ipv4(_)) if udp.checksum() == 0 => return None,
+        (TransportSlice::Udp(udp), _) if udp.checksum() == 0 && GUE_PORTS.contains(&udp.destination_port()) => {
+            return None;
         }
         (TransportSlice::Udp(udp), NetSlice::Ipv4(ip)) => {
             let header = udp.to_header();

@@ -5,7 +5,7 @@ use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::craft::Craft;
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::ids::{PortId, WorkerId};
-use guideway_dataplane::memory::{LINK_DEPTH, MemoryPacket, MemoryPort, MemoryQueue, MemoryRx, MemoryTx};
+use guideway_dataplane::memory::{LINK_DEPTH, MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::{Snapshot, SnapshotPublisher, SnapshotReader};
@@ -14,8 +14,8 @@ use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::tcp;
 use guideway_dataplane::worker::{Worker, WorkerParts};
-use guideway_vectors::Vector;
-use guideway_vectors::context::Context;
+use guideway_vectors::context::{BackendContext, Context};
+use guideway_vectors::{Sequence, Vector};
 use std::sync::{Arc, LazyLock};
 
 /// The hardware address of port 0 of [`context`].
@@ -26,9 +26,24 @@ pub const GATEWAY: Mac = [2, 0, 0, 0, 0, 0xfe];
 /// Every vector.
 pub static VECTORS: LazyLock<Vec<Vector>> = LazyLock::new(|| guideway_vectors::load().expect("vector files"));
 
+/// Every sequence.
+pub static SEQUENCES: LazyLock<Vec<Sequence>> =
+    LazyLock::new(|| guideway_vectors::load_sequences().expect("vector files"));
+
 /// The context of `common.toml`.
 pub fn context() -> &'static Context {
     &VECTORS.iter().find(|vector| vector.topic == "l2dsr").expect("topic l2dsr").context
+}
+
+/// The context of `common.toml` with so many backends behind `l2dsr` that two flows seldom meet. Their hardware addresses
+/// begin with 2, 9.
+pub fn many_backends() -> Context {
+    let mut context = context().clone();
+    let pool = context.pools.iter_mut().find(|pool| pool.name == "l2dsr").expect("pool l2dsr");
+    let one = pool.backends[0].clone();
+    let backend = |id: u16| BackendContext { id, mac: Some([2, 9, 0, 0, 0, id as u8]), ..one.clone() };
+    pool.backends = (0..50).map(backend).collect();
+    context
 }
 
 /// A SYN from a client to the VIP of a pool of [`context`]: 10 is `l2dsr`, 11 `ipip4`, 12 `ipip6`.
@@ -77,6 +92,9 @@ impl Rig {
             tx: (0..).zip(&tx).map(path).collect(),
             snapshots,
             rings: rings.clone(),
+            pool: Arc::new(MemoryPool),
+            exception_rate: 20_000,
+            secret: [7; 16],
             counters: Arc::clone(&counters),
         });
         Self { worker, rx, tx, rings, counters }

@@ -1,7 +1,7 @@
 //! Packet buffers, owned.
 
 use dpdk_sys::{GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL, rte_mbuf};
-use guideway_dataplane::port::Packet;
+use guideway_dataplane::port::{Packet, RxChecksum};
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -41,16 +41,6 @@ impl Mbuf {
         self.raw().nb_segs
     }
 
-    /// Whether the device found the IPv4 header checksum or the TCP/UDP checksum wrong. `false` also if the device
-    /// does not check.
-    #[inline]
-    #[must_use]
-    pub fn checksum_bad(&self) -> bool {
-        let flags = self.raw().ol_flags;
-        flags & dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_BAD
-            || flags & dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_BAD
-    }
-
     #[inline]
     fn is_plain(&self) -> bool {
         let raw = self.raw();
@@ -58,6 +48,16 @@ impl Mbuf {
             && raw.nb_segs == 1
             && raw.next.is_null()
             && raw.ol_flags & GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL == 0
+    }
+}
+
+/// The bytes of one segment of a packet that the caller holds.
+#[inline]
+fn bytes(segment: &rte_mbuf) -> &[u8] {
+    // SAFETY: buf_addr + data_off .. + data_len lies within the segment's buffer, which lives as long as its mbuf.
+    unsafe {
+        let start = segment.buf_addr.cast::<u8>().add(usize::from(segment.data_off));
+        std::slice::from_raw_parts(start, usize::from(segment.data_len))
     }
 }
 
@@ -78,12 +78,7 @@ impl Drop for Mbuf {
 impl Packet for Mbuf {
     #[inline]
     fn frame(&self) -> &[u8] {
-        let raw = self.raw();
-        // SAFETY: buf_addr + data_off .. + data_len lies within the segment's buffer, which lives as long as self.
-        unsafe {
-            let start = raw.buf_addr.cast::<u8>().add(usize::from(raw.data_off));
-            std::slice::from_raw_parts(start, usize::from(raw.data_len))
-        }
+        bytes(self.raw())
     }
 
     #[inline]
@@ -99,6 +94,28 @@ impl Packet for Mbuf {
     #[inline]
     fn total_len(&self) -> usize {
         self.raw().pkt_len as usize
+    }
+
+    fn for_each_segment(&self, visit: &mut dyn FnMut(&[u8])) {
+        let mut next = Some(self.raw());
+        while let Some(segment) = next {
+            visit(bytes(segment));
+            // SAFETY: null, or the next segment of a chain that self owns as a whole.
+            next = unsafe { segment.next.as_ref() };
+        }
+    }
+
+    /// The word of a device that does not verify checksums means nothing: see [`crate::Capabilities::rx_checksum`].
+    #[inline]
+    fn rx_checksum(&self) -> RxChecksum {
+        let flags = self.raw().ol_flags;
+        if flags & dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_IP_CHECKSUM_BAD {
+            RxChecksum::BadIp
+        } else if flags & dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_MASK == dpdk_sys::GUIDEWAY_MBUF_L4_CHECKSUM_BAD {
+            RxChecksum::BadTransport
+        } else {
+            RxChecksum::Unknown
+        }
     }
 
     #[inline]
@@ -169,6 +186,9 @@ mod tests {
         // The head owns it from here on.
         std::mem::forget(tail);
         assert_eq!((head.frame(), head.total_len(), head.segments()), (&[1; 60][..], 100, 2));
+        let mut segments = Vec::new();
+        head.for_each_segment(&mut |bytes| segments.push(bytes.to_vec()));
+        assert_eq!(segments, [vec![1; 60], vec![2; 40]]);
         assert!(!head.resize(50), "several segments");
         assert!(head.prepend(20) && head.trim_front(30));
         assert_eq!((head.frame().len(), head.total_len()), (50, 90));

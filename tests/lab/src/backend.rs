@@ -104,9 +104,9 @@ impl Backend {
         self.set_link("up")
     }
 
-    /// Starts the decapsulator for `ipip` pools and waits until its sockets are open.
+    /// Starts the decapsulator for pools with tunnels and waits until its sockets are open.
     pub fn start_decap(&self) -> Result<Process> {
-        crate::tunnel::start_decap(&self.namespace, &self.folder.join("decap.log"))
+        crate::tunnel::start_decap(&self.namespace, self.v6(), &self.folder.join("decap.log"))
     }
 
     fn set_link(&self, state: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Configurations of Guideway that fit a lab.
 
 use crate::address;
+use crate::backend::Backend;
 use crate::topology::Lab;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -30,6 +31,9 @@ pub struct GuidewayConfig {
     pub cores: BTreeMap<String, Value>,
     /// `[api]`.
     pub api: BTreeMap<String, Value>,
+    /// `[exception]`; `None`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<BTreeMap<String, Value>>,
     /// `[[port]]`.
     pub port: Vec<BTreeMap<String, Value>>,
     /// `[[interface]]`.
@@ -47,7 +51,7 @@ pub struct GuidewayConfig {
 pub struct PoolConfig {
     /// Its name.
     pub name: String,
-    /// `l2dsr`, `ipip`.
+    /// `l2dsr`, `ipip`, `gre`, `gue`.
     pub forward: String,
     /// `health`; empty: `{ kind = "none" }` is left to the default of the program.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -62,11 +66,11 @@ pub struct PoolConfig {
 /// `[[vip]]`.
 #[derive(Clone, Debug, Serialize)]
 pub struct VipConfig {
-    /// The address.
-    pub address: IpAddr,
+    /// The address, or a prefix.
+    pub address: String,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// A number, or "any".
+    /// A number, a range such as "8000-8099", or "any".
     pub port: Value,
     /// The name of the pool.
     pub pool: String,
@@ -91,6 +95,7 @@ impl GuidewayConfig {
             fleet: table([("hash_key", HASH_KEY.into())]),
             cores: table([("control", 0.into()), ("workers", cores.into()), ("idle", "adaptive".into())]),
             api: table([("socket", socket(lab.folder()).to_string_lossy().as_ref().into())]),
+            exception: None,
             port: ports,
             interface: interfaces,
             route: vec![table([("to", "default".into()), ("via", gateways.to_vec().into())])],
@@ -101,11 +106,23 @@ impl GuidewayConfig {
 
     /// A pool of all backends of the lab in one family, checked by TCP on port 80 with the default times.
     #[must_use]
-    pub fn pool(mut self, lab: &Lab, name: &str, forward: &str, ipv6: bool) -> Self {
-        let backend = lab.backends().iter().map(|backend| {
-            let address = if ipv6 { backend.v6().to_string() } else { backend.v4().to_string() };
-            table([("name", backend.name().into()), ("address", address.into())])
-        });
+    pub fn pool(self, lab: &Lab, name: &str, forward: &str, ipv6: bool) -> Self {
+        let address = |backend: &Backend| if ipv6 { backend.v6().into() } else { backend.v4().into() };
+        self.pool_at(lab.backends(), name, forward, address)
+    }
+
+    /// A pool of some backends at these addresses, checked like the others.
+    #[must_use]
+    pub fn pool_at(
+        mut self,
+        backends: &[Backend],
+        name: &str,
+        forward: &str,
+        address: impl Fn(&Backend) -> IpAddr,
+    ) -> Self {
+        let backend = backends
+            .iter()
+            .map(|backend| table([("name", backend.name().into()), ("address", address(backend).to_string().into())]));
         self.pool.push(PoolConfig {
             name: name.into(),
             forward: forward.into(),
@@ -116,11 +133,25 @@ impl GuidewayConfig {
         self
     }
 
-    /// A VIP.
+    /// A route by these next hops, which share the flows.
     #[must_use]
-    pub fn vip(mut self, address: IpAddr, protocol: &str, port: u16, pool: &str) -> Self {
-        let port = Value::from(i64::from(port));
-        self.vip.push(VipConfig { address, protocol: protocol.into(), port, pool: pool.into() });
+    pub fn route(mut self, to: &str, via: &[IpAddr]) -> Self {
+        let via = via.iter().map(|hop| Value::from(hop.to_string())).collect::<Vec<_>>();
+        self.route.push(table([("to", to.into()), ("via", via.into())]));
+        self
+    }
+
+    /// A VIP of one address and port.
+    #[must_use]
+    pub fn vip(self, address: IpAddr, protocol: &str, port: u16, pool: &str) -> Self {
+        self.wide_vip(&address.to_string(), protocol, i64::from(port), pool)
+    }
+
+    /// A VIP of any address or prefix and any form of port.
+    #[must_use]
+    pub fn wide_vip(mut self, address: &str, protocol: &str, port: impl Into<Value>, pool: &str) -> Self {
+        let (address, protocol, pool) = (address.into(), protocol.into(), pool.into());
+        self.vip.push(VipConfig { address, protocol, port: port.into(), pool });
         self
     }
 

@@ -19,7 +19,7 @@ pub fn runnable(test: &str) -> bool {
     false
 }
 
-/// The path of a program of this crate (`decap`, `demo`).
+/// The path of a program of this crate (`decap`, `demo`, `quic_peer`).
 ///
 /// Looks beside the running executable and in the folder above it, which is where cargo puts programs when the
 /// executable is a test.

@@ -10,12 +10,16 @@ use std::time::Duration;
 /// Bytes that `/big` answers.
 pub const BIG_BYTES: usize = 8 << 20;
 
+/// Ports that it listens on besides 80, for services of many ports.
+pub const MORE_PORTS: [u16; 7] = [81, 7999, 8000, 8050, 8080, 8099, 8100];
+
 /// A running nginx; dropped means killed.
 ///
 /// | path | answer |
 /// | --- | --- |
 /// | `/` | the backend's name and a line feed |
 /// | `/client` | the client's address and port as the backend sees them |
+/// | `/service` | its own address and port, as the client asked for them |
 /// | `/big` | [`BIG_BYTES`] bytes |
 /// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
 ///
@@ -27,7 +31,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx on port 80 of every address of the backend and waits until it accepts connections.
+    /// Starts nginx on port 80 and [`MORE_PORTS`] of every address of the backend and waits until it accepts connections.
     pub fn start(backend: &Backend) -> Result<Self> {
         let folder = backend.folder().to_owned();
         write_files(&folder, backend.name())?;
@@ -78,6 +82,8 @@ fn write_files(folder: &Path, name: &str) -> Result<()> {
 }
 
 fn configuration(name: &str) -> String {
+    let listen = |port: u16| format!("listen 0.0.0.0:{port}; listen [::]:{port} ipv6only=on;");
+    let more_ports = MORE_PORTS.map(listen).join("\n        ");
     format!(
         r#"daemon off;
 user root;
@@ -98,6 +104,7 @@ http {{
     server {{
         listen 0.0.0.0:80 backlog=4096;
         listen [::]:80 ipv6only=on backlog=4096;
+        {more_ports}
         root root;
         client_max_body_size 64m;
         add_header Backend {name} always;
@@ -106,6 +113,7 @@ http {{
             client_body_in_file_only on;
             proxy_pass http://127.0.0.1/;
         }}
+        location = /service {{ return 200 "$server_addr $server_port\n"; }}
         location = /client {{ return 200 "$remote_addr $remote_port\n"; }}
     }}
 }}

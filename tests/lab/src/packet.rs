@@ -1,6 +1,7 @@
 //! Captured frames as values: what the analysis of a capture needs of each IP packet.
 
 use crate::address::Mac;
+use crate::unwrap;
 use anyhow::{Context, Result};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, LinkSlice, TransportSlice, ip_number};
 use pcap_file::TsResolution;
@@ -56,7 +57,7 @@ pub struct Packet {
     pub source_mac: Mac,
     /// Ethernet destination.
     pub destination_mac: Mac,
-    /// Source and destination of the outer header, of IP-in-IP packets.
+    /// Source and destination of the outer header, of tunnel packets.
     pub outer: Option<(IpAddr, IpAddr)>,
     /// Addresses, protocol, ports.
     pub flow: Flow,
@@ -85,17 +86,30 @@ pub fn read_capture(path: &Path) -> Result<Vec<Packet>> {
     Ok(packets)
 }
 
+/// The frames of a capture file of any kind, whole or cut at the snap length.
+pub fn read_frames(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut reader = PcapReader::new(BufReader::new(file)).with_context(|| format!("{}: no pcap", path.display()))?;
+    let mut frames = Vec::new();
+    while let Some(record) = reader.next_raw_packet() {
+        let record = record.with_context(|| format!("{}: behind frame {}", path.display(), frames.len()))?;
+        frames.push(record.data.into_owned());
+    }
+    Ok(frames)
+}
+
 /// The packet in an Ethernet frame, if it is an IP packet. The frame may be cut short behind the headers.
 pub fn parse_frame(time: SystemTime, length: u32, frame: &[u8]) -> Option<Packet> {
     let outer = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let Some(LinkSlice::Ethernet2(ethernet)) = &outer.link else { return None };
     let outer_addresses = addresses(&outer)?;
-    let inner = match outer.ip_payload() {
-        Some(payload) if matches!(payload.ip_number, ip_number::IPV4 | ip_number::IPV6) => {
-            Some(LaxSlicedPacket::from_ip(payload.payload).ok()?)
-        }
+    let inner = outer.ip_payload().and_then(|payload| match payload.ip_number {
+        ip_number::IPV4 | ip_number::IPV6 => Some(payload.payload),
+        ip_number::GRE => unwrap::gre_inner(payload.payload),
+        ip_number::UDP => unwrap::gue_inner(payload.payload),
         _ => None,
-    };
+    });
+    let inner = inner.map(LaxSlicedPacket::from_ip).transpose().ok()?;
     let (packet, outer_header) = match &inner {
         Some(inner) => (inner, Some(outer_addresses)),
         None => (&outer, None),

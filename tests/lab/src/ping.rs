@@ -11,14 +11,19 @@ use std::time::{Duration, Instant};
 const TRIES: u8 = 10;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What every request carries behind its header.
-const PAYLOAD: &[u8] = b"guideway laboratory";
+/// Bytes that a request carries behind its header unless told otherwise: as many as the program of that name sends.
+const PAYLOAD: usize = 56;
 /// Identifier of the requests.
 const IDENTIFIER: [u8; 2] = [0x67, 0x77];
 
 /// Sends echo requests (RFC 792, RFC 4443) from a namespace until one is answered with all that it carried; returns how
 /// many it took.
 pub fn ping(namespace: &Namespace, address: IpAddr) -> Result<u8> {
+    ping_with(namespace, address, PAYLOAD)
+}
+
+/// Like [`ping`], with requests that carry `payload` bytes, at most 1,472.
+pub fn ping_with(namespace: &Namespace, address: IpAddr, payload: usize) -> Result<u8> {
     namespace.enter(|| {
         let (domain, protocol) = match address {
             IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
@@ -27,11 +32,11 @@ pub fn ping(namespace: &Namespace, address: IpAddr) -> Result<u8> {
         let mut socket = Socket::new(domain, Type::RAW, Some(protocol)).context("cannot open a raw socket")?;
         socket.set_read_timeout(Some(PATIENCE)).context("cannot set a timeout")?;
         for number in 1..=TRIES {
-            let request = message(if address.is_ipv4() { 8 } else { 128 }, number);
+            let request = message(if address.is_ipv4() { 8 } else { 128 }, number, payload);
             let sent = socket.send_to(&request, &SockAddr::from(SocketAddr::new(address, 0)));
             sent.with_context(|| format!("cannot send to {address}"))?;
             // An ICMPv6 checksum covers addresses and is the kernel's business (RFC 3542 section 3.1).
-            let answer = message(if address.is_ipv4() { 0 } else { 129 }, number);
+            let answer = message(if address.is_ipv4() { 0 } else { 129 }, number, payload);
             if is_answered(&mut socket, address, &answer) {
                 return Ok(number);
             }
@@ -42,7 +47,7 @@ pub fn ping(namespace: &Namespace, address: IpAddr) -> Result<u8> {
 
 fn is_answered(socket: &mut Socket, address: IpAddr, answer: &[u8]) -> bool {
     let begun = Instant::now();
-    let mut buffer = [0; 1500];
+    let mut buffer = [0; 2048];
     while begun.elapsed() < PATIENCE {
         let Ok(length) = socket.read(&mut buffer) else { return false };
         // A raw IPv4 socket delivers the IP header too.
@@ -56,9 +61,9 @@ fn is_answered(socket: &mut Socket, address: IpAddr, answer: &[u8]) -> bool {
     false
 }
 
-fn message(kind: u8, number: u8) -> Vec<u8> {
+fn message(kind: u8, number: u8, payload: usize) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 0, IDENTIFIER[0], IDENTIFIER[1], 0, number];
-    message.extend(PAYLOAD);
+    message.extend((0..=u8::MAX).cycle().take(payload));
     let sum = checksum(&message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     message
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_message_with_its_checksum_sums_to_zero() {
-        assert_eq!(checksum(&message(8, 3)), 0);
+        assert_eq!(checksum(&message(8, 3, 19)), 0);
         assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2, "the example of RFC 1071");
     }
 }

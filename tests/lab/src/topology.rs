@@ -3,6 +3,7 @@
 use crate::address::{self, Mac, mac_text};
 use crate::backend::Backend;
 use crate::leftover::{Claim, Files, remove_all};
+use crate::link::{End, connect};
 use crate::namespace::Namespace;
 use crate::nginx::Nginx;
 use crate::options::LabOptions;
@@ -156,24 +157,8 @@ impl Lab {
     fn set_kernel_parameters(&self) -> Result<()> {
         let mut hosts = vec![&self.client, &self.router, &self.segment, &self.balancer];
         hosts.extend(self.backends.iter().map(|backend| backend.namespace()));
-        for host in hosts {
-            host.sysctl(&[
-                ("net.ipv4.conf.all.rp_filter", "0"),
-                ("net.ipv4.conf.default.rp_filter", "0"),
-                ("net.ipv4.ip_forward", "0"),
-                // Duplicate address detection would cost seconds, router solicitations only make noise.
-                ("net.ipv6.conf.all.accept_dad", "0"),
-                ("net.ipv6.conf.default.accept_dad", "0"),
-                ("net.ipv6.conf.default.accept_ra", "0"),
-                ("net.ipv6.conf.default.router_solicitations", "0"),
-            ])?;
-        }
-        self.router.sysctl(&[
-            ("net.ipv4.ip_forward", "1"),
-            ("net.ipv6.conf.all.forwarding", "1"),
-            ("net.ipv4.conf.all.send_redirects", "0"),
-            ("net.ipv4.conf.default.send_redirects", "0"),
-        ])?;
+        hosts.into_iter().try_for_each(quiet)?;
+        make_router(&self.router)?;
         for host in [&self.balancer, &self.segment] {
             host.sysctl(&[("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")])?;
         }
@@ -194,10 +179,11 @@ impl Lab {
         self.segment
             .ip(&format!("link add br0 mtu {mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"))?;
         let device = self.segment_device();
-        self.veth(&self.segment, "gw", None, &self.balancer, device, Some(address::BALANCER_MAC), options.queues, mtu)?;
-        self.veth(&self.segment, "rt", None, &self.router, "seg", Some(address::ROUTER_MAC), 1, mtu)?;
+        let port = |name| End::new(&self.segment, name);
+        connect(port("gw"), End::new(&self.balancer, device).mac(address::BALANCER_MAC), options.queues, mtu)?;
+        connect(port("rt"), End::new(&self.router, "seg").mac(address::ROUTER_MAC), 1, mtu)?;
         for backend in &self.backends {
-            self.veth(&self.segment, backend.port(), None, backend.namespace(), "eth0", Some(backend.mac()), 1, mtu)?;
+            connect(port(backend.port()), End::new(backend.namespace(), "eth0").mac(backend.mac()), 1, mtu)?;
         }
         let mut ports = String::from("link set br0 up\n");
         for port in ["gw", "rt"].into_iter().chain(self.backends.iter().map(|backend| backend.port())) {
@@ -214,7 +200,7 @@ impl Lab {
     }
 
     fn connect_client(&self, options: &LabOptions) -> Result<()> {
-        self.veth(&self.client, "eth0", None, &self.router, "cl", None, 1, 1500)?;
+        connect(End::new(&self.client, "eth0"), End::new(&self.router, "cl"), 1, 1500)?;
         self.router.ip("addr add 10.1.0.254/24 dev cl\naddr add fd01::fe/64 dev cl nodad\nlink set cl up\n")?;
         let mut lines = String::from("link set eth0 up\n");
         for number in 0..options.client_addresses {
@@ -226,8 +212,8 @@ impl Lab {
     }
 
     fn connect_outside(&self, options: &LabOptions) -> Result<()> {
-        let (near, far) = (Some(address::ROUTER_OUTSIDE_MAC), Some(address::OUTSIDE_MAC));
-        self.veth(&self.router, "out", near, &self.balancer, "gw0", far, options.queues, 1500)?;
+        let near = End::new(&self.router, "out").mac(address::ROUTER_OUTSIDE_MAC);
+        connect(near, End::new(&self.balancer, "gw0").mac(address::OUTSIDE_MAC), options.queues, 1500)?;
         self.balancer.ip("link set gw0 up")?;
         self.router.ip(&format!(
             "addr add {}/24 dev out\naddr add {}/64 dev out nodad\nlink set out up\n",
@@ -243,31 +229,28 @@ impl Lab {
         };
         self.router.ip(&format!("route add {} via {v4}\nroute add {} via {v6}\n", address::VIPS_V4, address::VIPS_V6))
     }
+}
 
-    /// A veth pair between two hosts, without offloads: the dataplane must see what a wire would carry.
-    #[expect(clippy::too_many_arguments, reason = "the two ends of a link, each with host, name and address")]
-    fn veth(
-        &self,
-        near: &Namespace,
-        near_name: &str,
-        near_mac: Option<Mac>,
-        far: &Namespace,
-        far_name: &str,
-        far_mac: Option<Mac>,
-        queues: u32,
-        mtu: u32,
-    ) -> Result<()> {
-        let mac = |mac: Option<Mac>| mac.map(|mac| format!("address {}", mac_text(mac))).unwrap_or_default();
-        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
-        near.ip(&format!(
-            "link add {near_name} {} mtu {mtu} {queues} type veth peer name {far_name} {} mtu {mtu} {queues} netns {}",
-            mac(near_mac),
-            mac(far_mac),
-            far.name()
-        ))?;
-        for (host, device) in [(near, near_name), (far, far_name)] {
-            host.exec("ethtool", &["-K", device, "tx", "off", "rx", "off", "gso", "off", "gro", "off", "tso", "off"])?;
-        }
-        Ok(())
-    }
+/// What every host needs: answers that take another way than requests are fine, and the kernel makes no noise.
+pub(crate) fn quiet(host: &Namespace) -> Result<()> {
+    host.sysctl(&[
+        ("net.ipv4.conf.all.rp_filter", "0"),
+        ("net.ipv4.conf.default.rp_filter", "0"),
+        ("net.ipv4.ip_forward", "0"),
+        // Duplicate address detection would cost seconds, router solicitations only make noise.
+        ("net.ipv6.conf.all.accept_dad", "0"),
+        ("net.ipv6.conf.default.accept_dad", "0"),
+        ("net.ipv6.conf.default.accept_ra", "0"),
+        ("net.ipv6.conf.default.router_solicitations", "0"),
+    ])
+}
+
+/// Lets a host pass on packets that are not its own, without advice to their senders.
+pub(crate) fn make_router(host: &Namespace) -> Result<()> {
+    host.sysctl(&[
+        ("net.ipv4.ip_forward", "1"),
+        ("net.ipv6.conf.all.forwarding", "1"),
+        ("net.ipv4.conf.all.send_redirects", "0"),
+        ("net.ipv4.conf.default.send_redirects", "0"),
+    ])
 }

@@ -1,61 +1,94 @@
-//! IP-in-IP for hosts whose kernel has no such device: raw sockets on one side, a TUN device on the other.
+//! Tunnels for hosts whose kernel has no such devices: raw sockets on one side, a TUN device on the other.
 //!
-//! All four combinations: IPv4 and IPv6 packets (protocols 4 and 41) inside IPv4 and inside IPv6 (RFC 2003,
-//! RFC 2473, RFC 4213). [`decapsulate`] is the backend's side, [`encapsulate`] stands in for a balancer in the
-//! tests of this crate.
+//! IPv4 and IPv6 packets inside IPv4 and inside IPv6, in all forms of [`crate::unwrap`]. [`decapsulate`] is the
+//! backend's side, [`encapsulate`] (IP-in-IP only) stands in for a balancer in the tests of this crate.
 
 use crate::helpers::helper;
 use crate::namespace::Namespace;
 use crate::process::{Process, wait_for};
+use crate::unwrap::{self, Checksum, GUE_PORT};
 use anyhow::{Context, Result, bail};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::sleep;
 use std::time::Duration;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 /// Protocol number of an encapsulated IPv4 packet.
 const PROTOCOL_IPV4: i32 = 4;
+/// Protocol number of UDP.
+const PROTOCOL_UDP: i32 = 17;
 /// Protocol number of an encapsulated IPv6 packet.
 const PROTOCOL_IPV6: i32 = 41;
+/// Protocol number of GRE.
+const PROTOCOL_GRE: i32 = 47;
 /// Room for any packet of the lab.
 const LARGEST_PACKET: usize = 65536;
 /// Receive buffer of a raw socket in bytes; the kernel may grant less.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// How often changed counts are printed.
+const REPORT: Duration = Duration::from_millis(50);
 /// What the program `decap` prints when its sockets are open.
 pub const READY: &str = "decap: ready";
+/// What the program `decap` prints before the counts of outer UDP checksums.
+const COUNTS: &str = "decap: checksums ";
 
-/// The part of a raw socket's datagram that is the inner packet, or `None` for what is no tunnel packet.
-///
-/// A raw IPv4 socket delivers the outer header too, a raw IPv6 socket does not (raw(7), RFC 3542 section 3).
-pub fn inner_packet(outer_is_ipv4: bool, datagram: &[u8]) -> Option<&[u8]> {
-    let inner = if outer_is_ipv4 {
-        let header = usize::from(datagram.first()? & 0x0f) * 4;
-        if header < 20 {
-            return None;
+/// Outer UDP checksums that a decapsulator saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checksums {
+    /// Right ones.
+    pub good: u64,
+    /// Datagrams without.
+    pub zero: u64,
+    /// Wrong ones.
+    pub bad: u64,
+}
+
+impl Checksums {
+    /// What the program `decap` has printed so far: everything but what came in the last tenth of a second or so.
+    pub fn of(decap: &Process) -> Result<Self> {
+        let log = decap.log_tail(usize::MAX);
+        let Some(line) = log.lines().rev().find_map(|line| line.strip_prefix(COUNTS)) else {
+            return Ok(Self::default());
+        };
+        let counts: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>().context(line.to_owned())?;
+        match counts[..] {
+            [good, zero, bad] => Ok(Self { good, zero, bad }),
+            _ => bail!("no counts: {line:?}"),
         }
-        datagram.get(header..)?
-    } else {
-        datagram
-    };
-    matches!(inner.first()? >> 4, 4 | 6).then_some(inner)
+    }
+}
+
+/// What the threads of a decapsulator share.
+struct Decapsulator {
+    tun: SyncDevice,
+    own_v6: Ipv6Addr,
+    counts: [AtomicU64; 3],
 }
 
 /// Hands every tunnel packet that reaches this host to the kernel through the TUN device `device`. Calls `ready`
-/// when the sockets are open; returns only on an error.
-pub fn decapsulate(device: &str, ready: impl FnOnce()) -> Result<()> {
-    let tun = Arc::new(open_tun(device)?);
+/// when the sockets are open; returns only on an error. IPv6 sockets do not tell where a packet was sent: `own_v6` is what
+/// UDP checksums over IPv6 are computed with.
+///
+/// The kernel verifies outer IPv4 headers before any raw socket gets them; a packet with a wrong checksum is lost here.
+pub fn decapsulate(device: &str, own_v6: Ipv6Addr, ready: impl FnOnce()) -> Result<()> {
+    let shared = Arc::new(Decapsulator { tun: open_tun(device)?, own_v6, counts: Default::default() });
+    // Nothing is read from these, but where nobody listens the kernel would answer with ICMP errors.
+    let bind = |address: IpAddr| UdpSocket::bind((address, GUE_PORT)).context("cannot bind the port of GUE");
+    let _listeners = [bind(Ipv4Addr::UNSPECIFIED.into())?, bind(own_v6.into())?];
     let mut threads = Vec::new();
     for domain in [Domain::IPV4, Domain::IPV6] {
-        for protocol in [PROTOCOL_IPV4, PROTOCOL_IPV6] {
+        for protocol in [PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_GRE, PROTOCOL_UDP] {
             let socket = raw_socket(domain, protocol)?;
-            let tun = Arc::clone(&tun);
-            threads.push(std::thread::spawn(move || unwrap_packets(socket, domain == Domain::IPV4, &tun)));
+            let shared = Arc::clone(&shared);
+            threads.push(std::thread::spawn(move || shared.unwrap_packets(&socket, domain == Domain::IPV4, protocol)));
         }
     }
     ready();
+    std::thread::spawn(move || shared.report());
     for thread in threads {
         match thread.join() {
             Ok(result) => result?,
@@ -65,24 +98,64 @@ pub fn decapsulate(device: &str, ready: impl FnOnce()) -> Result<()> {
     Ok(())
 }
 
-fn unwrap_packets(mut socket: Socket, outer_is_ipv4: bool, tun: &SyncDevice) -> Result<()> {
-    let mut buffer = vec![0; LARGEST_PACKET];
-    loop {
-        let length = socket.read(&mut buffer).context("cannot read from a raw socket")?;
-        if let Some(inner) = inner_packet(outer_is_ipv4, &buffer[..length]) {
-            // The kernel refuses a malformed packet (EINVAL): such a packet is lost, as on any host.
-            let _ = tun.send(inner);
+impl Decapsulator {
+    fn unwrap_packets(&self, socket: &UdpSocket, outer_is_ipv4: bool, protocol: i32) -> Result<()> {
+        let mut buffer = vec![0; LARGEST_PACKET];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).context("cannot read from a raw socket")?;
+            let packet = &buffer[..length];
+            let (payload, to) = if outer_is_ipv4 {
+                let Some(payload) = unwrap::ipv4_payload(packet) else { continue };
+                let Some(to) = packet.get(16..20).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()) else { continue };
+                (payload, IpAddr::from(to))
+            } else {
+                (packet, self.own_v6.into())
+            };
+            let inner = match protocol {
+                PROTOCOL_GRE => unwrap::gre_inner(payload),
+                PROTOCOL_UDP => unwrap::gue_inner(payload).filter(|_| self.accept(from.ip(), to, payload)),
+                _ => unwrap::ip_inner(payload),
+            };
+            if let Some(inner) = inner {
+                // The kernel refuses a malformed packet (EINVAL): such a packet is lost, as on any host.
+                let _ = self.tun.send(inner);
+            }
+        }
+    }
+
+    /// Judges and counts an outer UDP checksum.
+    fn accept(&self, from: IpAddr, to: IpAddr, datagram: &[u8]) -> bool {
+        let checksum = unwrap::udp_checksum(from, to, datagram);
+        let [good, zero, bad] = &self.counts;
+        let count = match checksum {
+            Checksum::Good => good,
+            Checksum::Zero => zero,
+            Checksum::Bad => bad,
+        };
+        count.fetch_add(1, Relaxed);
+        checksum != Checksum::Bad
+    }
+
+    fn report(&self) {
+        let mut last = [0; 3];
+        loop {
+            let counts = self.counts.each_ref().map(|count| count.load(Relaxed));
+            if counts != last {
+                println!("{COUNTS}{} {} {}", counts[0], counts[1], counts[2]);
+                last = counts;
+            }
+            sleep(REPORT);
         }
     }
 }
 
-/// Sends every packet that the kernel routes into the TUN device `device` to `remote`, encapsulated. Calls `ready`
+/// Sends every packet that the kernel routes into the TUN device `device` to `remote`, in IP-in-IP. Calls `ready`
 /// when the device is up; returns only on an error.
 pub fn encapsulate(device: &str, remote: IpAddr, ready: impl FnOnce()) -> Result<()> {
     let tun = open_tun(device)?;
     let domain = if remote.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let sockets = [raw_socket(domain, PROTOCOL_IPV4)?, raw_socket(domain, PROTOCOL_IPV6)?];
-    let to = SockAddr::from(SocketAddr::new(remote, 0));
+    let to = SocketAddr::new(remote, 0);
     ready();
     let mut buffer = vec![0; LARGEST_PACKET];
     loop {
@@ -92,18 +165,18 @@ pub fn encapsulate(device: &str, remote: IpAddr, ready: impl FnOnce()) -> Result
             Some(6) => &sockets[1],
             _ => continue,
         };
-        socket.send_to(&buffer[..length], &to).with_context(|| format!("cannot send to {remote}"))?;
+        socket.send_to(&buffer[..length], to).with_context(|| format!("cannot send to {remote}"))?;
     }
 }
 
 /// Starts the program `decap` in a namespace and waits until its sockets are open.
-pub fn start_decap(namespace: &Namespace, log: &Path) -> Result<Process> {
-    let mut process = namespace.spawn(helper("decap")?, &[], log)?;
+pub fn start_decap(namespace: &Namespace, own_v6: Ipv6Addr, log: &Path) -> Result<Process> {
+    let mut process = namespace.spawn(helper("decap")?, &["--own-v6", &own_v6.to_string()], log)?;
     wait_for("decap to be ready", Duration::from_secs(10), || {
         if let Some(status) = process.try_wait()? {
             bail!("decap ended: {status}\n{}", process.log_tail(10));
         }
-        Ok(process.log_tail(1).contains(READY).then_some(()))
+        Ok(process.log_tail(usize::MAX).contains(READY).then_some(()))
     })?;
     Ok(process)
 }
@@ -116,35 +189,10 @@ fn open_tun(device: &str) -> Result<SyncDevice> {
         .with_context(|| format!("cannot create the TUN device {device}"))
 }
 
-fn raw_socket(domain: Domain, protocol: i32) -> Result<Socket> {
+/// A raw socket. As [`UdpSocket`], which reads and writes datagrams of any kind, with addresses whose port is 0.
+fn raw_socket(domain: Domain, protocol: i32) -> Result<UdpSocket> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(protocol)))
         .with_context(|| format!("cannot open a raw socket of protocol {protocol}"))?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER).context("cannot size a receive buffer")?;
-    Ok(socket)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::inner_packet;
-
-    #[test]
-    fn an_outer_ipv4_header_is_taken_off_with_its_options() {
-        let mut datagram = vec![0x46; 24];
-        datagram.extend([0x60, 1, 2]);
-        assert_eq!(inner_packet(true, &datagram), Some(&[0x60, 1, 2][..]));
-    }
-
-    #[test]
-    fn an_ipv6_socket_delivers_the_inner_packet_itself() {
-        assert_eq!(inner_packet(false, &[0x45, 9]), Some(&[0x45, 9][..]));
-    }
-
-    #[test]
-    fn what_is_no_tunnel_packet_is_none() {
-        assert_eq!(inner_packet(true, &[]), None);
-        assert_eq!(inner_packet(true, &[0x44; 30]), None, "a header of 16 bytes");
-        assert_eq!(inner_packet(true, &[0x4f; 30]), None, "a header longer than the datagram");
-        assert_eq!(inner_packet(true, &[0x45; 20]), None, "no inner packet");
-        assert_eq!(inner_packet(false, &[0x50]), None, "no IP version");
-    }
+    Ok(socket.into())
 }

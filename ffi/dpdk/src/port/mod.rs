@@ -61,7 +61,7 @@ pub struct Capabilities {
     pub max_tx_queues: u16,
     /// Whether the device spreads flows over the receive queues by RSS.
     pub rss: bool,
-    /// Whether the device verifies all of IPv4, TCP and UDP checksums on receive ([`crate::Mbuf::checksum_bad`]).
+    /// Whether the device verifies all of IPv4, TCP and UDP checksums on receive ([`guideway_dataplane::port::Packet::rx_checksum`]).
     pub rx_checksum: bool,
     /// NUMA node of the device, if it has one.
     pub socket: Option<u16>,

@@ -3,5 +3,6 @@
 mod cleanup;
 mod config;
 mod network;
+mod quic;
 mod standin;
 mod tunnel;

@@ -1,0 +1,75 @@
+//! Whether the probes of a pool have a port, a source and a way back.
+
+use crate::backends::BackendDraft;
+use crate::cross::{Around, family};
+use crate::health::{FirstVip, HealthDraft};
+use crate::model::Forward;
+use crate::pools::PoolDraft;
+use crate::reader::Located;
+use crate::report::Report;
+use crate::vips::VipDraft;
+use std::net::IpAddr;
+
+impl Around<'_> {
+    /// Checks the probes of a pool whose first VIP is `vip`.
+    pub(crate) fn probes(&self, pool: &PoolDraft, health: &HealthDraft, vip: &VipDraft, report: &mut Report) {
+        if let (Some(protocol), Some(port)) = (vip.protocol, vip.port) {
+            health.check_port(&FirstVip { at: vip.at, protocol, port: port.value }, report);
+        }
+        let (HealthDraft::Tcp(tcp), Some(address)) = (health, vip.address) else { return };
+        let address = address.map(|block| block.addr());
+        match tcp.probe_source {
+            Some(Some(source)) => self.probe_source(source, address, report),
+            Some(None) => self.own_source(pool, address, report),
+            None => {}
+        }
+    }
+
+    fn probe_source(&self, source: Located<IpAddr>, vip: Located<IpAddr>, report: &mut Report) {
+        if let Some((what, at)) = self.vips.holds(source.value) {
+            report
+                .error(source.at, format!("`probe_source` {} is {what}", source.value))
+                .related(at, "defined")
+                .help("answers to a VIP go to backends: use an own address");
+        } else if source.value.is_ipv4() != vip.value.is_ipv4() {
+            report
+                .error(
+                    source.at,
+                    format!("`probe_source` {} is of another family than the VIP {}", source.value, vip.value),
+                )
+                .related(vip.at, "VIP");
+        } else if !self.own.contains_key(&source.value) && self.ways.addresses_complete {
+            report
+                .warning(source.at, format!("`probe_source` {} is not an own address", source.value))
+                .help("answers to probes must reach this machine");
+        }
+    }
+
+    /// Probes to the VIP leave by the backend's interface, with an own address of the VIP's family as source.
+    fn own_source(&self, pool: &PoolDraft, vip: Located<IpAddr>, report: &mut Report) {
+        if !self.ways.complete {
+            return;
+        }
+        let lacks_source = |backend: &&BackendDraft| {
+            let mut interfaces = backend.address.into_iter().flat_map(|address| self.ways.interfaces(address.value));
+            interfaces.any(|interface| {
+                let own = &self.draft.interfaces[interface].addresses;
+                !own.iter().any(|own| own.value.addr().is_ipv4() == vip.value.is_ipv4())
+            })
+        };
+        if pool.forward == Some(Forward::L2dsr) {
+            return; // Backends of the VIP's family lie in a subnet of that family; others are reported as such.
+        }
+        let Some(backend) = pool.backends.iter().find(lacks_source).and_then(|backend| backend.address) else { return };
+        let family = family(vip.value);
+        report
+            .error(
+                vip.at,
+                format!("probes to this VIP have no {family} source on the way to backend {}", backend.value),
+            )
+            .related(backend.at, "backend")
+            .help(format!(
+                "give its [[interface]] an {family} address, or set `probe_source` or kind = \"none\" in health"
+            ));
+    }
+}

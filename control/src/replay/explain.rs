@@ -1,0 +1,142 @@
+//! What was decided about a packet, and why, in the words of the configuration.
+
+use super::record::Record;
+use crate::state::State;
+use guideway_config::model;
+use guideway_dataplane::ids::BackendId;
+use guideway_dataplane::parse::{Kind, Parsed};
+use guideway_dataplane::pipeline::{Decision, Trace};
+use guideway_dataplane::punt::PuntClass;
+use guideway_dataplane::select::{Selection, Verdict};
+use std::net::SocketAddr;
+
+/// Takes down what was decided about the packet of a poll, and about those that were held until now.
+pub(super) struct Decided<'s> {
+    state: &'s State,
+    pub(super) record: Record,
+    /// The backend of each fragment that is no longer held; `None`: it went no further.
+    pub(super) released: Vec<Option<String>>,
+}
+
+impl<'s> Decided<'s> {
+    pub(super) fn new(state: &'s State, number: u64) -> Self {
+        Self { state, record: Record::undecided(number), released: Vec::new() }
+    }
+}
+
+impl Trace for Decided<'_> {
+    const ENABLED: bool = true;
+
+    fn decided(&mut self, _packet_number: usize, decision: &Decision<'_>) {
+        let (verdict, reason) = match decision.verdict {
+            Verdict::Forward { .. } | Verdict::Split { .. } => ("forward", None),
+            Verdict::Hold => ("hold", None),
+            Verdict::Reply => ("answer", None),
+            Verdict::Punt(class) => ("punt", Some(class.label())),
+            Verdict::Drop(reason) => ("drop", Some(reason.label())),
+            Verdict::Undecided => ("drop", None),
+        };
+        let selection = decision.selection;
+        self.record = Record {
+            number: self.record.number,
+            verdict,
+            reason,
+            vip: selection.map(|selection| self.state.config.vips[selection.vip.index()].to_string()),
+            flow: decision.parsed.map(flow),
+            hash: selection.map(|selection| format!("{:032x}", selection.hash.0)),
+            slot: selection.map(|selection| selection.slot),
+            backend: backend_of(self.state, decision),
+            why: Some(why(self.state, decision)),
+        };
+    }
+
+    fn released(&mut self, decision: &Decision<'_>) {
+        self.released.push(backend_of(self.state, decision));
+    }
+}
+
+/// The backend that a packet goes to: `pool/name`.
+fn backend_of(state: &State, decision: &Decision<'_>) -> Option<String> {
+    match decision.verdict {
+        Verdict::Forward { backend, .. } | Verdict::Split { backend, .. } => Some(backend_name(state, backend)),
+        _ => None,
+    }
+}
+
+fn backend_name(state: &State, id: BackendId) -> String {
+    let Some((pool, index)) = state.find(id) else { return format!("#{}", id.0) };
+    let pool = &state.config.pools[pool.index()];
+    format!("{}/{}", pool.name, pool.backends[index].name)
+}
+
+fn flow(parsed: &Parsed) -> String {
+    let key = &parsed.key;
+    let source = SocketAddr::new(key.source(), key.source_port());
+    let destination = SocketAddr::new(key.destination(), key.destination_port());
+    format!("{source} > {destination} {}", protocol_name(key.protocol()))
+}
+
+fn protocol_name(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        other => format!("protocol {other}"),
+    }
+}
+
+/// The reason of a verdict, as a sentence.
+fn why(state: &State, decision: &Decision<'_>) -> String {
+    match decision.verdict {
+        Verdict::Drop(reason) => reason.help().to_owned(),
+        Verdict::Undecided => "No stage decided about it.".to_owned(),
+        Verdict::Punt(class) => punted(class).to_owned(),
+        Verdict::Hold => {
+            "A fragment that came before the first one of its datagram: it waits for that, for 100 ms.".to_owned()
+        }
+        Verdict::Reply => {
+            "Too big for the way to its backend, and not to be fragmented: its sender is told what fits.".to_owned()
+        }
+        Verdict::Forward { .. } => chosen(state, decision),
+        Verdict::Split { split, .. } => {
+            let fragments = format!("The outer packet leaves in fragments: its link carries {} bytes.", split.mtu);
+            format!("{} {fragments}", chosen(state, decision))
+        }
+    }
+}
+
+fn punted(class: PuntClass) -> &'static str {
+    match class {
+        PuntClass::Probe => "For an own address: the answer to a health probe.",
+        PuntClass::Neighbor => "ARP or neighbor discovery.",
+        PuntClass::Bgp => "For an own address: BGP.",
+        PuntClass::Icmp => "ICMP to an own address, or echo to a VIP.",
+        PuntClass::Other => "For an own address.",
+        PuntClass::Exception => "Nothing that Guideway has a use for: the kernel gets it by the exception path.",
+    }
+}
+
+/// Why a packet goes to its backend.
+fn chosen(state: &State, decision: &Decision<'_>) -> String {
+    let (Some(parsed), Some(selection)) = (decision.parsed, decision.selection) else { return String::new() };
+    let flow = match parsed.kind {
+        Kind::Whole | Kind::Undecidable(_) => "",
+        Kind::FirstFragment => "The first fragment of its datagram. ",
+        Kind::LaterFragment => "A fragment, with the flow of the first one of its datagram. ",
+        Kind::IcmpError => "An ICMP error, with the flow of the packet that it quotes. ",
+    };
+    format!("{flow}{}", by_what(&state.config.vips[selection.vip.index()], state, selection))
+}
+
+fn by_what(vip: &model::Vip, state: &State, selection: &Selection<'_>) -> String {
+    let slots = state.config.pools[vip.pool].table_size;
+    if selection.is_named() {
+        return "The server ID in its QUIC connection ID names the backend.".to_owned();
+    }
+    let key = match vip.affinity {
+        model::Affinity::Client => "the client's address",
+        model::Affinity::None => "the flow",
+    };
+    format!("The hash of {key} gives slot {} of {slots}, which is that backend's.", selection.slot)
+}

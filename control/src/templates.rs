@@ -1,0 +1,69 @@
+//! How packets are changed for a backend: the configuration's words as the dataplane's templates.
+
+use crate::topology::{Hop, link_of};
+use guideway_config::model::{self, Config, Forward};
+use guideway_dataplane::ids::LinkId;
+use guideway_dataplane::rewrite::{Encapsulation, Gue, GueVariant, Rewrite, Source, Tunnel};
+use guideway_dataplane::snapshot::{LinkState, PortState, VlanKey};
+use guideway_dataplane::wire::vlan::Tags;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// How packets are changed for a backend that `hop` leads to.
+///
+/// # Errors
+///
+/// The outer source, if it is of another family than the backend.
+pub(crate) fn rewrite(pool: &model::Pool, backend: IpAddr, hop: &Hop) -> Result<Rewrite, IpAddr> {
+    let encapsulation = match pool.forward {
+        Forward::L2dsr => return Ok(Rewrite::L2dsr),
+        Forward::Ipip => Encapsulation::Ipip,
+        Forward::Gre => Encapsulation::Gre,
+        Forward::Gue => Encapsulation::Gue(gue(pool.gue)),
+    };
+    let source = pool.encap_source.unwrap_or_else(|| IpNet::from(hop.source));
+    let tunnel = match (source, backend) {
+        (IpNet::V4(net), IpAddr::V4(to)) => {
+            Tunnel::v4(Source::prefix_v4(net.addr(), net.prefix_len()), to, encapsulation)
+        }
+        (IpNet::V6(net), IpAddr::V6(to)) => {
+            Tunnel::v6(Source::prefix_v6(net.addr(), net.prefix_len()), to, encapsulation)
+        }
+        (source, _) => return Err(source.addr()),
+    };
+    Ok(tunnel.fragment_outer(pool.fragment_outer).into())
+}
+
+fn gue(gue: model::Gue) -> Gue {
+    let variant = if gue.variant == 1 { GueVariant::Direct } else { GueVariant::Header };
+    Gue { port: gue.port, variant, checksum: gue.checksum }
+}
+
+/// What the configuration adds to a port that was attached: its VLANs, and whether untagged frames are for it. They are
+/// unless all of its interfaces are VLANs.
+pub(crate) fn port(config: &Config, index: usize, attached: &PortState) -> PortState {
+    let here = || config.interfaces.iter().enumerate().filter(|(_, interface)| interface.port == index);
+    let mut vlans: Vec<(VlanKey, LinkId)> = here()
+        .filter_map(|(number, interface)| {
+            let vlan = interface.vlan?;
+            Some((VlanKey::new(vlan.service, vlan.id), link_of(config, number)))
+        })
+        .collect();
+    vlans.sort_unstable();
+    let untagged = here().next().is_none() || here().any(|(_, interface)| interface.vlan.is_none());
+    let exception = config.exception.as_ref().is_some_and(|path| path.taps.iter().any(|(port, _)| *port == index));
+    PortState { untagged, exception, vlans, ..attached.clone() }
+}
+
+/// Every link with the tags of its frames, by [`LinkId`].
+pub(crate) fn links(config: &Config) -> Box<[LinkState]> {
+    crate::topology::links(config).into_iter().map(|(port, vlan)| LinkState { port, tags: tags(vlan) }).collect()
+}
+
+fn tags(vlan: Option<model::Vlan>) -> Tags {
+    match vlan {
+        None => Tags::NONE,
+        Some(model::Vlan { service: None, id }) => Tags::customer(id),
+        Some(model::Vlan { service: Some(service), id }) => Tags::service(service, id),
+    }
+}

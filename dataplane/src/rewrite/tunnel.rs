@@ -1,0 +1,233 @@
+//! Tunnels: an outer IP header and what stands between it and the packet, which itself stays untouched.
+//!
+//! IP in IP is RFC 2003 (IPv4 in IPv4), RFC 4213 (IPv6 in IPv4) and RFC 2473 (either in IPv6). GRE is RFC 2784 without
+//! optional fields. GUE is [`super::gue`].
+
+use super::gue::{DirectShim, Gue, GueShim, GueVariant};
+use super::link::{Link, Outside, encapsulate};
+use super::outer::{Load, Outer, OuterV4, OuterV6};
+use super::shim::{Gre, Inner, Nothing, Shim};
+use super::{Refusal, Source, Split};
+use crate::drop_reason::DropReason;
+use crate::hash::FlowHash;
+use crate::parse::{Family, Parsed};
+use crate::port::Packet;
+use crate::wire::ethernet;
+use crate::wire::ipv4::{self, Ipv4Header};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use zerocopy::FromBytes;
+
+/// What stands between the outer IP header and the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encapsulation {
+    /// Nothing.
+    Ipip,
+    /// A GRE header of 4 bytes.
+    Gre,
+    /// UDP, and a GUE header in its variant 0.
+    Gue(Gue),
+}
+
+/// The tunnel to one backend.
+#[derive(Clone, Debug)]
+pub struct Tunnel(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Ipip4(Template<OuterV4, Nothing>),
+    Ipip6(Template<OuterV6, Nothing>),
+    Gre4(Template<OuterV4, Gre>),
+    Gre6(Template<OuterV6, Gre>),
+    Gue4(Template<OuterV4, GueShim>),
+    Gue6(Template<OuterV6, GueShim>),
+    Direct4(Template<OuterV4, DirectShim>),
+    Direct6(Template<OuterV6, DirectShim>),
+}
+
+/// Runs an expression on whatever template is held.
+macro_rules! with_template {
+    ($kind:expr, $template:ident => $body:expr) => {
+        match $kind {
+            Kind::Ipip4($template) => $body,
+            Kind::Ipip6($template) => $body,
+            Kind::Gre4($template) => $body,
+            Kind::Gre6($template) => $body,
+            Kind::Gue4($template) => $body,
+            Kind::Gue6($template) => $body,
+            Kind::Direct4($template) => $body,
+            Kind::Direct6($template) => $body,
+        }
+    };
+}
+
+impl Tunnel {
+    /// A tunnel over IPv4 from `source` to the backend at `destination`.
+    #[must_use]
+    pub fn v4(source: Source<Ipv4Addr>, destination: Ipv4Addr, encapsulation: Encapsulation) -> Self {
+        let outer = OuterV4::new(source, destination);
+        Self(match encapsulation {
+            Encapsulation::Ipip => Kind::Ipip4(Template::new(outer, Nothing, 0)),
+            Encapsulation::Gre => Kind::Gre4(Template::new(outer, Gre, 0)),
+            Encapsulation::Gue(gue) => match gue.variant {
+                GueVariant::Header => Kind::Gue4(Template::new(outer, GueShim::new(gue.port), options(gue))),
+                GueVariant::Direct => Kind::Direct4(Template::new(outer, DirectShim::new(gue.port), options(gue))),
+            },
+        })
+    }
+
+    /// A tunnel over IPv6 from `source` to the backend at `destination`.
+    #[must_use]
+    pub fn v6(source: Source<Ipv6Addr>, destination: Ipv6Addr, encapsulation: Encapsulation) -> Self {
+        let outer = OuterV6::new(source, destination);
+        Self(match encapsulation {
+            Encapsulation::Ipip => Kind::Ipip6(Template::new(outer, Nothing, 0)),
+            Encapsulation::Gre => Kind::Gre6(Template::new(outer, Gre, 0)),
+            Encapsulation::Gue(gue) => match gue.variant {
+                GueVariant::Header => Kind::Gue6(Template::new(outer, GueShim::new(gue.port), options(gue))),
+                GueVariant::Direct => Kind::Direct6(Template::new(outer, DirectShim::new(gue.port), options(gue))),
+            },
+        })
+    }
+
+    /// The same tunnel, in which a packet that may be fragmented and does not fit is sent in fragments of the outer
+    /// packet (RFC 2003, section 5.1; RFC 2473, section 7.2), if `on`.
+    #[must_use]
+    pub fn fragment_outer(mut self, on: bool) -> Self {
+        with_template!(&mut self.0, template => template.fragment_outer(on));
+        self
+    }
+
+    /// Bytes that it puts in front of a packet.
+    #[must_use]
+    pub fn overhead(&self) -> u16 {
+        with_template!(&self.0, template => template.overhead())
+    }
+
+    #[inline(always)]
+    pub(super) fn apply<P: Packet>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<Option<Split>, Refusal> {
+        match &self.0 {
+            Kind::Ipip4(template) => template.apply(packet, parsed, link, hash),
+            Kind::Ipip6(template) => template.apply(packet, parsed, link, hash),
+            kind => kind.apply(packet, parsed, link, hash),
+        }
+    }
+}
+
+impl Kind {
+    /// Not inlined: IP in IP keeps the registers and the code size that it has without the others. Its own arms here are
+    /// never taken; a type that has none would cost it a few instructions a packet.
+    #[inline(never)]
+    fn apply<P: Packet>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<Option<Split>, Refusal> {
+        with_template!(self, template => template.apply(packet, parsed, link, hash))
+    }
+}
+
+/// [`Template::options`]: a packet that does not fit may be split.
+const FRAGMENT_OUTER: u8 = 1;
+/// [`Template::options`]: the UDP checksum is computed.
+const UDP_CHECKSUM: u8 = 2;
+
+const fn options(gue: Gue) -> u8 {
+    if gue.checksum { UDP_CHECKSUM } else { 0 }
+}
+
+/// Everything about a tunnel that does not depend on the packet.
+#[derive(Clone, Debug)]
+struct Template<O, S> {
+    outer: O,
+    shim: S,
+    options: u8,
+}
+
+impl<O: Outer, S: Shim> Template<O, S> {
+    const SHIM_LEN: u16 = size_of::<S::Header>() as u16;
+    const OVERHEAD: u16 = size_of::<O::Header>() as u16 + Self::SHIM_LEN;
+
+    const fn new(outer: O, shim: S, options: u8) -> Self {
+        Self { outer, shim, options }
+    }
+
+    const fn fragment_outer(&mut self, on: bool) {
+        self.options = if on { self.options | FRAGMENT_OUTER } else { self.options & !FRAGMENT_OUTER };
+    }
+
+    const fn overhead(&self) -> u16 {
+        Self::OVERHEAD
+    }
+
+    #[inline(always)]
+    fn apply<P: Packet>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<Option<Split>, Refusal> {
+        if u32::from(parsed.ip_len) + u32::from(Self::OVERHEAD) > u32::from(link.hop.mtu) {
+            return self.apply_too_big(packet, parsed, link, hash);
+        }
+        self.emit(packet, parsed, link, hash)?;
+        Ok(None)
+    }
+
+    /// A packet that does not fit.
+    #[cold]
+    #[inline(never)]
+    fn apply_too_big<P: Packet>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<Option<Split>, Refusal> {
+        let representable = parsed.ip_len.checked_add(Self::OVERHEAD).is_some();
+        if self.options & FRAGMENT_OUTER == 0 || !representable || !may_be_fragmented(packet.frame(), parsed) {
+            return Err(Refusal::too_big(link.hop, Self::OVERHEAD));
+        }
+        self.emit(packet, parsed, link, hash)?;
+        // At most two tags: the sum is small.
+        let ip_offset = (ethernet::HEADER_LEN + link.hop.tags.len()) as u16;
+        Ok(Some(Split { ip_offset, mtu: link.hop.mtu }))
+    }
+
+    /// Puts the headers in front of a packet that is at most 65,535 bytes long with them.
+    #[inline(always)]
+    fn emit<P: Packet>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<(), DropReason> {
+        let entropy = hash.entropy();
+        let inner = Inner { family: parsed.family, offset: parsed.ip_offset, len: parsed.ip_len, entropy };
+        let len = parsed.ip_len + Self::SHIM_LEN;
+        let protocol = self.shim.protocol(&inner);
+        let load = Load { protocol, len, traffic_class: parsed.traffic_class, entropy };
+        let mut shim = self.shim.header(&inner, len);
+        if self.options & UDP_CHECKSUM != 0 {
+            S::fill_checksum(&mut shim, self.outer.pseudo_sum(load), packet, &inner);
+        }
+        let write_ip = |header: &mut O::Header| self.outer.write(load, header);
+        encapsulate(packet, parsed, link, Outside { ethertype: O::ETHERTYPE, write_ip, shim })
+    }
+}
+
+/// Whether a router may fragment the packet: IPv4 without "don't fragment", and never IPv6.
+fn may_be_fragmented(frame: &[u8], parsed: &Parsed) -> bool {
+    let packet = frame.get(usize::from(parsed.ip_offset)..).unwrap_or(&[]);
+    parsed.family == Family::V4
+        && Ipv4Header::ref_from_prefix(packet).is_ok_and(|(header, _)| header.fragment.get() & ipv4::DONT_FRAGMENT == 0)
+}

@@ -1,0 +1,202 @@
+//! The worker: polls its receive queues, sends each burst through the stages, hands packets out.
+
+mod deliver;
+mod inject;
+
+use crate::counters::{STALL, WorkerCounters};
+use crate::fragment::Released;
+use crate::hash::FlowHasher;
+use crate::idle::Idle;
+use crate::ids::{PortId, WorkerId};
+use crate::pipeline::{Arrival, Decisions, Stages, Trace};
+use crate::port::{Burst, Packet, Port, RxQueue};
+use crate::punt::{ControlRings, PuntClass, RateLimit};
+use crate::snapshot::SnapshotReader;
+use crate::time::Nanos;
+use crate::transmit::{Transmit, TxPath};
+use deliver::{Delivery, first_identification};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// What a worker is made of.
+pub struct WorkerParts<P: Port> {
+    /// Which worker.
+    pub id: WorkerId,
+    /// The receive queues that it polls.
+    pub rx: Vec<(PortId, P::Rx)>,
+    /// The way out by each port, in the order of the ports.
+    pub tx: Vec<TxPath<P>>,
+    /// Where snapshots come from.
+    pub snapshots: SnapshotReader,
+    /// Rings to and from the control side.
+    pub rings: ControlRings<P>,
+    /// Where buffers for the fragments of outer packets come from.
+    pub pool: Arc<P::Pool>,
+    /// Packets a second for the kernel at most.
+    pub exception_rate: u32,
+    /// Secret of this process: scatters fragments over their table.
+    pub secret: [u8; 16],
+    /// Where it counts.
+    pub counters: Arc<WorkerCounters>,
+}
+
+/// One poll loop's state.
+pub struct Worker<P: Port> {
+    id: WorkerId,
+    rx: Vec<(PortId, P::Rx)>,
+    snapshots: SnapshotReader,
+    stages: Stages<P::Packet>,
+    delivery: Delivery<P>,
+    previous_poll: Option<Poll>,
+}
+
+/// What is remembered of a poll.
+#[derive(Clone, Copy)]
+struct Poll {
+    at: Nanos,
+    busy: bool,
+}
+
+impl<P: Port> Worker<P> {
+    /// A worker that has not polled yet.
+    #[must_use]
+    pub fn new(parts: WorkerParts<P>) -> Self {
+        let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
+        let delivery = Delivery {
+            rings: parts.rings,
+            limits: PuntClass::ALL.map(|class| RateLimit::new(rate(class))),
+            transmit: Transmit::new(parts.tx),
+            pool: parts.pool,
+            identification: first_identification(parts.id),
+            counters: parts.counters,
+        };
+        Self {
+            id: parts.id,
+            rx: parts.rx,
+            snapshots: parts.snapshots,
+            stages: Stages::new(FlowHasher::new(parts.secret)),
+            delivery,
+            previous_poll: None,
+        }
+    }
+
+    /// Polls until `stop` is set. `clock` is read once a poll.
+    pub fn run(&mut self, stop: &AtomicBool, idle: Idle, mut clock: impl FnMut() -> Nanos) {
+        let mut empty_polls = 0_u32;
+        while !stop.load(Relaxed) {
+            if self.poll(clock(), &mut ()) == 0 {
+                empty_polls = empty_polls.saturating_add(1);
+                idle.wait(empty_polls);
+            } else {
+                empty_polls = 0;
+            }
+        }
+    }
+
+    /// One pass: a burst of each receive queue, then what the control side wants sent.
+    ///
+    /// Returns how many packets there were. `now` is the time of the pass.
+    pub fn poll<T: Trace>(&mut self, now: Nanos, trace: &mut T) -> usize {
+        self.account_time(now);
+        let Self { id, rx, snapshots, stages, delivery, .. } = self;
+        let snapshot = snapshots.load();
+        let mut handled = 0;
+        for (port, queue) in rx {
+            let mut burst = Burst::<P::Packet>::new();
+            let received = queue.receive(&mut burst);
+            if received == 0 {
+                continue;
+            }
+            handled += received;
+            count_received(&delivery.counters, &burst);
+            let arrival = Arrival { snapshot, worker: *id, port: *port, now, first: None };
+            forward(arrival, burst, stages, delivery, trace);
+        }
+        if stages.fragments().holds_any() {
+            release(Arrival { snapshot, worker: *id, port: PortId(0), now, first: None }, stages, delivery, trace);
+        }
+        handled += delivery.inject(snapshot);
+        delivery.transmit.flush(&delivery.counters);
+        let (entered, left) = delivery.counters.conservation();
+        debug_assert_eq!(entered, left, "packets in, packets accounted for");
+        self.previous_poll = Some(Poll { at: now, busy: handled > 0 });
+        handled
+    }
+
+    fn account_time(&mut self, now: Nanos) {
+        let counters = &*self.delivery.counters;
+        if let Some(previous) = self.previous_poll {
+            let elapsed = now.since(previous.at);
+            let nanos = now.0.saturating_sub(previous.at.0);
+            counters.total_nanos.add(nanos);
+            if previous.busy {
+                counters.busy_nanos.add(nanos);
+            }
+            if elapsed > STALL {
+                counters.stalls.add(1);
+                counters.last_stall_end.set(now.0);
+            }
+        }
+        counters.polls.add(1);
+        counters.last_poll.set(now.0);
+    }
+}
+
+/// Sends a burst through the stages, and each packet where it was decided.
+#[inline]
+fn forward<P: Port, T: Trace>(
+    arrival: Arrival<'_>,
+    mut burst: Burst<P::Packet>,
+    stages: &mut Stages<P::Packet>,
+    delivery: &mut Delivery<P>,
+    trace: &mut T,
+) {
+    let mut decisions = Decisions::new();
+    stages.process(arrival, &mut burst, &mut decisions, &delivery.counters);
+    for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
+        if T::ENABLED {
+            trace.decided(number, &stages.decision(&decisions, number));
+        }
+        delivery.deliver(arrival, packet, decided.verdict, stages);
+    }
+}
+
+/// Sends the fragments whose datagram's first one has come through the stages, and gives up on those that waited too long.
+#[cold]
+#[inline(never)]
+fn release<P: Port, T: Trace>(
+    arrival: Arrival<'_>,
+    stages: &mut Stages<P::Packet>,
+    delivery: &mut Delivery<P>,
+    trace: &mut T,
+) {
+    while let Some(released) = stages.fragments().next_released(arrival.now) {
+        delivery.counters.released.add(1);
+        let (packet, port, first) = match released {
+            Released::Known { packet, port, first } => (packet, port, first),
+            Released::Refused(_, reason) => {
+                delivery.counters.count_drop(reason);
+                continue;
+            }
+        };
+        let arrival = Arrival { port, first: Some(first), ..arrival };
+        let mut burst = Burst::new();
+        burst.push(packet);
+        let mut decisions = Decisions::new();
+        stages.process(arrival, &mut burst, &mut decisions, &delivery.counters);
+        for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
+            if T::ENABLED {
+                trace.released(&stages.decision(&decisions, number));
+            }
+            delivery.deliver(arrival, packet, decided.verdict, stages);
+        }
+    }
+}
+
+#[inline]
+fn count_received<P: Packet>(counters: &WorkerCounters, burst: &Burst<P>) {
+    let bytes: usize = burst.iter().map(Packet::total_len).sum();
+    counters.bursts.add(1);
+    counters.received.packets.add(burst.len() as u64);
+    counters.received.bytes.add(bytes as u64);
+}
