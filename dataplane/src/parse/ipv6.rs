@@ -4,6 +4,7 @@ use super::transport::{self, Transport};
 use super::{Family, Flow, Kind, Parsed, Read, extension, fragments, icmp};
 use crate::drop_reason::DropReason;
 use crate::hash::FlowKey;
+use crate::vip;
 use crate::wire::ipv6::{self, Ipv6Header};
 use crate::wire::{icmp as wire_icmp, protocol};
 use zerocopy::FromBytes;
@@ -86,13 +87,8 @@ fn after_extensions(
     Ok(Flow { kind: found.kind, ..Flow::new(header.source, found.protocol, transport) })
 }
 
-/// Whether an IPv6 address is an IPv4-mapped one, which no packet carries (RFC 4291, section 2.5.5.2).
-#[inline]
-const fn is_mapped(address: u128) -> bool {
-    address >> 32 == 0xffff
-}
-
-/// RFC 4291, sections 2.5.2, 2.5.3 and 2.7. The unspecified source is left to neighbor discovery, which speaks by it.
+/// RFC 4291, sections 2.5.2, 2.5.3 and 2.7, and 2.5.5.2: no packet carries an IPv4-mapped address. The
+/// unspecified source is left to neighbor discovery, which speaks by it.
 #[inline]
 fn check_addresses(header: &Ipv6Header) -> Result<(), DropReason> {
     if header.source == header.destination {
@@ -100,11 +96,11 @@ fn check_addresses(header: &Ipv6Header) -> Result<(), DropReason> {
     }
     let source = u128::from_be_bytes(header.source);
     let unspecified = source == 0 && header.next_header != protocol::ICMPV6;
-    if unspecified || source == 1 || header.source[0] == 0xff || is_mapped(source) {
+    if unspecified || source == 1 || header.source[0] == 0xff || vip::is_v4(source) {
         return Err(DropReason::MartianSource);
     }
     // Own addresses and VIPs of both families are looked up as 128 bits: an IPv4 one must not be found by this.
-    if is_mapped(u128::from_be_bytes(header.destination)) {
+    if vip::is_v4(u128::from_be_bytes(header.destination)) {
         return Err(DropReason::NotForUs);
     }
     Ok(())

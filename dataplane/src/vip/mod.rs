@@ -120,8 +120,9 @@ impl Prefix {
     }
 }
 
-/// Whether these bits are an IPv4 address.
-const fn is_v4(address: u128) -> bool {
+/// Whether these bits, as [`address_bits`] gives them, are an IPv4 address (IPv4-mapped, RFC 4291, section 2.5.5.2).
+#[inline]
+pub(crate) const fn is_v4(address: u128) -> bool {
     address >> 32 == 0xffff
 }
 
