@@ -35,7 +35,8 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             protocol: vip.protocol?,
             port: vip.port?.value,
             pool: (*pool)?,
-            affinity: vip.affinity?,
+            affinity: vip.affinity?.value,
+            affinity_window: vip.affinity_window?,
             announce: vip.announce?,
         })
     });
@@ -46,6 +47,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         None => None,
     };
     let cores = draft.cores?;
+    let state = draft.process.state?;
     let ports = draft.ports.items.into_iter().map(|port| {
         Some(Port {
             name: port.name?.value,
@@ -75,7 +77,9 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             .zip(&first_vips)
             .map(|(p, vip)| pool(p, vip.as_ref()))
             .collect::<Option<_>>()?,
-        table_memory: draft.process.table_memory?,
+        table_memory: state.table_memory?,
+        pins: state.pins?,
+        arm_time: state.arm_time?,
     })
 }
 
@@ -89,6 +93,7 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
             name: backend.name?.value,
             address: backend.address?.value,
             weight: backend.weight?,
+            priority: backend.priority?,
             server_id: backend.server_id?.map(|id| id.value),
         })
     });
@@ -101,7 +106,12 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
         gue: pool.tunnel.gue?,
         fragment_outer: pool.tunnel.fragment_outer?,
         quic_lb: pool.quic_lb.iter().map(QuicLbDraft::model).collect::<Option<_>>()?,
-        panic_threshold: pool.panic_threshold?,
+        panic_threshold: pool.groups.panic_threshold?,
+        group_min: pool.groups.group_min()?,
+        tracking: pool.flows.tracking?,
+        idle_timeout: pool.flows.idle_timeout?,
+        drain_timeout: pool.flows.drain_timeout?,
+        on_down: pool.flows.on_down?,
         backends: backends.collect::<Option<_>>()?,
     })
 }

@@ -1,4 +1,4 @@
-//! `[[pool.backend]]`: backends and their weights.
+//! `[[pool.backend]]`: backends, their weights and groups.
 
 use crate::addresses;
 use crate::reader::{Located, Reader};
@@ -14,6 +14,7 @@ pub(crate) struct BackendDraft {
     pub(crate) name: Option<Located<String>>,
     pub(crate) address: Option<Located<IpAddr>>,
     pub(crate) weight: Option<u32>,
+    pub(crate) priority: Option<u8>,
     /// `Some(None)`: none.
     pub(crate) server_id: Option<Option<Located<Box<[u8]>>>>,
 }
@@ -29,10 +30,14 @@ pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft
         Some(value) => value.integer(0, HIGHEST_WEIGHT, report).map(|weight| weight.value as u32),
         None => Some(1),
     };
+    let priority = match backend.get("priority") {
+        Some(value) => value.integer(0, u64::from(u8::MAX), report).map(|priority| priority.value as u8),
+        None => Some(0),
+    };
     let server_id = match backend.get("server_id") {
         Some(value) => value.parsed(scalar::server_id, report).map(Some),
         None => Some(None),
     };
     backend.finish(report);
-    BackendDraft { name, address, weight, server_id }
+    BackendDraft { name, address, weight, priority, server_id }
 }

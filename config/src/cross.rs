@@ -85,6 +85,7 @@ impl Around<'_> {
             Some(Forward::Ipip | Forward::Gre | Forward::Gue) => self.reachable(pool, report),
             None => {}
         }
+        one_affinity(pool, &vips, report);
         let quic =
             vips.is_empty() || vips.iter().any(|vip| vip.protocol.is_none_or(|protocol| protocol == Protocol::Quic));
         if !quic {
@@ -146,6 +147,27 @@ fn one_family(pool: &PoolDraft, vips: &[&VipDraft], report: &mut Report) {
             .error(address.at, format!("the l2dsr backend {} is of another family than its VIP", address.value))
             .related(first.at, "VIP")
             .help("use a backend address of the VIP's family, or forward = \"ipip\"");
+    }
+}
+
+/// A pool's slots are followed by one kind of key: pins of clients and pins of flows differ in what starts them and in how
+/// long they last.
+fn one_affinity(pool: &PoolDraft, vips: &[&VipDraft], report: &mut Report) {
+    let mut vips = vips.iter().filter_map(|vip| Some((vip, vip.affinity?)));
+    let Some((first, of_first)) = vips.next() else { return };
+    if let Some((other, affinity)) = vips.find(|(_, affinity)| affinity.value != of_first.value) {
+        let (this, that) = (other.called(), first.called());
+        let pool = pool.called();
+        report
+            .error(
+                affinity.at,
+                format!(
+                    "{this} has affinity \"{}\" and shares {pool} with {that}, which has \"{}\"",
+                    affinity.value, of_first.value
+                ),
+            )
+            .related(first.at, "defined")
+            .help("give the other VIP a pool of its own");
     }
 }
 

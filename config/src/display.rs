@@ -1,6 +1,6 @@
 //! How values of the model are written: as in the file, and VIPs in one word.
 
-use crate::model::{Forward, PortMatch, Protocol, Vip};
+use crate::model::{Affinity, Forward, PortMatch, Protocol, Vip};
 use ipnet::IpNet;
 use std::fmt;
 
@@ -38,10 +38,33 @@ impl fmt::Display for PortMatch {
     }
 }
 
+/// As the file writes it.
+impl fmt::Display for Affinity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Client => "client",
+        })
+    }
+}
+
 /// `address:port/protocol`; a prefix with its length, in brackets if it is IPv6: `[2001:db8::/64]:80/tcp`.
 impl fmt::Display for Vip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, port, protocol, .. } = self;
+        Service { address: self.address, port: self.port, protocol: self.protocol }.fmt(f)
+    }
+}
+
+/// What names a VIP, written as the VIP is.
+pub(crate) struct Service {
+    pub(crate) address: IpNet,
+    pub(crate) port: PortMatch,
+    pub(crate) protocol: Protocol,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, port, protocol } = self;
         let single = address.prefix_len() == address.max_prefix_len();
         match (address, single) {
             (IpNet::V4(net), true) => write!(f, "{}:{port}/{protocol}", net.addr()),

@@ -17,6 +17,8 @@ mod display;
 mod draft;
 mod exception;
 mod fit;
+mod flows;
+mod groups;
 mod health;
 mod interfaces;
 mod links;

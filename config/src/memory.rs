@@ -1,4 +1,4 @@
-//! The memory that the tables of a configuration need.
+//! The memory that the tables and the pins of a configuration need.
 
 use crate::model::Config;
 use std::fmt;
@@ -6,7 +6,10 @@ use std::fmt;
 /// Bytes of one slot: a u16 (CONSISTENCY, Slots).
 const SLOT: u64 = 2;
 
-/// What the tables of a configuration need.
+/// Pins of a bucket, and its bytes: one cache line (CONSISTENCY, Pins).
+const BUCKET: (u64, u64) = (8, 64);
+
+/// What the tables and the pins of a configuration need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes of one copy of all tables.
@@ -17,6 +20,8 @@ pub struct Memory {
     pub workers: u64,
     /// Bytes that the copies may take: `[state] table_memory`.
     pub limit: u64,
+    /// Bytes of the table of pins, one for all workers; not part of `limit`.
+    pub pins: u64,
 }
 
 impl Memory {
@@ -26,16 +31,17 @@ impl Memory {
         let workers = config.cores.workers.len() as u64;
         let limit = config.table_memory;
         let copies = if copy.saturating_mul(workers) <= limit { workers } else { 1 };
-        Self { copy, copies, workers, limit }
+        let pins = (config.pins as u64).div_ceil(BUCKET.0).saturating_mul(BUCKET.1);
+        Self { copy, copies, workers, limit, pins }
     }
 
-    /// Bytes of all copies.
+    /// Bytes of all copies of the tables.
     pub fn total(&self) -> u64 {
         self.copy.saturating_mul(self.copies)
     }
 }
 
-/// One line for `check`.
+/// Two lines for `check`: tables and pins.
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, limit) = (Bytes(self.total()), Bytes(self.limit));
@@ -46,7 +52,8 @@ impl fmt::Display for Memory {
             write!(f, "one copy shared by {} workers since a copy for each exceeds table_memory", self.workers)?;
         }
         let over = if self.total() > self.limit { ", which even one copy exceeds" } else { "" };
-        write!(f, " (table_memory {limit}{over})")
+        writeln!(f, " (table_memory {limit}{over})")?;
+        write!(f, "pins: {}, shared by all workers", Bytes(self.pins))
     }
 }
 

@@ -2,15 +2,15 @@
 
 use crate::backends::{self, BackendDraft};
 use crate::draft::index_names;
+use crate::flows::{self, FlowsDraft};
+use crate::groups::{self, GroupsDraft};
 use crate::health::{self, HealthDraft};
 use crate::model::Forward;
-use crate::names::quote;
 use crate::quic::{self, QuicLbDraft};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
-use crate::scalar::{self, Fault};
 use crate::tunnel::{self, TunnelDraft};
-use crate::{schema, table_size};
+use crate::{scalar, schema, table_size};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -25,8 +25,8 @@ pub(crate) struct PoolDraft {
     pub(crate) table_size: Option<u32>,
     pub(crate) tunnel: TunnelDraft,
     pub(crate) quic_lb: Vec<QuicLbDraft>,
-    /// `Some(None)`: off.
-    pub(crate) panic_threshold: Option<Option<f64>>,
+    pub(crate) groups: GroupsDraft,
+    pub(crate) flows: FlowsDraft,
     pub(crate) backends: Vec<BackendDraft>,
 }
 
@@ -45,14 +45,8 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     let health = health::read(pool.get("health"), at, report);
     let configured = pool.get("table_size");
     let tunnel = tunnel::read(&mut pool, forward, report);
-    let panic_threshold = match pool.get("panic_threshold") {
-        Some(value) => panic_threshold(value, report).map(Some),
-        None => Some(None),
-    };
-    if let Some(tracking) = pool.get("tracking") {
-        let always = Err("remove it; flows are pinned in transitions only");
-        tracking.word(&[("transition", Ok(())), ("always", always)], report);
-    }
+    let groups = groups::read(&mut pool, report);
+    let flows = flows::read(&mut pool, report);
     let (quic_lb, quic_complete) = match pool.get("quic_lb") {
         Some(value) => {
             let entries = value.tables(&schema::QUIC_LB, report);
@@ -66,8 +60,9 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
         None => Some(table_size::default_for(backends.len())),
     };
     pool.finish(report);
-    let draft = PoolDraft { at, name, forward, health, table_size, tunnel, quic_lb, panic_threshold, backends };
+    let draft = PoolDraft { at, name, forward, health, table_size, tunnel, quic_lb, groups, flows, backends };
     weights(&draft, report);
+    groups::check(&draft, report);
     tunnel::check(&draft.tunnel, &draft.backends, report);
     quic::check(&draft, quic_complete, report);
     draft
@@ -84,35 +79,6 @@ fn forward(value: Value<'_>, report: &mut Report) -> Option<Forward> {
         ("fullnat", instead),
     ];
     value.word(&words, report).map(|forward| forward.value)
-}
-
-fn panic_threshold(value: Value<'_>, report: &mut Report) -> Option<f64> {
-    let share = if value.as_str().is_some() {
-        value.parsed(percent, report)?.value
-    } else {
-        match value.number() {
-            Some(share) => share,
-            None => return value.wrong("a number from 0 to 1, or a string such as \"50%\"", report),
-        }
-    };
-    if (0.0..=1.0).contains(&share) {
-        return Some(share);
-    }
-    let finding = report.error(value.at, "`panic_threshold` must be from 0 to 1, or from \"0%\" to \"100%\"");
-    if value.is_integer() && (2.0..=100.0).contains(&share) {
-        finding.help(format!("write \"{share}%\""));
-    }
-    None
-}
-
-fn percent(text: &str) -> Result<f64, Fault> {
-    let digits = text.strip_suffix('%').filter(|number| number.chars().all(|c| c.is_ascii_digit() || c == '.'));
-    match digits.and_then(|number| number.parse::<f64>().ok()) {
-        Some(percent) => Ok(percent / 100.0),
-        None => {
-            Err(Fault::with_help(format!("{} is not a percentage", quote(text)), "write for example \"50%\" or 0.5"))
-        }
-    }
 }
 
 fn backends(value: Option<Value<'_>>, pool_at: usize, report: &mut Report) -> Vec<BackendDraft> {
@@ -179,18 +145,26 @@ fn configured_size(value: Value<'_>, backends: usize, report: &mut Report) -> Op
 
 /// Warns of weights that give nobody, or somebody less than, a slot.
 fn weights(pool: &PoolDraft, report: &mut Report) {
-    let weights: Option<Vec<u32>> = pool.backends.iter().map(|backend| backend.weight).collect();
-    let Some(weights) = weights.filter(|weights| !weights.is_empty()) else { return };
-    let total: u64 = weights.iter().copied().map(u64::from).sum();
-    if total == 0 {
+    let weights = pool.backends.iter().map(|backend| Some((backend.priority?, backend.weight?)));
+    let Some(weights) = weights.collect::<Option<Vec<(u8, u32)>>>().filter(|weights| !weights.is_empty()) else {
+        return;
+    };
+    if weights.iter().all(|&(_, weight)| weight == 0) {
         report
             .warning(pool.at, format!("all backends of {} have weight 0: they are all drained", pool.called()))
             .help("with all drained, the drained ones serve");
         return;
     }
     let Some(size) = pool.table_size else { return };
-    let starved = |&weight: &u32| weight > 0 && u64::from(weight) * u64::from(size) < total;
-    let count = weights.iter().filter(|weight| starved(weight)).count();
+    // A table is built over one group.
+    let mut totals: HashMap<u8, u64> = HashMap::new();
+    for &(priority, weight) in &weights {
+        *totals.entry(priority).or_default() += u64::from(weight);
+    }
+    let starved = |&&(priority, weight): &&(u8, u32)| {
+        weight > 0 && totals.get(&priority).is_some_and(|&total| u64::from(weight) * u64::from(size) < total)
+    };
+    let count = weights.iter().filter(starved).count();
     if count > 0 {
         report
             .warning(
@@ -201,19 +175,5 @@ fn weights(pool: &PoolDraft, report: &mut Report) {
                 ),
             )
             .help("raise their `weight`, or `table_size`");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentages() {
-        assert_eq!(percent("50%"), Ok(0.5));
-        assert_eq!(percent("0%"), Ok(0.0));
-        for bad in ["50", "%", "-1%", "inf%", "1e2%", "5 %"] {
-            assert!(percent(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! `[fleet]`, `[dpdk]`, `[api]` and `[state]`: what concerns the whole process.
 
 use crate::model::DEFAULT_SOCKET;
-use crate::reader::{Located, Reader};
+use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
 use crate::schema;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Longest path of a Unix socket in bytes: `sun_path` of sockaddr_un, less the closing NUL (unix(7)).
 const SOCKET_LENGTH: usize = 107;
@@ -13,11 +14,27 @@ const SOCKET_LENGTH: usize = 107;
 /// What tables may take unless configured: 1 GiB.
 const TABLE_MEMORY: u64 = 1 << 30;
 
+/// Pins unless configured: 8 MiB.
+const PINS: usize = 1 << 20;
+/// One bucket.
+const FEWEST_PINS: u64 = 8;
+/// 2 GiB.
+const MOST_PINS: u64 = 1 << 28;
+
+/// A client repeats a SYN after 1 s, and again 2 s later (RFC 6298, section 2).
+const ARM_TIME: Duration = Duration::from_secs(3);
+
 pub(crate) struct ProcessDraft {
     pub(crate) hash_key: Option<[u8; 16]>,
     pub(crate) extra_args: Option<Vec<String>>,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) state: Option<StateDraft>,
+}
+
+pub(crate) struct StateDraft {
     pub(crate) table_memory: Option<u64>,
+    pub(crate) pins: Option<usize>,
+    pub(crate) arm_time: Option<Duration>,
 }
 
 /// Reads the four sections out of the file.
@@ -26,7 +43,7 @@ pub(crate) fn read(file: &mut Reader<'_>, report: &mut Report) -> ProcessDraft {
         hash_key: hash_key(file, report),
         extra_args: extra_args(file, report),
         socket: socket(file, report),
-        table_memory: table_memory(file, report),
+        state: state(file, report),
     }
 }
 
@@ -97,12 +114,27 @@ fn socket_path(text: &str) -> Result<PathBuf, Fault> {
     Ok(text.into())
 }
 
-fn table_memory(file: &mut Reader<'_>, report: &mut Report) -> Option<u64> {
-    let Some(value) = file.get("state") else { return Some(TABLE_MEMORY) };
+fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
+    let default = StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME) };
+    let Some(value) = file.get("state") else { return Some(default) };
     let mut state = value.table(&schema::STATE, report)?;
-    let value = state.get("table_memory");
+    let table_memory = match state.get("table_memory") {
+        Some(value) => table_memory(value, report),
+        None => default.table_memory,
+    };
+    let pins = match state.get("pins") {
+        Some(value) => value.integer(FEWEST_PINS, MOST_PINS, report).map(|pins| pins.value as usize),
+        None => default.pins,
+    };
+    let arm_time = match state.get("arm_time") {
+        Some(value) => value.parsed(|text| scalar::duration_between(text, "0s", "60s"), report).map(|time| time.value),
+        None => default.arm_time,
+    };
     state.finish(report);
-    let Some(value) = value else { return Some(TABLE_MEMORY) };
+    Some(StateDraft { table_memory, pins, arm_time })
+}
+
+fn table_memory(value: Value<'_>, report: &mut Report) -> Option<u64> {
     let size = if value.is_integer() {
         value.integer(0, i64::MAX as u64, report)
     } else if value.as_str().is_some() {

@@ -74,6 +74,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Fault> {
     nanos.map(Duration::from_nanos).ok_or_else(|| Fault::new(format!("{} is too long", quote(text))))
 }
 
+/// A duration from `low` to `high`, which are written as in a file.
+pub(crate) fn duration_between(text: &str, low: &str, high: &str) -> Result<Duration, Fault> {
+    let time = duration(text)?;
+    if (duration(low)?..=duration(high)?).contains(&time) {
+        Ok(time)
+    } else {
+        Err(Fault::new(format!("{} is not between {low} and {high}", quote(text))))
+    }
+}
+
+/// A time for which flows are remembered.
+pub(crate) fn idle_time(text: &str) -> Result<Duration, Fault> {
+    duration_between(text, "100ms", "24h")
+}
+
 /// A size in bytes: a whole number with an optional unit `KiB`, `MiB`, `GiB`.
 pub(crate) fn size(text: &str) -> Result<u64, Fault> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -161,6 +176,17 @@ mod tests {
         {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn durations_of_a_range() {
+        assert_eq!(idle_time("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(idle_time("1440m"), Ok(Duration::from_secs(86_400)));
+        for bad in ["99.999999ms", "0s", "24.000000001h"] {
+            let message = format!("\"{bad}\" is not between 100ms and 24h");
+            assert_eq!(idle_time(bad), Err(Fault::new(message)));
+        }
+        assert_eq!(idle_time("1d"), duration("1d"), "the reason is the form, not the range");
     }
 
     #[test]

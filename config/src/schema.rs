@@ -69,14 +69,8 @@ pub const DPDK: Section = Section { title: "[dpdk]", keys: &[built("extra_args")
 pub const API: Section = Section { title: "[api]", keys: &[built("socket")] };
 
 /// `[state]`.
-pub const STATE: Section = Section {
-    title: "[state]",
-    keys: &[
-        built("table_memory"),
-        refused("pins", "remove it; this version keeps no pins"),
-        refused("arm_time", "remove it; this version arms no slots"),
-    ],
-};
+pub const STATE: Section =
+    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time")] };
 
 /// `[[port]]`.
 pub const PORT: Section = Section {
@@ -116,18 +110,18 @@ pub const POOL: Section = Section {
         built("udp_checksum"),
         built("fragment_outer"),
         built("panic_threshold"),
+        built("group_min"),
         built("tracking"),
+        built("idle_timeout"),
+        built("drain_timeout"),
+        built("on_down"),
         built("quic_lb"),
         built("backend"),
-        refused("idle_timeout", "remove it; this version keeps no state of flows that could expire"),
-        refused("drain_timeout", "remove it; this version keeps no pins that a drain would wait for"),
         refused(
             "proxy_protocol",
             "remove it; backends see the client's address anyway, since no mode of this version rewrites it",
         ),
         refused("source_addresses", "remove it together with forward = \"fullnat\""),
-        refused("on_down", "remove it; flows of a backend that is down move to others"),
-        refused("group_min", "remove it; all backends of a pool form one group"),
     ],
 };
 
@@ -148,6 +142,9 @@ pub const HEALTH: Section = Section {
     ],
 };
 
+/// `idle_timeout = { … }` of a pool.
+pub const IDLE_TIMEOUT: Section = Section { title: "idle_timeout", keys: &[built("tcp"), built("udp"), built("quic")] };
+
 /// `[[pool.backend]]`.
 pub const BACKEND: Section = Section {
     title: "[[pool.backend]]",
@@ -155,9 +152,9 @@ pub const BACKEND: Section = Section {
         built("name"),
         built("address"),
         built("weight"),
+        built("priority"),
         built("server_id"),
         refused("port", "remove it; no mode of this version rewrites the port of a packet"),
-        refused("priority", "remove it; all backends of a pool form one group"),
     ],
 };
 
@@ -176,8 +173,8 @@ pub const VIP: Section = Section {
         built("port"),
         built("pool"),
         built("affinity"),
+        built("affinity_window"),
         built("announce"),
-        refused("affinity_window", "remove it; flows keep their backend while the table does not change"),
     ],
 };
 
@@ -187,6 +184,21 @@ pub const EXCEPTION: Section =
 
 /// Every section, the file's own first.
 pub const SECTIONS: &[&Section] = &[
-    &FILE, &FLEET, &CORES, &DPDK, &API, &STATE, &PORT, &INTERFACE, &NEIGHBOR, &ROUTE, &POOL, &HEALTH, &BACKEND,
-    &QUIC_LB, &VIP, &EXCEPTION,
+    &FILE,
+    &FLEET,
+    &CORES,
+    &DPDK,
+    &API,
+    &STATE,
+    &PORT,
+    &INTERFACE,
+    &NEIGHBOR,
+    &ROUTE,
+    &POOL,
+    &HEALTH,
+    &IDLE_TIMEOUT,
+    &BACKEND,
+    &QUIC_LB,
+    &VIP,
+    &EXCEPTION,
 ];

@@ -1,14 +1,20 @@
 //! `[[vip]]`: virtual addresses and what they match.
 
 use crate::addresses::{self, Lengths};
+use crate::display::Service;
 use crate::model::{Affinity, Announce, PortMatch, Protocol};
 use crate::names::quote;
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
+use crate::scalar;
 use ipnet::IpNet;
+use std::time::Duration;
 
 /// Lengths of a prefix of virtual addresses.
 const LENGTHS: Lengths = Lengths { v4: 8..=32, v6: 16..=128 };
+
+/// `affinity_window` unless configured.
+const AFFINITY_WINDOW: Duration = Duration::from_secs(900);
 
 pub(crate) struct VipDraft {
     pub(crate) at: usize,
@@ -16,7 +22,10 @@ pub(crate) struct VipDraft {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) port: Option<Located<PortMatch>>,
     pub(crate) pool: Option<Located<String>>,
-    pub(crate) affinity: Option<Affinity>,
+    /// Where it is written; its table where it is not.
+    pub(crate) affinity: Option<Located<Affinity>>,
+    /// `Some(None)`: none.
+    pub(crate) affinity_window: Option<Option<Duration>>,
     pub(crate) announce: Option<Announce>,
 }
 
@@ -24,6 +33,16 @@ impl VipDraft {
     /// Whether its address is IPv4; `None` if it was refused.
     pub(crate) fn is_ipv4(&self) -> Option<bool> {
         self.address.map(|address| address.value.addr().is_ipv4())
+    }
+
+    /// The VIP in a message.
+    pub(crate) fn called(&self) -> String {
+        match (self.address, self.port, self.protocol) {
+            (Some(Located { value: address, .. }), Some(Located { value: port, .. }), Some(protocol)) => {
+                format!("the VIP {}", Service { address, port, protocol })
+            }
+            _ => "a VIP".to_owned(),
+        }
     }
 }
 
@@ -46,13 +65,9 @@ pub(crate) fn read(mut vip: Reader<'_>, report: &mut Report) -> VipDraft {
     });
     let port = vip.need("port", report).and_then(|value| port(value, report));
     let pool = vip.need("pool", report).and_then(|value| value.string(report)).map(|pool| pool.map(str::to_owned));
-    let affinity = match vip.get("affinity") {
-        Some(value) => {
-            let words = [("none", Ok(Affinity::None)), ("client", Ok(Affinity::Client))];
-            value.word(&words, report).map(|affinity| affinity.value)
-        }
-        None => Some(Affinity::None),
-    };
+    let protocol = protocol.map(|protocol| protocol.value);
+    let affinity = affinity(&mut vip, protocol, report);
+    let affinity_window = affinity_window(&mut vip, affinity, report);
     let announce = match vip.get("announce") {
         Some(value) => {
             let words = [("auto", Ok(Announce::Auto)), ("arp", Ok(Announce::Arp)), ("none", Ok(Announce::None))];
@@ -62,7 +77,37 @@ pub(crate) fn read(mut vip: Reader<'_>, report: &mut Report) -> VipDraft {
     };
     let at = vip.at;
     vip.finish(report);
-    VipDraft { at, address, protocol: protocol.map(|protocol| protocol.value), port, pool, affinity, announce }
+    VipDraft { at, address, protocol, port, pool, affinity, affinity_window, announce }
+}
+
+fn affinity(vip: &mut Reader<'_>, protocol: Option<Protocol>, report: &mut Report) -> Option<Located<Affinity>> {
+    let Some(value) = vip.get("affinity") else { return Some(Located { at: vip.at, value: Affinity::None }) };
+    let affinity = value.word(&[("none", Ok(Affinity::None)), ("client", Ok(Affinity::Client))], report)?;
+    if protocol == Some(Protocol::Quic) && affinity.value == Affinity::Client {
+        report
+            .error(affinity.at, "affinity = \"client\" has no meaning with protocol = \"quic\"")
+            .help("remove it; connections are known by their connection IDs, whatever the client's address is");
+        return None;
+    }
+    Some(affinity)
+}
+
+fn affinity_window(
+    vip: &mut Reader<'_>,
+    affinity: Option<Located<Affinity>>,
+    report: &mut Report,
+) -> Option<Option<Duration>> {
+    let none = affinity.is_some_and(|affinity| affinity.value == Affinity::None);
+    match vip.get("affinity_window") {
+        Some(value) if none => {
+            report
+                .error(value.at, "`affinity_window` has no meaning with affinity = \"none\"")
+                .help("set affinity = \"client\", or remove it");
+            None
+        }
+        Some(value) => value.parsed(scalar::idle_time, report).map(|window| Some(window.value)),
+        None => Some((!none).then_some(AFFINITY_WINDOW)),
+    }
 }
 
 fn port(value: Value<'_>, report: &mut Report) -> Option<Located<PortMatch>> {

@@ -56,12 +56,15 @@ fn two_ports() {
     let config = config("two-ports.toml");
     assert_eq!(config.cores.idle, Idle::Adaptive);
     assert_eq!(config.extra_args, ["--log-level=lib.eal:warning"]);
-    assert_eq!(config.table_memory, 256 << 20);
+    assert_eq!((config.table_memory, config.pins), (256 << 20, 1 << 18));
     let workers: Vec<_> = config.ports.iter().map(|port| port.workers.clone()).collect();
     assert_eq!(workers, [vec![0], vec![1]], "indices into the workers, not cores");
     assert_eq!(config.ports[0].mtu, 1500);
     assert_eq!(config.interfaces[0].neighbors[0].mac, [2, 0, 0x5e, 0x10, 0, 1]);
     assert_eq!(config.pools[0].panic_threshold, Some(0.5));
+    assert_eq!((config.idle_time(0), config.idle_time(1)), (Duration::from_secs(300), Duration::from_secs(30)));
+    let drains: Vec<_> = config.pools.iter().map(|pool| pool.drain_timeout).collect();
+    assert_eq!(drains, [Some(Duration::from_secs(3600)), None]);
     assert_eq!(config.pools[0].encap_source, Some("10.1.0.2/32".parse().expect("address")));
     assert_eq!(config.pools[1].health, Health::None);
     assert_eq!(config.pools[1].backends[0].name, "10.2.1.53");
@@ -77,6 +80,8 @@ fn ipv6() {
     assert_eq!(routes, ["::/0 [2001:db8:0:1::1]", "0.0.0.0/0 [198.51.100.1]", "fd00:10::/32 [2001:db8:0:1::9]"]);
     let Health::Tcp(tcp) = config.pools[1].health else { panic!("tcp") };
     assert_eq!((tcp.port, tcp.rise, tcp.fall), (443, 2, 2));
+    let priorities: Vec<_> = config.pools[1].backends.iter().map(|backend| backend.priority).collect();
+    assert_eq!((priorities.as_slice(), config.pools[1].group_min), (&[0, 0, 1][..], 0.5));
 }
 
 #[test]
@@ -104,6 +109,8 @@ fn vlans_gue_quic() {
     assert_eq!(shown, expected);
     let affinities: Vec<_> = config.vips.iter().map(|vip| vip.affinity).collect();
     assert_eq!(affinities, [Affinity::None, Affinity::None, Affinity::Client, Affinity::None]);
+    let windows: Vec<_> = config.vips.iter().map(|vip| vip.affinity_window).collect();
+    assert_eq!(windows, [None, None, Some(Duration::from_secs(3600)), None]);
     assert_eq!(config.exception, Some(Exception { taps: vec![(0, "gw-trunk".to_owned())], rate: 10_000 }));
 }
 
@@ -112,7 +119,7 @@ fn bare_metal_is_for_a_larger_machine() {
     let config = config("bare-metal-8-workers.toml");
     assert_eq!(config.ports[1].workers, [4, 5, 6, 7]);
     let memory = Memory::of(&config);
-    assert_eq!((memory.copies, memory.total()), (8, 8 * 2 * 65537));
+    assert_eq!((memory.copies, memory.total(), memory.pins), (8, 8 * 2 * 65537, 8 << 20));
     let path = example("bare-metal-8-workers.toml");
     assert!(load(&path, Some(&Machine::with_cores(9))).is_ok());
     let failure = load(&path, Some(&Machine::with_cores(2))).expect_err("8 workers on 2 cores");

@@ -1,16 +1,20 @@
 //! The background side's core: takes events over into the state, and publishes what follows from them.
 
+use crate::consistency::sweeper::{Sweeper, Swept};
 use crate::devices::Devices;
 use crate::events::Event;
 use crate::health::{HealthEvent, Transition};
-use crate::neighbor::Change;
+use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::responder::Conflict;
-use crate::state::{BackendHealth, State};
+use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
 use crate::topology::link_name;
+use guideway_config::model;
+use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::{LinkId, PortId};
 use guideway_dataplane::snapshot::SnapshotPublisher;
+use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +25,9 @@ use tracing::{info, warn};
 /// How long a conflict is shown after it was last seen.
 const CONFLICT_SHOWN: Duration = Duration::from_secs(60);
 
+/// Share of the pin table, as a divisor and a factor, above which no planned change begins: 3/5.
+const CROWDED: (u64, u64) = (5, 3);
+
 /// Desired state, the way to the workers, and what they count.
 pub struct Control {
     state: State,
@@ -29,6 +36,9 @@ pub struct Control {
     devices: Arc<dyn Devices>,
     started: Instant,
     conflicts: HashMap<(LinkId, IpAddr), (Conflict, Instant)>,
+    sweeper: Sweeper,
+    /// Pins that workers had inserted when the last whole sweep began, and when the one under way did.
+    inserted: (u64, u64),
 }
 
 impl Control {
@@ -40,7 +50,18 @@ impl Control {
         counters: Vec<Arc<WorkerCounters>>,
         devices: Arc<dyn Devices>,
     ) -> Self {
-        Self { state, publisher, counters, devices, started: Instant::now(), conflicts: HashMap::new() }
+        let mut state = state;
+        state.published(publisher.generation());
+        Self {
+            state,
+            publisher,
+            counters,
+            devices,
+            started: Instant::now(),
+            conflicts: HashMap::new(),
+            sweeper: Sweeper::default(),
+            inserted: (0, 0),
+        }
     }
 
     /// The desired state.
@@ -83,7 +104,7 @@ impl Control {
     pub fn apply(&mut self, event: Event) -> bool {
         match event {
             Event::Health(event) => self.apply_health(event),
-            Event::Neighbor(Change { link, address, mac }) => {
+            Event::Neighbor(neighbor::Change { link, address, mac }) => {
                 let changed = self.state.set_neighbor(link, address, mac);
                 if changed {
                     let link = link_name(&self.state.config, link);
@@ -136,10 +157,95 @@ impl Control {
         changed
     }
 
+    /// Takes over what an operator asks for: [`Control::step`] goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`]; nothing changed then.
+    pub fn change(&mut self, pool: &str, backend: &str, change: Change, now: Nanos) -> Result<(), ChangeError> {
+        self.state.change(pool, backend, change, now)?;
+        info!(backend = %format_args!("{pool}/{backend}"), ?change, "asked for");
+        Ok(())
+    }
+
+    /// Adds a backend to a pool.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`]; nothing changed then.
+    pub fn add(&mut self, pool: &str, backend: model::Backend) -> Result<(), ChangeError> {
+        let (name, address) = (backend.name.clone(), backend.address);
+        self.state.add(pool, backend, SystemTime::now())?;
+        info!(backend = %format_args!("{pool}/{name}"), %address, "added");
+        Ok(())
+    }
+
+    /// The state, for changes that have no call of their own; [`Control::step`] goes on with them.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// Whether backends came or went since the last call: then the real-time thread is to be told its duties.
+    pub fn take_duties_stale(&mut self) -> bool {
+        self.state.take_duties_stale()
+    }
+
+    /// What the last whole sweep of the pin table found.
+    #[must_use]
+    pub const fn swept(&self) -> &Swept {
+        self.sweeper.last()
+    }
+
+    /// Pins in use, as far as is known between two sweeps: never too few.
+    #[must_use]
+    pub fn pins_in_use(&self) -> u64 {
+        self.sweeper.last().live as u64 + self.inserted_pins().saturating_sub(self.inserted.0)
+    }
+
+    fn inserted_pins(&self) -> u64 {
+        self.counters.iter().map(|counters| counters.pins.inserted.get()).sum()
+    }
+
+    /// Goes on with everything that waits for time, for workers or for a sweep, and publishes what workers must learn. To
+    /// be called often: what it waits for is seen when it looks. Returns whether it published.
+    pub fn step(&mut self, now: Nanos) -> bool {
+        let acknowledged = self.publisher.acknowledged();
+        self.state.acknowledge(acknowledged, now);
+        self.sweep(now);
+        let workers_agree = acknowledged == self.publisher.generation();
+        let hasty = !self.state.rules.hold(Rule::WorkersAgree);
+        let crowded = self.pins_in_use() * CROWDED.0 > self.state.pins.capacity() as u64 * CROWDED.1;
+        let changed = self.state.step(Moment { now, acknowledged: workers_agree || hasty, crowded });
+        if changed {
+            self.publish();
+        }
+        if hasty {
+            self.state.acknowledge(self.publisher.generation(), now);
+        }
+        changed
+    }
+
+    fn sweep(&mut self, now: Nanos) {
+        let unused = self.sweeper.last().live == 0 && self.inserted_pins() == self.inserted.1;
+        if unused && !self.state.needs_sweeps() {
+            return self.sweeper.rest(now);
+        }
+        let inserted = self.inserted_pins();
+        if self.sweeper.is_beginning() {
+            self.inserted.1 = inserted;
+        }
+        if self.sweeper.step(&self.state, now) {
+            self.inserted.0 = self.inserted.1;
+            self.state.swept(&self.sweeper);
+        }
+    }
+
     /// Builds what changed and gives it to the workers. Returns the generation to wait for.
     pub fn publish(&mut self) -> u64 {
         let snapshot = reconcile(&mut self.state);
-        self.publisher.publish(snapshot)
+        let generation = self.publisher.publish(snapshot);
+        self.state.published(generation);
+        generation
     }
 
     /// Frees snapshots that no worker uses any more.

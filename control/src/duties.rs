@@ -3,10 +3,10 @@
 use crate::health::Target;
 use crate::neighbor::{Link, Static};
 use crate::rt::Duties;
-use crate::state::State;
+use crate::state::{Admin, State};
 use crate::topology::{addresses_of, link_of, links, own_address};
 use guideway_config::model::{Config, Forward, Health, Vip};
-use guideway_dataplane::ids::{LinkId, PoolId};
+use guideway_dataplane::ids::LinkId;
 use ipnet::IpNet;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,9 +25,6 @@ pub fn duties(state: &State) -> Duties {
     let known: HashSet<(LinkId, IpAddr)> = statics.iter().map(|neighbor| (neighbor.link, neighbor.address)).collect();
     let mut wanted: Vec<_> = hops.difference(&known).copied().collect();
     wanted.sort_unstable();
-    let places = (0..)
-        .zip(&state.pools)
-        .flat_map(|(pool, state)| (0..).zip(&state.backends).map(move |(index, _)| (PoolId(pool), index)));
     Duties {
         links: own_links(state),
         ports: links(config).into_iter().map(|(port, _)| port).collect(),
@@ -37,7 +34,7 @@ pub fn duties(state: &State) -> Duties {
         statics,
         vips: config.vips.iter().map(|vip| (vip.address, vip.announce)).collect(),
         targets: targets(state),
-        places: places.collect(),
+        places: state.places.clone(),
         tunnels: tunnels(config),
     }
 }
@@ -81,7 +78,7 @@ fn targets(state: &State) -> Vec<Target> {
         let Health::Tcp(check) = pool.health else { continue };
         let Some(vip) = config.vips.iter().find(|vip: &&Vip| vip.pool == index) else { continue };
         let destination = host_of(vip.address);
-        for backend in &of_pool.backends {
+        for backend in of_pool.backends.iter().filter(|backend| backend.admin != Admin::Disabled) {
             let link = backend.hops.first().map(|hop| hop.link);
             let own = || link.and_then(|link| own_address(config, link, destination));
             let Some(source) = check.probe_source.or_else(own) else { continue };

@@ -1,13 +1,13 @@
 //! State → snapshot: rebuilds what changed, shares the rest with the snapshot before.
 
-use crate::state::{BackendHealth, BackendState, PoolState, State};
+use crate::state::{BackendState, Stage, State};
 use crate::topology::Hop;
 use guideway_config::memory::Memory;
 use guideway_config::model;
+use guideway_dataplane::consistency::{Parts, Special};
 use guideway_dataplane::quic::{LbConfig, ServerIds};
 use guideway_dataplane::rewrite::{Backend, Hops, NextHop};
 use guideway_dataplane::snapshot::{Pool, Snapshot};
-use guideway_dataplane::table::Table;
 use guideway_dataplane::vip::{Prefix, address_bits};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -23,17 +23,17 @@ pub fn reconcile(state: &mut State) -> Snapshot {
             continue;
         }
         let tables = if pool.table_stale {
-            let table = table_of(pool, &config.pools[index]);
-            vec![table; copies].into()
+            vec![pool.plan.phases().table(); copies].into()
         } else {
             Arc::clone(pool.built.tables())
         };
         let of_config = &config.pools[index];
         let backends = pool.backends.iter().zip(&of_config.backends);
         let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
-        let server_ids = server_ids(pool, of_config);
+        let built = Pool::new(tables, backends).with_server_ids(server_ids(state, index));
+        let built = Arc::new(built.with_special(special(state, index)));
         let pool = &mut state.pools[index];
-        pool.built = Arc::new(Pool::new(tables, backends).with_server_ids(server_ids));
+        pool.built = built;
         pool.table_stale = false;
         pool.backends_stale = false;
     }
@@ -44,27 +44,29 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         tunnel_sources: tunnel_sources(&config),
         ports: state.ports.clone().into_boxed_slice(),
         links: state.links.clone(),
+        pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
     }
 }
 
-fn table_of(pool: &PoolState, config: &model::Pool) -> Table {
-    let eligible = eligible(pool, config);
-    if eligible.iter().all(|eligible| *eligible) {
-        pool.base.table().clone()
-    } else {
-        pool.base.with_eligible(&eligible)
-    }
-}
-
-/// Who may get packets now. Below the panic threshold more backends seem to fail than may be believed: then all may.
-#[must_use]
-pub fn eligible(pool: &PoolState, config: &model::Pool) -> Vec<bool> {
-    let eligible: Vec<bool> = pool.backends.iter().map(|backend| backend.health != BackendHealth::Down).collect();
-    let serving = config.backends.iter().filter(|backend| backend.weight > 0).count();
-    let healthy = config.backends.iter().zip(&eligible).filter(|(backend, up)| backend.weight > 0 && **up).count();
-    let panic = config.panic_threshold.is_some_and(|threshold| (healthy as f64) < threshold * serving as f64);
-    if panic { vec![true; eligible.len()] } else { eligible }
+/// What decides about special slots, if there are any.
+fn special(state: &State, index: usize) -> Option<Special> {
+    let pool = &state.pools[index];
+    let sides = if pool.plan.is_always() { [].into() } else { pool.plan.phases().sides()? };
+    let clock = state.pins.clock();
+    let ticks = |pool: usize| clock.ticks(state.config.idle_time(pool));
+    let parts = Parts {
+        size: pool.plan.target().size(),
+        sides,
+        members: (0..pool.backends.len()).map(|backend| state.member(index, backend)).collect(),
+        idle: ticks(index),
+        longest_idle: (0..state.pools.len()).map(ticks).max().unwrap_or(0),
+        // Any bijection that spreads small numbers.
+        salt: (index as u32).wrapping_mul(0x9e37_79b1),
+        failed: Arc::clone(pool.plan.failed()),
+        rules: state.rules,
+    };
+    Some(parts.into())
 }
 
 fn backend_of(state: &State, backend: &BackendState, of_config: &model::Backend) -> Backend {
@@ -86,13 +88,15 @@ fn identity(hop: &Hop) -> u64 {
     (bits >> 64) as u64 ^ bits as u64
 }
 
-/// Whom QUIC connection IDs name, of those that may get packets.
-fn server_ids(pool: &PoolState, config: &model::Pool) -> Option<Arc<ServerIds>> {
+/// Whom QUIC connection IDs name: those whose flows stay, also while they drain.
+fn server_ids(state: &State, index: usize) -> Option<Arc<ServerIds>> {
+    let (pool, config) = (&state.pools[index], &state.config.pools[index]);
     if config.quic_lb.is_empty() {
         return None;
     }
-    let eligible = eligible(pool, config);
-    let named = (0..).zip(&config.backends).zip(eligible).filter(|(_, eligible)| *eligible);
+    let named = (0..).zip(&config.backends).zip(&pool.backends).filter(|((number, _), backend)| {
+        backend.stage != Stage::Joining && state.member(index, usize::from(*number)).eligible
+    });
     let servers: Vec<(&[u8], u16)> =
         named.filter_map(|((index, backend), _)| Some((backend.server_id.as_deref()?, index))).collect();
     let configs: Vec<LbConfig> = config

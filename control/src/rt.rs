@@ -47,8 +47,8 @@ pub struct Duties {
     pub vips: Vec<(IpNet, Announce)>,
     /// Backends to probe.
     pub targets: Vec<Target>,
-    /// Where each backend is, by its id.
-    pub places: Vec<(PoolId, u16)>,
+    /// Where each backend is, by its id; `None` for ids that are not in use.
+    pub places: Vec<Option<(PoolId, u16)>>,
     /// Addresses of backends whose packets travel inside others.
     pub tunnels: HashSet<IpAddr>,
 }
@@ -135,7 +135,7 @@ impl<P: Port> Outbox<P> {
 
     /// Sends a packet of the prober the way of traffic to its backend.
     fn probe(&mut self, duties: &Duties, Probe { backend, packet }: Probe<'_>) {
-        let Some((pool, index)) = duties.places.get(backend.index()).copied() else { return };
+        let Some((pool, index)) = duties.places.get(backend.index()).copied().flatten() else { return };
         let mut frame = [0; PROBE_FRAME];
         let len = ethernet::HEADER_LEN + packet.len();
         let Some(whole) = frame.get_mut(..len) else { return };

@@ -27,7 +27,7 @@ use tracing::{debug, error};
 const REST: Duration = Duration::from_micros(200);
 /// How long the exception path's thread rests when there is nothing more to do: as long as a frame waits at most.
 const EXCHANGE_REST: Duration = Duration::from_millis(1);
-/// How often links are looked at and old snapshots freed.
+/// How often links are looked at, planned changes go on, and old snapshots are freed.
 const TICK: Duration = Duration::from_millis(50);
 /// The name of the real-time thread, as debuggers and tests find it.
 pub const RT_THREAD: &str = "gw-rt";
@@ -80,7 +80,7 @@ pub struct Runtime {
 pub fn start<P, C>(parts: Parts<P, C>) -> io::Result<Runtime>
 where
     P: Port,
-    C: Fn() -> Nanos + Send + Clone + 'static,
+    C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
     let Parts { control, rt, events, socket, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
@@ -89,7 +89,7 @@ where
     let (requests, requested) = crossbeam::channel::unbounded();
     // The first duties: an unbounded channel with its receiver at hand takes them.
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
-    let handles = Handles { control: Arc::new(Mutex::new(control)), requests };
+    let handles = Handles { control: Arc::new(Mutex::new(control)), requests, clock: Arc::new(clock.clone()) };
 
     let mut threads = Vec::new();
     if let Some(exchange) = exchange {
@@ -245,5 +245,10 @@ fn on_tick(handles: &Handles) {
     if changed {
         control.publish();
     }
+    control.step((handles.clock)());
     control.reclaim();
+    if control.take_duties_stale() {
+        // A send fails only while the process stops.
+        let _ = handles.requests.send(Request::Configure(Box::new(duties(control.state()))));
+    }
 }

@@ -97,6 +97,7 @@ fn config(context: &Context) -> Option<Config> {
         },
         pool: context.pools.iter().position(|pool| pool.name == vip.pool).unwrap(),
         announce: model::Announce::None,
+        affinity_window: vip.client_affinity.then_some(Duration::from_secs(900)),
         affinity: if vip.client_affinity { model::Affinity::Client } else { model::Affinity::None },
     });
     Some(Config {
@@ -111,6 +112,8 @@ fn config(context: &Context) -> Option<Config> {
         vips: vips.collect(),
         exception: (!taps.is_empty()).then_some(model::Exception { taps, rate: 20_000 }),
         table_memory: 1 << 30,
+        pins: 1 << 10,
+        arm_time: Duration::from_secs(3),
     })
 }
 
@@ -123,6 +126,7 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
         name: backend.id.to_string(),
         address: backend.address,
         weight: backend.weight,
+        priority: 0,
         server_id: (!backend.server_id.is_empty()).then(|| backend.server_id.clone().into()),
     });
     let quic_lb = context.quic_lb.iter().map(|lb| model::QuicLb {
@@ -148,6 +152,11 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
             checksum: context.udp_checksum,
         },
         fragment_outer: context.fragment_outer,
+        group_min: 0.5,
+        tracking: model::Tracking::Transition,
+        idle_timeout: model::IdleTimeout::default(),
+        drain_timeout: None,
+        on_down: model::OnDown::Move,
         quic_lb: quic_lb.collect(),
         panic_threshold: None,
         backends: backends.collect(),

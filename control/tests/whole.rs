@@ -69,6 +69,8 @@ fn a_recovery_restores_the_table() {
     bench.backends[2] = Behaviour::Serves;
     run_loaded(&mut bench, Duration::from_millis(300), true);
     assert_eq!(bench.health(3), BackendHealth::Up);
+    // Until its flows are idle for as long as the pool says, they stay where they went when it died.
+    bench.run(Duration::from_millis(1_500), true);
     let restored = bench.arrivals.len();
     run_loaded(&mut bench, Duration::from_millis(50), true);
     for arrival in &bench.arrivals[restored..] {

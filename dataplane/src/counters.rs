@@ -64,6 +64,25 @@ impl Traffic {
     }
 }
 
+/// What a worker did to pins.
+#[derive(Debug, Default)]
+pub struct PinCounters {
+    /// Pins put into places that were free or expired.
+    pub inserted: Counter,
+    /// Pins taken away since they said what their slot says, or something that is over.
+    pub removed: Counter,
+    /// Pins that found no room.
+    pub failed: Counter,
+    /// Embryonic pins whose place another one took.
+    pub evicted_embryonic: Counter,
+    /// Pins that only one packet came for whose place another one took.
+    pub evicted_single: Counter,
+    /// Confirmed pins whose place another one took: never.
+    pub evicted_confirmed: Counter,
+    /// Decisions that went without a pin because other workers changed it all the time.
+    pub contended: Counter,
+}
+
 /// All counters of one worker.
 #[derive(Debug)]
 pub struct WorkerCounters {
@@ -87,6 +106,8 @@ pub struct WorkerCounters {
     pub punted: [Counter; PuntClass::COUNT],
     /// Drops by [`DropReason`].
     pub drops: [Counter; DropReason::COUNT],
+    /// Pins.
+    pub pins: PinCounters,
     /// Polls of all queues.
     pub polls: Counter,
     /// Bursts that held at least one packet.
@@ -123,6 +144,7 @@ impl Default for WorkerCounters {
             told_too_big: Counter::default(),
             punted: Default::default(),
             drops: std::array::from_fn(|_| Counter::default()),
+            pins: PinCounters::default(),
             polls: Counter::default(),
             bursts: Counter::default(),
             busy_nanos: Counter::default(),

@@ -3,6 +3,7 @@
 //! No DPDK, no I/O, no clock, no allocation per packet. The walk of a packet is
 //! `receive → parse → select → rewrite → transmit`, as stage loops over a burst in arrays on the stack.
 
+pub mod consistency;
 pub mod counters;
 pub mod craft;
 pub mod drop_reason;
@@ -12,6 +13,7 @@ pub mod idle;
 pub mod ids;
 pub mod memory;
 pub mod parse;
+pub mod pin;
 pub mod pipeline;
 pub mod port;
 mod prefetch;

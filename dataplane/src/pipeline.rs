@@ -11,7 +11,7 @@ use crate::port::{BURST, Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
 use crate::punt::{PuntClass, RateLimit};
 use crate::rewrite::{Applied, Refusal, too_big};
-use crate::select::{Selection, Verdict, locate};
+use crate::select::{Choice, Selection, Verdict, locate};
 use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
 use crate::wire::ethernet;
@@ -133,7 +133,9 @@ impl<P: Packet> Stages<P> {
         };
         self.parse_burst(arrival, port, burst, decisions);
         self.locate_burst(arrival, port, burst, decisions);
-        choose_burst(decisions);
+        if choose_burst(decisions, arrival.snapshot) {
+            self.choose_special(arrival, burst, decisions, counters);
+        }
         self.rewrite_burst(arrival, burst, decisions, counters);
     }
 
@@ -170,6 +172,29 @@ impl<P: Packet> Stages<P> {
             match locate(arrival.snapshot, arrival.worker, parsed, packet.frame()) {
                 Ok(selection) => decided.selection = Some(selection),
                 Err(unmatched) => decided.verdict = for_kernel(unmatched, port),
+            }
+        }
+    }
+
+    /// Decides about the packets of special slots.
+    #[cold]
+    #[inline(never)]
+    fn choose_special(
+        &self,
+        arrival: Arrival<'_>,
+        burst: &Burst<P>,
+        decisions: &mut Decisions<'_>,
+        counters: &WorkerCounters,
+    ) {
+        for ((packet, parsed), decided) in burst.iter().zip(self.parsed.iter()).zip(decisions) {
+            let Some(selection) = &mut decided.selection else { continue };
+            if selection.chosen.is_some() || decided.verdict != Verdict::Undecided {
+                continue;
+            }
+            let frame = packet.frame();
+            match selection.choose_special(arrival.snapshot, parsed, frame, arrival.now, &counters.pins) {
+                Some(backend) => prefetch(backend),
+                None => decided.verdict = Verdict::Drop(DropReason::NoBackend),
             }
         }
     }
@@ -277,13 +302,20 @@ fn checksum_reason(found: RxChecksum) -> DropReason {
     if found == RxChecksum::BadIp { DropReason::BadIpChecksum } else { DropReason::TransportChecksum }
 }
 
+/// Reads the slots of a burst. Returns whether any of them is special: then the pins' lines are on their way.
 #[inline]
-fn choose_burst(decisions: &mut Decisions<'_>) {
+fn choose_burst(decisions: &mut Decisions<'_>, snapshot: &Snapshot) -> bool {
+    let mut special = false;
     for decided in decisions.iter_mut() {
         let Some(selection) = &mut decided.selection else { continue };
         match selection.choose() {
-            Some(backend) => prefetch(backend),
-            None => decided.verdict = Verdict::Drop(DropReason::NoBackend),
+            Choice::Backend(backend) => prefetch(backend),
+            Choice::Special => {
+                selection.prefetch_pin(&snapshot.pins);
+                special = true;
+            }
+            Choice::Nobody => decided.verdict = Verdict::Drop(DropReason::NoBackend),
         }
     }
+    special
 }

@@ -151,6 +151,15 @@ impl<T> Reader<T> {
         }
         &versioned.value
     }
+
+    /// The value that was loaded last, whatever was published since: as a reader sees it that has not come round yet.
+    /// `None` before the first [`Reader::load`].
+    #[must_use]
+    pub fn held(&self) -> Option<&T> {
+        // SAFETY: null, or what `load` found last. That is freed only after this reader acknowledged a later generation,
+        // which it does in a later call of `load` or in `drop`; both end the borrow that is returned here.
+        unsafe { self.last.as_ref() }.map(|versioned| &versioned.value)
+    }
 }
 
 impl<T> Drop for Reader<T> {

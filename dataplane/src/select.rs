@@ -1,14 +1,18 @@
 //! The second stage: whose packet is it, and which backend gets it.
 
+use crate::consistency::{Flow, Phase, Role, decide};
+use crate::counters::PinCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::ids::{BackendId, PortId, VipId, WorkerId};
 use crate::parse::{Family, Kind, Parsed};
+use crate::pin::PinTable;
 use crate::prefetch::prefetch;
 use crate::punt::PuntClass;
 use crate::rewrite::{Backend, Split};
 use crate::snapshot::{Pool, Snapshot};
 use crate::table::Slot;
+use crate::time::Nanos;
 use crate::vip::{Steering, VipKey};
 use crate::wire::{icmp, protocol, tcp, udp};
 
@@ -56,6 +60,31 @@ pub struct Selection<'s> {
     place: Option<&'s Slot>,
     /// Who gets the packet: once that was looked up, or at once if the packet itself says so.
     pub(crate) chosen: Option<&'s Backend>,
+}
+
+/// What the second half of selection found.
+pub(crate) enum Choice<'s> {
+    /// Who gets the packet.
+    Backend(&'s Backend),
+    /// The slot is special: its pin decides.
+    Special,
+    /// The pool has nobody to give the packet to.
+    Nobody,
+}
+
+/// What decided who gets a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its slot.
+    Slot,
+    /// The packet itself: a QUIC connection ID.
+    Name,
+    /// Its slot in this phase: it goes where new flows go.
+    Current(Phase),
+    /// Its slot in this phase: it goes where flows from before are.
+    Base(Phase),
+    /// Its pin, in a slot of this phase.
+    Pin(Phase),
 }
 
 /// The lowest port that a probe answer comes back to: a probe's source port is this plus the backend's id.
@@ -129,21 +158,92 @@ fn named_by_connection_id<'s>(pool: &'s Pool, parsed: &Parsed, frame: &[u8]) -> 
     pool.backends.get(usize::from(index))
 }
 
+/// Both halves for one packet: what the stages do with a burst, for simulations.
+///
+/// # Errors
+///
+/// The verdict on a packet that no VIP takes, or that its pool has nobody for.
+pub fn select<'s>(
+    snapshot: &'s Snapshot,
+    worker: WorkerId,
+    parsed: &Parsed,
+    frame: &[u8],
+    now: Nanos,
+    counters: &PinCounters,
+) -> Result<Selection<'s>, Verdict> {
+    let mut selection = locate(snapshot, worker, parsed, frame)?;
+    let chosen = match selection.choose() {
+        Choice::Backend(backend) => Some(backend),
+        Choice::Special => selection.choose_special(snapshot, parsed, frame, now, counters),
+        Choice::Nobody => None,
+    };
+    chosen.map(|_| selection).ok_or(Verdict::Drop(DropReason::NoBackend))
+}
+
 impl<'s> Selection<'s> {
-    /// Second half: reads the slot. `None` if the pool has nobody to give the packet to.
-    #[inline]
-    pub(crate) fn choose(&mut self) -> Option<&'s Backend> {
-        if self.chosen.is_none() {
-            self.chosen = self.pool.backends.get(self.place?.index());
-        }
+    /// Who gets the packet, once that was decided.
+    #[must_use]
+    pub fn backend(&self) -> Option<&'s Backend> {
         self.chosen
     }
 
-    /// Whether another backend than the slot's was chosen: one that the packet itself names, by a QUIC connection ID.
+    /// Second half: reads the slot.
+    #[inline(always)]
+    pub(crate) fn choose(&mut self) -> Choice<'s> {
+        if self.chosen.is_none() {
+            let Some(place) = self.place else { return Choice::Nobody };
+            if place.is_special() {
+                return Choice::Special;
+            }
+            self.chosen = self.pool.backends.get(place.index());
+        }
+        self.chosen.map_or(Choice::Nobody, Choice::Backend)
+    }
+
+    /// Asks for the cache line with the pin of a flow whose slot is special.
+    pub(crate) fn prefetch_pin(&self, pins: &PinTable) {
+        if let Some(special) = &self.pool.special {
+            pins.prefetch(pins.key(self.hash, special.salt(), special.rules()));
+        }
+    }
+
+    /// The second half for a special slot: looks for the flow's pin, and writes one where there must be one.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn choose_special(
+        &mut self,
+        snapshot: &Snapshot,
+        parsed: &Parsed,
+        frame: &[u8],
+        now: Nanos,
+        counters: &PinCounters,
+    ) -> Option<&'s Backend> {
+        let (special, current) = (self.pool.special.as_deref()?, *self.place?);
+        let key = VipKey::new(parsed.destination, parsed.protocol, parsed.destination_port);
+        let steering = snapshot.vips.lookup(key).map(|entry| entry.steering).unwrap_or_default();
+        let role = Role::of(parsed, frame, steering, special.rules());
+        let flow = Flow { hash: self.hash, slot: self.slot, current, role };
+        let index = decide(special, &flow, &snapshot.pins, now, counters)?;
+        self.chosen = self.pool.backends.get(usize::from(index));
+        self.chosen
+    }
+
+    /// What decided, once the second half is done.
     #[must_use]
-    pub fn is_named(&self) -> bool {
-        let of_slot = self.place.and_then(|place| self.pool.backends.get(place.index()));
-        self.chosen.map(|backend| backend.id) != of_slot.map(|backend| backend.id)
+    pub fn by(&self) -> By {
+        let Some(place) = self.place else { return By::Slot };
+        let current = self.pool.backends.get(place.index()).map(|backend| backend.id);
+        let chosen = self.chosen.map(|backend| backend.id);
+        let Some(special) = self.pool.special.as_deref().filter(|_| place.is_special()) else {
+            return if chosen == current { By::Slot } else { By::Name };
+        };
+        let side = special.side(self.slot);
+        let base = self.pool.backends.get(usize::from(side.base)).map(|backend| backend.id);
+        match chosen {
+            _ if chosen == base && base != current => By::Base(side.phase),
+            _ if chosen == current => By::Current(side.phase),
+            _ => By::Pin(side.phase),
+        }
     }
 }
 

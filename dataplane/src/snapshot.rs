@@ -1,7 +1,9 @@
 //! What a worker needs to know, immutable: published as a whole, shared by all workers, replaced at every change.
 
+use crate::consistency::Special;
 use crate::hash::FlowHasher;
 use crate::ids::{LinkId, PoolId, PortId, WorkerId};
+use crate::pin::PinTable;
 use crate::quic::ServerIds;
 use crate::rewrite::Backend;
 use crate::table::{Slot, Table};
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub ports: Box<[PortState]>,
     /// Links by [`LinkId`].
     pub links: Box<[LinkState]>,
+    /// The pins of all flows: the same table in every snapshot.
+    pub pins: Arc<PinTable>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
     pub pools: Box<[Arc<Pool>]>,
 }
@@ -125,6 +129,8 @@ pub struct Pool {
     pub server_ids: Option<Arc<ServerIds>>,
     /// Backends by pool-local index: what a slot of the table names.
     pub backends: Box<[Backend]>,
+    /// What decides about special slots; `None`: no slot is special.
+    pub special: Option<Box<Special>>,
 }
 
 impl Pool {
@@ -132,13 +138,19 @@ impl Pool {
     /// same one.
     #[must_use]
     pub fn new(tables: Arc<[Table]>, backends: Box<[Backend]>) -> Self {
-        Self { tables, backends, server_ids: None }
+        Self { tables, backends, server_ids: None, special: None }
     }
 
     /// The same pool with these names of its backends.
     #[must_use]
     pub fn with_server_ids(self, server_ids: Option<Arc<ServerIds>>) -> Self {
         Self { server_ids, ..self }
+    }
+
+    /// The same pool with special slots.
+    #[must_use]
+    pub fn with_special(self, special: Option<Special>) -> Self {
+        Self { special: special.map(Box::new), ..self }
     }
 
     /// The slots that this worker reads. Empty if the pool has nobody to serve it.

@@ -6,6 +6,7 @@ use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId, WorkerId};
 use guideway_dataplane::parse::Family;
+use guideway_dataplane::pin::PinTable;
 use guideway_dataplane::port::Port;
 use guideway_dataplane::publish;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
@@ -105,6 +106,7 @@ impl Case {
             tunnel_sources: [].into(),
             ports: [PortState::new(PORT_MAC)].into(),
             links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
+            pins: Arc::new(PinTable::smallest()),
             pools: [Arc::new(Pool::new([table].into(), backends))].into(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod base;
+mod flows;
 mod many_errors;
 mod not_built;
 mod properties;

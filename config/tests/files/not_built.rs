@@ -8,8 +8,6 @@ use guideway_config::parse;
 fn refused_by_name() {
     let port = |line: &str| format!("name = \"edge\"\n{line}");
     let pool = |line: &str| format!("forward = \"ipip\"\n{line}");
-    let vip = |line: &str| format!("pool = \"web\"\n{line}");
-    let state = |line: &str| format!("workers = [1, 2]\n[state]\n{line}");
     let cases: &[(&str, String, &str, &str)] = &[
         ("name = \"edge\"", port("bond = { mode = \"802.3ad\" }"), "10:1", "`bond`"),
         ("device = \"net_af_xdp0,iface=gw0\"", "bond = {}".into(), "10:1", "`bond`"),
@@ -17,18 +15,9 @@ fn refused_by_name() {
         ("\"ipip\"", "\"fullnat\"".into(), "25:11", "forward = \"fullnat\""),
         ("forward = \"ipip\"", pool("proxy_protocol = \"v2\""), "26:1", "`proxy_protocol`"),
         ("forward = \"ipip\"", pool("source_addresses = [\"10.0.0.1\"]"), "26:1", "`source_addresses`"),
-        ("forward = \"ipip\"", pool("on_down = \"keep\""), "26:1", "`on_down`"),
-        ("forward = \"ipip\"", pool("group_min = 0.5"), "26:1", "`group_min`"),
-        ("forward = \"ipip\"", pool("idle_timeout = { tcp = \"900s\" }"), "26:1", "`idle_timeout`"),
-        ("forward = \"ipip\"", pool("drain_timeout = \"60s\""), "26:1", "`drain_timeout`"),
-        ("forward = \"ipip\"", pool("tracking = \"always\""), "26:12", "tracking = \"always\""),
         ("weight = 100", "port = 8080".into(), "30:1", "`port`"),
-        ("weight = 100", "priority = 1".into(), "30:1", "`priority`"),
         ("port = 80 }", "via = \"kernel\" }".into(), "26:32", "via = \"kernel\""),
         ("port = 80 }", "dead_after = \"1s\" }".into(), "26:26", "`dead_after`"),
-        ("pool = \"web\"", vip("affinity_window = \"1h\""), "40:1", "`affinity_window`"),
-        ("workers = [1, 2]", state("pins = 1048576"), "8:1", "`pins`"),
-        ("workers = [1, 2]", state("arm_time = \"3s\""), "8:1", "`arm_time`"),
     ];
     for (from, to, position, what) in cases {
         let errors = parse(&edited(&[(from, to)]), None).expect_err(to);

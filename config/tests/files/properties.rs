@@ -1,10 +1,12 @@
 //! Whatever a file holds: no panic, errors inside the file, sorted, one line each; and the same answer every time.
 
 use crate::base::BASE;
+use guideway_config::model::{Affinity, Protocol, Vip};
 use guideway_config::schema::{FILE, SECTIONS};
 use guideway_config::{Diagnostic, Machine, load, parse};
 use proptest::prelude::*;
 use std::io::Write;
+use std::time::Duration;
 
 /// Values of all types, good and bad ones for every key.
 const VALUES: &[&str] = &[
@@ -71,6 +73,15 @@ const VALUES: &[&str] = &[
     "[\"edge\"]",
     "[{ config_id = 0, server_id_len = 2, nonce_len = 4 }]",
     "false",
+    "8",
+    "255",
+    "\"15m\"",
+    "\"0s\"",
+    "\"transition\"",
+    "\"always\"",
+    "\"move\"",
+    "\"keep\"",
+    "{ tcp = \"1h\", quic = \"100ms\" }",
 ];
 
 fn check_diagnostics(source: &str, diagnostics: &[Diagnostic]) {
@@ -103,9 +114,19 @@ fn check(source: &str) {
             assert!(config.pools.iter().all(|pool| !pool.backends.is_empty()));
             assert!(config.routes.iter().all(|route| (1..=16).contains(&route.via.len())));
             assert!(config.vips.iter().all(|vip| vip.address == vip.address.trunc()));
+            let client = |vip: &Vip| vip.affinity == Affinity::Client && vip.protocol != Protocol::Quic;
+            assert!(config.vips.iter().all(|vip| client(vip) == vip.affinity_window.is_some()));
             let taps = config.exception.iter().flat_map(|exception| &exception.taps);
             assert!(taps.into_iter().all(|(port, name)| *port < config.ports.len() && name.len() <= 15));
-            for pool in &config.pools {
+            assert!((8..=1 << 28).contains(&config.pins) && config.arm_time <= Duration::from_secs(60));
+            for (index, pool) in config.pools.iter().enumerate() {
+                let times = Duration::from_millis(100)..=Duration::from_secs(86_400);
+                assert!(times.contains(&config.idle_time(index)));
+                assert!(pool.group_min > 0.0 && pool.group_min <= 1.0);
+                assert!(pool.drain_timeout.is_none_or(|time| !time.is_zero()));
+                let mut vips = config.vips.iter().filter(|vip| vip.pool == index);
+                let first = vips.next().map(|vip| vip.affinity);
+                assert!(vips.all(|vip| Some(vip.affinity) == first));
                 let ids = pool.backends.iter().filter_map(|backend| backend.server_id.as_ref());
                 let fit = |id: &[u8]| pool.quic_lb.iter().all(|lb| usize::from(lb.server_id_len) == id.len());
                 assert!(ids.into_iter().all(|id| fit(id)));

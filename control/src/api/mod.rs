@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use guideway_dataplane::time::Nanos;
 pub use socket::{Socket, SocketError};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +25,8 @@ pub struct Handles {
     pub control: Arc<Mutex<Control>>,
     /// The way to the real-time thread.
     pub requests: crossbeam::channel::Sender<Request>,
+    /// The clock that workers use too.
+    pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
 }
 
 /// The routes.

@@ -3,11 +3,12 @@
 use super::record::Record;
 use crate::state::State;
 use guideway_config::model;
+use guideway_dataplane::consistency::Phase;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::parse::{Kind, Parsed};
 use guideway_dataplane::pipeline::{Decision, Trace};
 use guideway_dataplane::punt::PuntClass;
-use guideway_dataplane::select::{Selection, Verdict};
+use guideway_dataplane::select::{By, Selection, Verdict};
 use std::net::SocketAddr;
 
 /// Takes down what was decided about the packet of a poll, and about those that were held until now.
@@ -130,13 +131,30 @@ fn chosen(state: &State, decision: &Decision<'_>) -> String {
 }
 
 fn by_what(vip: &model::Vip, state: &State, selection: &Selection<'_>) -> String {
-    let slots = state.config.pools[vip.pool].table_size;
-    if selection.is_named() {
-        return "The server ID in its QUIC connection ID names the backend.".to_owned();
-    }
+    let (slot, slots) = (selection.slot, state.config.pools[vip.pool].table_size);
     let key = match vip.affinity {
         model::Affinity::Client => "the client's address",
         model::Affinity::None => "the flow",
     };
-    format!("The hash of {key} gives slot {} of {slots}, which is that backend's.", selection.slot)
+    let hash = format!("The hash of {key} gives slot {slot} of {slots}");
+    match selection.by() {
+        By::Name => "The server ID in its QUIC connection ID names the backend.".to_owned(),
+        By::Slot => format!("{hash}, which is that backend's."),
+        By::Current(Phase::Always) => format!("{hash}, which is that backend's, and a pin keeps it there."),
+        By::Current(phase) => format!("{hash}, which is {}: this is where it goes now.", phase_name(phase)),
+        By::Base(phase) => format!("{hash}, which is {}: this is where flows from before are.", phase_name(phase)),
+        By::Pin(phase) => format!("{hash}, which is {}: a pin keeps the flow where it began.", phase_name(phase)),
+    }
+}
+
+/// The phase of a slot, after "which is".
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Steady => "steady",
+        Phase::Armed => "armed",
+        Phase::Transition => "in transition",
+        Phase::Folded => "folded",
+        Phase::Look => "looked at",
+        Phase::Always => "tracked",
+    }
 }

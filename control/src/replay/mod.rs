@@ -95,6 +95,7 @@ impl Replay {
         for name in &options.down {
             take_down(&mut state, name)?;
         }
+        state.settle();
         let snapshot = reconcile(&mut state);
         let (publisher, readers) = publish::channel(snapshot, WORKERS);
         let rings = ControlRings::new();

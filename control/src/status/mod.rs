@@ -123,7 +123,7 @@ fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
 
 /// The table that workers use now; the base table before the first snapshot was built.
 fn current(pool: &PoolState) -> &Table {
-    pool.built.tables().first().unwrap_or_else(|| pool.base.table())
+    pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
 }
 
 fn pool_status(
@@ -139,7 +139,8 @@ fn pool_status(
             *count += 1;
         }
     }
-    let moved = table.slots().iter().zip(pool.base.table().slots()).filter(|(now, base)| now != base).count();
+    let undisturbed = pool.plan.undisturbed().slots();
+    let moved = table.slots().iter().zip(undisturbed).filter(|(now, base)| now.index() != base.index()).count();
     let backends = pool.backends.iter().zip(&of.backends).zip(slots);
     PoolStatus {
         name: of.name.clone(),

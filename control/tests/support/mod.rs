@@ -61,9 +61,12 @@ device = "net_null0"
 port = "edge"
 addresses = ["10.0.0.1/24"]
 {neighbors}
+[state]
+arm_time = "100ms"
 [[pool]]
 name = "web"
 forward = "l2dsr"
+idle_timeout = {{ tcp = "500ms" }}
 {backends}
 [[vip]]
 address = "203.0.113.10"
@@ -191,6 +194,7 @@ impl Bench {
             if changed {
                 self.control.publish();
             }
+            self.control.step(self.now);
         }
     }
 

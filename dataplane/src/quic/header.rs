@@ -34,6 +34,12 @@ pub fn parse(datagram: &[u8]) -> Option<Header<'_>> {
 }
 
 impl Header<'_> {
+    /// Whether it has a version.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Whether the packet may be the first one of its connection: an Initial, or any long header of a version that is not
     /// known here. 0-RTT and Handshake packets come after one.
     #[must_use]

@@ -77,9 +77,26 @@ impl BaseTable {
     ///
     /// [`BuildError`] if `size` is not a prime below 2^31, a name occurs twice, or there are too many backends.
     pub fn build(backends: &[TableBackend<'_>], hasher: &FlowHasher, size: u32) -> Result<Self, BuildError> {
+        if backends.len() > MAX_POOL_BACKENDS {
+            return Err(BuildError::TooManyBackends(backends.len()));
+        }
+        Self::build_of((0..).zip(backends.iter().copied()), hasher, size)
+    }
+
+    /// The same over some of a list of backends, each with its index in that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`BaseTable::build`].
+    pub fn build_of<'b>(
+        backends: impl Iterator<Item = (u16, TableBackend<'b>)>,
+        hasher: &FlowHasher,
+        size: u32,
+    ) -> Result<Self, BuildError> {
         if size >= SIZE_LIMIT || !is_prime(size) {
             return Err(BuildError::Size(size));
         }
+        let backends: Vec<_> = backends.collect();
         if backends.len() > MAX_POOL_BACKENDS {
             return Err(BuildError::TooManyBackends(backends.len()));
         }
@@ -113,14 +130,13 @@ impl BaseTable {
 }
 
 /// The backends in order of names, each with its digest and effective weight.
-fn members(backends: &[TableBackend<'_>], hasher: &FlowHasher) -> Result<Vec<Member>, BuildError> {
-    let mut by_name: Vec<(u16, &TableBackend<'_>)> = (0..).zip(backends).collect();
+fn members(mut by_name: Vec<(u16, TableBackend<'_>)>, hasher: &FlowHasher) -> Result<Vec<Member>, BuildError> {
     // A stable sort is fast on lists that are in order for the most part, as these are.
     by_name.sort_by_key(|(_, backend)| backend.name);
     if let Some(pair) = by_name.windows(2).find(|pair| pair[0].1.name == pair[1].1.name) {
         return Err(BuildError::DuplicateName(pair[0].1.name.to_owned()));
     }
-    let all_drained = backends.iter().all(|backend| backend.weight == 0);
+    let all_drained = by_name.iter().all(|(_, backend)| backend.weight == 0);
     Ok(by_name
         .into_iter()
         .map(|(index, backend)| Member {

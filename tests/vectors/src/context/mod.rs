@@ -6,6 +6,7 @@ mod pool;
 use anyhow::{Context as _, Result};
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{LinkId, PoolId, PortId, VipId};
+use guideway_dataplane::pin::PinTable;
 use guideway_dataplane::snapshot::{LinkState, Pool, PortState, Snapshot, VlanKey};
 use guideway_dataplane::vip::{Prefix, ServicePort, Steering, VipEntry, VipService, VipTable, address_bits};
 use guideway_dataplane::wire::ethernet::Mac;
@@ -138,6 +139,7 @@ impl Context {
             tunnel_sources: self.tunnel_sources(),
             ports: self.port_states().into(),
             links: self.links().into(),
+            pins: Arc::new(PinTable::smallest()),
             pools: pools?,
             hasher,
         })

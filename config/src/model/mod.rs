@@ -1,5 +1,10 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
+mod idle;
+mod pool;
+
+pub use pool::*;
+
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -32,6 +37,10 @@ pub struct Config {
     pub exception: Option<Exception>,
     /// Bytes that the tables' copies may take before workers share one copy for each node.
     pub table_memory: u64,
+    /// Flows that the table of pins has room for, 8..=268435456; the dataplane rounds it up to whole buckets of 8.
+    pub pins: usize,
+    /// How long the slots of a planned change stay armed, 0 to 60 s (CONSISTENCY, Slots: G).
+    pub arm_time: Duration,
 }
 
 /// `[exception]`: the kernel's way to and from the ports.
@@ -116,119 +125,6 @@ pub struct Route {
     pub via: Vec<IpAddr>,
 }
 
-/// `[[pool]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pool {
-    /// The pool's name, unique.
-    pub name: String,
-    /// How packets reach the backends.
-    pub forward: Forward,
-    /// How backends are checked.
-    pub health: Health,
-    /// Slots of the table, prime.
-    pub table_size: u32,
-    /// Outer source of tunnel packets: one address, or a prefix whose host bits the flow's hash fills. Default: the
-    /// own address on the way to the backend.
-    pub encap_source: Option<IpNet>,
-    /// How GUE packets look; the defaults in pools of another mode.
-    pub gue: Gue,
-    /// Whether a packet without DF that is too large once it is encapsulated leaves as fragments of the outer packet.
-    pub fragment_outer: bool,
-    /// What the QUIC connection IDs of the backends look like; empty: opaque. At most 7, by `config_id` different.
-    pub quic_lb: Vec<QuicLb>,
-    /// Share of backends in 0..=1 below which eligibility is ignored; `None`: off.
-    pub panic_threshold: Option<f64>,
-    /// Backends, in the order of the file.
-    pub backends: Vec<Backend>,
-}
-
-/// The forwarding mode of a pool (DESIGN section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// Destination MAC rewritten.
-    L2dsr,
-    /// IP in IP, all four combinations of families.
-    Ipip,
-    /// GRE (RFC 2784) without optional fields, in IPv4 or IPv6.
-    Gre,
-    /// Generic UDP encapsulation (draft-ietf-intarea-gue), in IPv4 or IPv6.
-    Gue,
-}
-
-/// `gue_port`, `gue_variant` and `udp_checksum` of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gue {
-    /// Destination port of the outer UDP header, 1..=65535.
-    pub port: u16,
-    /// 0: a GUE header of 4 bytes between UDP and the inner packet; 1: none, the inner packet's version tells.
-    pub variant: u8,
-    /// Whether the outer UDP checksum is computed; without, it is zero (RFC 6935 and 6936 for IPv6).
-    pub checksum: bool,
-}
-
-/// Port 6080 of the IANA registry, variant 0, with checksum.
-impl Default for Gue {
-    fn default() -> Self {
-        Self { port: 6080, variant: 0, checksum: true }
-    }
-}
-
-/// `[[pool.quic_lb]]`: how a server ID lies in the connection IDs with these configuration bits
-/// (draft-ietf-quic-load-balancers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuicLb {
-    /// The first three bits of a connection ID, 0..=6.
-    pub config_id: u8,
-    /// Bytes of a server ID, 1..=15.
-    pub server_id_len: u8,
-    /// Bytes of the nonce, 4..=18; with the server ID at most 19.
-    pub nonce_len: u8,
-    /// The AES-128 key; `None`: the server ID lies open.
-    pub key: Option<[u8; 16]>,
-}
-
-/// How the backends of a pool are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Backends count as up.
-    None,
-    /// A TCP handshake's first half.
-    Tcp(TcpCheck),
-}
-
-/// `health = { kind = "tcp", … }`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpCheck {
-    /// Destination port of the probe; default: the port of the first VIP that uses the pool.
-    pub port: u16,
-    /// From send to send while the result is steady.
-    pub interval: Duration,
-    /// From send to send after a first failure.
-    pub fast_interval: Duration,
-    /// A probe without an answer for this long has failed.
-    pub timeout: Duration,
-    /// Successes in a row that bring a backend up.
-    pub rise: u32,
-    /// Failures in a row that take it down.
-    pub fall: u32,
-    /// Source of probes; default: the own address on the way to the backend of the VIP's family.
-    pub probe_source: Option<IpAddr>,
-}
-
-/// `[[pool.backend]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backend {
-    /// Identity in the table, unique in the pool; default: the address.
-    pub name: String,
-    /// Where it is.
-    pub address: IpAddr,
-    /// Its share relative to the others; 0: drained.
-    pub weight: u32,
-    /// What names it in QUIC connection IDs, 1 to 15 bytes, unique in the pool and as long as each `server_id_len` of
-    /// it; `None`: no connection ID does.
-    pub server_id: Option<Box<[u8]>>,
-}
-
 /// `[[vip]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vip {
@@ -240,8 +136,10 @@ pub struct Vip {
     pub port: PortMatch,
     /// Index of the pool.
     pub pool: usize,
-    /// What keeps a client on its backend.
+    /// What keeps a client on its backend; the same in all VIPs of a pool, and [`Affinity::None`] with QUIC.
     pub affinity: Affinity,
+    /// How long after its last packet a client keeps its backend, 100 ms to 24 h; `Some` with [`Affinity::Client`] only.
+    pub affinity_window: Option<Duration>,
     /// Who answers ARP and NDP for the address.
     pub announce: Announce,
 }

@@ -1,0 +1,163 @@
+//! A configuration → the state at start.
+
+use super::{Admin, BackendHealth, BackendState, PoolState, Stage, State, StateError};
+use crate::consistency::ids::BackendIds;
+use crate::consistency::placement::{Fact, Policy};
+use crate::consistency::plan::PoolPlan;
+use crate::templates;
+use crate::topology::{hops_to, link_of};
+use guideway_config::model::{self, Affinity, Config, Health, PortMatch, Protocol, Tracking};
+use guideway_dataplane::consistency::Rules;
+use guideway_dataplane::hash::FlowHasher;
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
+use guideway_dataplane::pin::{PinClock, PinTable};
+use guideway_dataplane::snapshot::{Pool, PortState};
+use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable};
+use guideway_dataplane::wire::ethernet::Mac;
+use guideway_dataplane::wire::protocol;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+impl State {
+    /// The state at start: nothing judged, only static neighbours known.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] for a configuration that did not pass validation.
+    pub fn new(config: Arc<Config>, ports: Vec<PortState>, now: SystemTime) -> Result<Self, StateError> {
+        let hasher = FlowHasher::new(config.hash_key);
+        let mut ids = BackendIds::default();
+        let mut places = Vec::new();
+        let mut pools = Vec::with_capacity(config.pools.len());
+        for (number, pool) in (0..).zip(&config.pools) {
+            let mut backends = Vec::with_capacity(pool.backends.len());
+            for (index, backend) in (0..).zip(&pool.backends) {
+                let id = ids.take().ok_or(StateError::TooManyBackends)?;
+                place(&mut places, id, Some((PoolId(number), index)));
+                backends.push(backend_state(&config, pool, backend, id, now)?);
+            }
+            pools.push(pool_state(pool, &hasher, backends)?);
+        }
+        let attached = ports.into_iter().enumerate();
+        Ok(Self {
+            vips: VipTable::new(&services(&config)),
+            hasher,
+            ports: attached.map(|(index, port)| templates::port(&config, index, &port)).collect(),
+            pools,
+            links: templates::links(&config),
+            neighbors: static_neighbors(&config),
+            path_mtus: HashMap::new(),
+            pins: Arc::new(pin_table(&config)),
+            rules: Rules::ALL,
+            ids,
+            places,
+            duties_stale: false,
+            config,
+        })
+    }
+}
+
+/// The pin table of a configuration. Its ticks follow from the longest idle time: a reload may ask for what they allow.
+fn pin_table(config: &Config) -> PinTable {
+    let longest = (0..config.pools.len()).map(|pool| config.idle_time(pool)).max().unwrap_or(Duration::ZERO);
+    PinTable::new(config.pins, PinClock::new(longest, config.arm_time))
+}
+
+/// Notes where a backend is.
+pub(super) fn place(places: &mut Vec<Option<(PoolId, u16)>>, id: BackendId, at: Option<(PoolId, u16)>) {
+    if places.len() <= id.index() {
+        places.resize(id.index() + 1, None);
+    }
+    places[id.index()] = at;
+}
+
+fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendState>) -> Result<PoolState, StateError> {
+    let facts = pool.backends.iter().zip(&backends).map(|(of_config, backend)| fact(of_config, backend)).collect();
+    let always = pool.tracking == Tracking::Always;
+    let plan = PoolPlan::new(hasher, pool.table_size, Policy::from(pool), always, facts)
+        .map_err(|source| StateError::Table { pool: pool.name.clone(), source })?;
+    let built = Arc::new(Pool::new(Arc::from([]), Box::from([])));
+    Ok(PoolState { plan, backends, built, table_stale: true, backends_stale: true })
+}
+
+/// What the table is made of, for one backend.
+pub(super) fn fact(of_config: &model::Backend, backend: &BackendState) -> Fact {
+    Fact {
+        name: of_config.name.clone(),
+        placed: matches!(backend.stage, Stage::Serving | Stage::Leaving),
+        weight: of_config.weight,
+        priority: of_config.priority,
+        takes_new: !backend.is_draining() && !backend.forced,
+        up: backend.counts_as_up && !backend.forced,
+    }
+}
+
+pub(super) fn backend_state(
+    config: &Config,
+    pool: &model::Pool,
+    backend: &model::Backend,
+    id: BackendId,
+    now: SystemTime,
+) -> Result<BackendState, StateError> {
+    let no_route = || StateError::NoRoute { pool: pool.name.clone(), backend: backend.name.clone() };
+    let hops = hops_to(config, backend.address);
+    let first = hops.first().ok_or_else(no_route)?;
+    let rewrite = templates::rewrite(pool, backend.address, first).map_err(|source_address| {
+        let (pool, backend) = (pool.name.clone(), backend.name.clone());
+        StateError::Family { pool, backend, source_address }
+    })?;
+    let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
+    Ok(BackendState {
+        id,
+        hops,
+        rewrite,
+        health,
+        reason: None,
+        since: now,
+        admin: Admin::Enabled,
+        stage: Stage::Serving,
+        forced: false,
+        counts_as_up: true,
+        drained_since: None,
+        unused_since: None,
+        pins: 0,
+        is_empty: false,
+    })
+}
+
+fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
+    let of_interface = |(index, interface): (usize, &model::Interface)| {
+        let link = link_of(config, index);
+        interface.neighbors.iter().map(move |n| ((link, n.address), n.mac)).collect::<Vec<_>>()
+    };
+    config.interfaces.iter().enumerate().flat_map(of_interface).collect()
+}
+
+fn services(config: &Config) -> Vec<VipService> {
+    let service = |(index, vip): (u16, &model::Vip)| VipService {
+        address: vip.address.network(),
+        prefix_len: vip.address.prefix_len(),
+        protocol: match vip.protocol {
+            Protocol::Tcp => protocol::TCP,
+            Protocol::Udp | Protocol::Quic => protocol::UDP,
+        },
+        port: match vip.port {
+            PortMatch::Exact(port) => ServicePort::Exact(port),
+            PortMatch::Range(first, last) => ServicePort::Range(first..=last),
+            PortMatch::Any => ServicePort::Any,
+        },
+        entry: VipEntry { vip: VipId(index), pool: PoolId(vip.pool as u16), steering: steering(vip) },
+    };
+    (0..).zip(&config.vips).map(service).collect()
+}
+
+/// What of a packet decides, in a VIP's name. A connection ID says more than an address.
+fn steering(vip: &model::Vip) -> Steering {
+    match (vip.protocol, vip.affinity) {
+        (Protocol::Quic, _) => Steering::Quic,
+        (_, Affinity::Client) => Steering::Client,
+        (_, Affinity::None) => Steering::Flow,
+    }
+}

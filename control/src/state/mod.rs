@@ -1,0 +1,245 @@
+//! The desired state: what the configuration asks for, and what is known of the world around it.
+//!
+//! `build` makes it from a configuration, `change` takes over what an operator asks for, `stages` follows backends from
+//! joining to leaving.
+
+mod build;
+mod change;
+mod stages;
+
+use crate::consistency::ids::BackendIds;
+use crate::consistency::plan::PoolPlan;
+use crate::health::Reason;
+use crate::topology::Hop;
+pub use change::{Change, ChangeError};
+use guideway_config::model::Config;
+use guideway_dataplane::consistency::Rules;
+use guideway_dataplane::hash::FlowHasher;
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId};
+use guideway_dataplane::pin::PinTable;
+use guideway_dataplane::rewrite::Rewrite;
+use guideway_dataplane::snapshot::{LinkState, Pool, PortState};
+use guideway_dataplane::time::Nanos;
+use guideway_dataplane::vip::VipTable;
+use guideway_dataplane::wire::ethernet::Mac;
+pub use stages::Moment;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What is known of a backend's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendHealth {
+    /// Not judged yet; counts as up.
+    Unknown,
+    /// It answers, or nobody checks it.
+    Up,
+    /// It failed its check.
+    Down,
+}
+
+/// What an operator wants of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admin {
+    /// It serves.
+    #[default]
+    Enabled,
+    /// No new flows, old ones stay.
+    Drained,
+    /// The same, and nobody checks it.
+    Disabled,
+}
+
+/// How far a backend is part of its pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It was added: workers know it, and it gets no flows before its next hop and its check say that it is there.
+    Joining,
+    /// It is in the table.
+    #[default]
+    Serving,
+    /// It is to be removed: a drain, until no flow is left.
+    Leaving,
+    /// No flow is left: the table is without it, and its record goes with the next snapshot.
+    Left,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct BackendState {
+    /// Identity in the process.
+    pub id: BackendId,
+    /// The ways to it, at least one.
+    pub hops: Vec<Hop>,
+    /// How packets are changed for it.
+    pub rewrite: Rewrite,
+    /// Its health.
+    pub health: BackendHealth,
+    /// Why it has that health; `None` before the first judgement.
+    pub reason: Option<Reason>,
+    /// Since when.
+    pub since: SystemTime,
+    /// What an operator wants of it.
+    pub admin: Admin,
+    /// How far it is part of its pool.
+    pub stage: Stage,
+    /// Whether its flows do not wait for their end: it counts as down, whatever its check says.
+    pub forced: bool,
+    /// Whether workers were told that it is up. A death counts at once, a recovery once every worker knows of the death.
+    pub counts_as_up: bool,
+    /// Since when it drains.
+    pub drained_since: Option<Nanos>,
+    /// Since when no slot names it, while it drains: what flows it has, have pins.
+    pub unused_since: Option<Nanos>,
+    /// Pins of it that the last sweep found.
+    pub pins: u32,
+    /// Whether a sweep after `unused_since` found none.
+    pub is_empty: bool,
+}
+
+impl BackendState {
+    /// Whether it gets no new flows because somebody asked for that.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.admin != Admin::Enabled || self.stage == Stage::Leaving
+    }
+}
+
+/// One pool.
+#[derive(Debug)]
+pub struct PoolState {
+    /// The slots, and where they go.
+    pub plan: PoolPlan,
+    /// Backends by pool-local index: those of the configuration, in its order.
+    pub backends: Vec<BackendState>,
+    /// What workers use now.
+    pub built: Arc<Pool>,
+    /// Whether a slot changed its owner or its phase since `built`.
+    pub table_stale: bool,
+    /// Whether a record, or whether it is eligible, changed since `built`.
+    pub backends_stale: bool,
+}
+
+/// Everything that snapshots are made of.
+#[derive(Debug)]
+pub struct State {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The fleet's hash.
+    pub hasher: FlowHasher,
+    /// The VIPs.
+    pub vips: VipTable,
+    /// Ports by id.
+    pub ports: Vec<PortState>,
+    /// Pools by id.
+    pub pools: Vec<PoolState>,
+    /// Links by id.
+    pub links: Box<[LinkState]>,
+    /// Resolved neighbours.
+    pub neighbors: HashMap<(LinkId, IpAddr), Mac>,
+    /// What is known of paths that are narrower than the link that they begin with, by the address of the backend.
+    pub path_mtus: HashMap<IpAddr, u16>,
+    /// The pins of all flows.
+    pub pins: Arc<PinTable>,
+    /// Which rules of consistency hold: all of them, but for the simulation.
+    pub rules: Rules,
+    /// Ids of backends.
+    pub(crate) ids: BackendIds,
+    /// Where each backend is, by id.
+    pub(crate) places: Vec<Option<(PoolId, u16)>>,
+    /// Whether backends came or went, so that the real-time thread must be told its duties anew.
+    pub(crate) duties_stale: bool,
+}
+
+/// Why a validated configuration still cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A backend that no interface and no route leads to.
+    #[error("pool {pool:?}: no interface's subnet and no route leads to backend {backend:?}; add a [[route]]")]
+    NoRoute {
+        /// The pool's name.
+        pool: String,
+        /// The backend's name.
+        backend: String,
+    },
+    /// A tunnel whose outer source is of another family than its backend.
+    #[error("pool {pool:?}: encap_source {source_address} is of another address family than backend {backend:?}")]
+    Family {
+        /// The pool's name.
+        pool: String,
+        /// The backend's name.
+        backend: String,
+        /// The outer source.
+        source_address: IpAddr,
+    },
+    /// A table that cannot be built.
+    #[error("pool {pool:?}: {source}")]
+    Table {
+        /// The pool's name.
+        pool: String,
+        /// What is wrong.
+        source: guideway_dataplane::table::BuildError,
+    },
+    /// More backends than there are ids.
+    #[error("there are more than {} backends", guideway_dataplane::ids::MAX_BACKENDS)]
+    TooManyBackends,
+}
+
+impl State {
+    /// Where a backend is: its pool and its place in it.
+    #[must_use]
+    pub fn find(&self, id: BackendId) -> Option<(PoolId, usize)> {
+        let (pool, index) = self.places.get(id.index()).copied().flatten()?;
+        Some((pool, usize::from(index)))
+    }
+
+    /// Takes over a judgement. Returns whether workers must learn of it at once: a death.
+    pub fn set_health(&mut self, id: BackendId, health: BackendHealth, reason: Reason, now: SystemTime) -> bool {
+        let Some((pool, index)) = self.find(id) else { return false };
+        let backend = &mut self.pools[pool.index()].backends[index];
+        // Nobody checks what is disabled: an answer that was under way judges nothing.
+        let changed = backend.health != health && backend.admin != Admin::Disabled;
+        if changed {
+            *backend = BackendState { health, reason: Some(reason), since: now, ..backend.clone() };
+            if health == BackendHealth::Down {
+                backend.counts_as_up = false;
+                self.pools[pool.index()].backends_stale = true;
+                self.react(pool.index());
+            }
+        }
+        changed
+    }
+
+    /// Takes over what the path to the backends at an address carries; `None`: as much as the link. Returns whether
+    /// that is new.
+    pub fn set_path_mtu(&mut self, address: IpAddr, mtu: Option<u16>) -> bool {
+        let before = match mtu {
+            Some(mtu) => self.path_mtus.insert(address, mtu),
+            None => self.path_mtus.remove(&address),
+        };
+        let changed = before != mtu;
+        if changed {
+            for (pool, of_config) in self.pools.iter_mut().zip(&self.config.pools) {
+                pool.backends_stale |= of_config.backends.iter().any(|backend| backend.address == address);
+            }
+        }
+        changed
+    }
+
+    /// Takes over what a next hop's MAC is now. Returns whether that is new.
+    pub fn set_neighbor(&mut self, link: LinkId, address: IpAddr, mac: Option<Mac>) -> bool {
+        let before = match mac {
+            Some(mac) => self.neighbors.insert((link, address), mac),
+            None => self.neighbors.remove(&(link, address)),
+        };
+        let changed = before != mac;
+        if changed {
+            for pool in &mut self.pools {
+                let uses = |b: &BackendState| b.hops.iter().any(|hop| (hop.link, hop.neighbor) == (link, address));
+                pool.backends_stale |= pool.backends.iter().any(uses);
+            }
+        }
+        changed
+    }
+}

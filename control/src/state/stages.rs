@@ -1,0 +1,234 @@
+//! What time, workers and sweeps bring: recoveries that count, backends that join, drains that end, slots that go on.
+
+use super::build::{fact, place};
+use super::{BackendHealth, BackendState, PoolState, Stage, State};
+use crate::consistency::plan::Step;
+use crate::consistency::sweeper::Sweeper;
+use guideway_config::model::{Health, OnDown};
+use guideway_dataplane::consistency::{Member, Rule};
+use guideway_dataplane::ids::{BackendId, PoolId};
+use guideway_dataplane::publish::Generation;
+use guideway_dataplane::time::Nanos;
+use std::sync::Arc;
+use tracing::{error, info};
+
+/// What a step goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time.
+    pub now: Nanos,
+    /// Whether every worker uses the latest generation.
+    pub acknowledged: bool,
+    /// Whether so many pins are in use that no planned change may begin.
+    pub crowded: bool,
+}
+
+impl State {
+    /// Whether flows that are on a backend stay there.
+    #[must_use]
+    pub fn member(&self, pool: usize, index: usize) -> Member {
+        let (of_pool, of_config) = (&self.pools[pool], &self.config.pools[pool]);
+        let backend = &of_pool.backends[index];
+        let up = backend.counts_as_up || of_config.on_down == OnDown::Keep || of_pool.plan.panics();
+        Member { id: backend.id, eligible: up && !backend.forced }
+    }
+
+    /// Takes over what became of a pool's backends: the dead lose their slots at once, the rest is planned.
+    pub(super) fn react(&mut self, pool: usize) {
+        self.take_facts(pool);
+        let step = self.plan_step(pool, Moment { now: Nanos(0), acknowledged: false, crowded: false });
+        let pool = &mut self.pools[pool];
+        pool.table_stale |= pool.plan.step(&step);
+    }
+
+    fn take_facts(&mut self, pool: usize) {
+        let (of_pool, of_config) = (&mut self.pools[pool], &self.config.pools[pool]);
+        let facts = of_config.backends.iter().zip(&of_pool.backends).map(|(of, backend)| fact(of, backend)).collect();
+        match of_pool.plan.set_facts(facts) {
+            // Whether failing backends count as up may have changed with any of them.
+            Ok(changed) => of_pool.backends_stale |= changed,
+            Err(error) => {
+                error!(pool = %of_config.name, %error, "no table: the pool stays as it is; please report this");
+            }
+        }
+    }
+
+    fn plan_step(&self, pool: usize, moment: Moment) -> Step {
+        let Moment { now, acknowledged, crowded } = moment;
+        let (arm_time, idle) = (self.config.arm_time, self.config.idle_time(pool));
+        Step { now, acknowledged, crowded, arm_time, idle, rules: self.rules }
+    }
+
+    /// Makes slots what the configuration and the health of now ask for, without phases: before workers run.
+    pub fn settle(&mut self) {
+        for pool in &mut self.pools {
+            pool.plan.settle();
+            pool.table_stale = true;
+        }
+    }
+
+    /// Goes on with everything that waits. Returns whether workers must learn of it.
+    pub fn step(&mut self, moment: Moment) -> bool {
+        for pool in 0..self.pools.len() {
+            let waits = self.step_backends(pool, moment);
+            if waits || !self.pools[pool].plan.is_quiet() {
+                self.take_facts(pool);
+                let step = self.plan_step(pool, moment);
+                let of_pool = &mut self.pools[pool];
+                of_pool.table_stale |= of_pool.plan.step(&step);
+                self.note_unused(pool, moment.now);
+            }
+        }
+        self.pools.iter().any(PoolState::is_stale)
+    }
+
+    /// Returns whether a backend is in anything but its usual state.
+    fn step_backends(&mut self, pool: usize, moment: Moment) -> bool {
+        let mut waits = false;
+        let mut gone = false;
+        for index in 0..self.pools[pool].backends.len() {
+            let backend = &self.pools[pool].backends[index];
+            let returned = !backend.counts_as_up && backend.health != BackendHealth::Down;
+            let usual = !returned && !backend.is_draining() && backend.stage == Stage::Serving;
+            if usual {
+                continue;
+            }
+            waits = true;
+            let ready = backend.stage == Stage::Joining && moment.acknowledged && self.is_there(pool, index);
+            let late = self.is_overdue(pool, index, moment.now);
+            let of_pool = &mut self.pools[pool];
+            let backend = &mut of_pool.backends[index];
+            if returned && (moment.acknowledged || !self.rules.hold(Rule::RecoveryAfterDeath)) {
+                // Not before every worker knows of the death: three states of a backend in two generations.
+                backend.counts_as_up = true;
+                of_pool.backends_stale = true;
+            }
+            if ready {
+                backend.stage = Stage::Serving;
+            }
+            if late && !backend.forced {
+                backend.forced = true;
+                of_pool.backends_stale = true;
+            }
+            let left = backend.is_empty || backend.forced || !self.rules.hold(Rule::DrainBeforeRemoval);
+            if backend.stage == Stage::Leaving && left {
+                backend.stage = Stage::Left;
+            }
+            gone |= backend.stage == Stage::Left;
+        }
+        if gone && moment.acknowledged {
+            self.drop_left(pool);
+        }
+        waits
+    }
+
+    /// Whether a backend that joins can be reached and passed its check.
+    fn is_there(&self, pool: usize, index: usize) -> bool {
+        let backend = &self.pools[pool].backends[index];
+        let reached = backend.hops.iter().any(|hop| self.neighbors.contains_key(&(hop.link, hop.neighbor)));
+        reached && (backend.health == BackendHealth::Up || self.config.pools[pool].health == Health::None)
+    }
+
+    /// Whether a drain takes longer than it may.
+    fn is_overdue(&self, pool: usize, index: usize, now: Nanos) -> bool {
+        let backend = &self.pools[pool].backends[index];
+        let limit = self.config.pools[pool].drain_timeout;
+        limit.zip(backend.drained_since).is_some_and(|(limit, since)| now.since(since) >= limit)
+    }
+
+    /// Notes since when no slot names a backend that drains.
+    fn note_unused(&mut self, pool: usize, now: Nanos) {
+        let of_pool = &mut self.pools[pool];
+        if !of_pool.backends.iter().any(BackendState::is_draining) {
+            return;
+        }
+        let used = of_pool.plan.used(of_pool.backends.len());
+        for (backend, used) in of_pool.backends.iter_mut().zip(used) {
+            if used || !backend.is_draining() {
+                backend.unused_since = None;
+                backend.is_empty = false;
+            } else {
+                backend.unused_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Takes out the records of backends that left. Slots and pins do not name them, in this generation nor the one before.
+    fn drop_left(&mut self, pool: usize) {
+        let of_pool = &mut self.pools[pool];
+        let owns = of_pool.plan.owners(of_pool.backends.len());
+        let stays = |(backend, owns): (&BackendState, &bool)| backend.stage != Stage::Left || *owns;
+        let keep: Vec<bool> = of_pool.backends.iter().zip(&owns).map(stays).collect();
+        if keep.iter().all(|keep| *keep) {
+            return;
+        }
+        if let Err(error) = of_pool.plan.retain(&keep) {
+            return error!(%error, "a pool cannot be built without a backend that left; please report this");
+        }
+        let mut kept = keep.iter();
+        let config = &mut Arc::make_mut(&mut self.config).pools[pool];
+        config.backends.retain(|_| *kept.next().unwrap_or(&true));
+        let mut kept = keep.iter();
+        let mut gone: Vec<BackendId> = Vec::new();
+        of_pool.backends.retain(|backend| {
+            let keep = *kept.next().unwrap_or(&true);
+            if !keep {
+                gone.push(backend.id);
+            }
+            keep
+        });
+        for id in gone {
+            info!(pool = %config.name, id = id.0, "a backend is gone");
+            self.ids.rest(id);
+            place(&mut self.places, id, None);
+        }
+        for (index, backend) in (0..).zip(&of_pool.backends) {
+            place(&mut self.places, backend.id, Some((PoolId(pool as u16), index)));
+        }
+        of_pool.table_stale = true;
+        of_pool.backends_stale = true;
+        self.duties_stale = true;
+    }
+
+    /// What changed since the last publication is in this generation.
+    pub fn published(&mut self, generation: Generation) {
+        self.ids.published(generation);
+        self.pools.iter_mut().for_each(|pool| pool.plan.published(generation));
+    }
+
+    /// Every worker uses this generation, or a later one.
+    pub fn acknowledge(&mut self, generation: Generation, now: Nanos) {
+        self.ids.acknowledge(generation, now);
+        self.pools.iter_mut().for_each(|pool| pool.plan.acknowledge(generation, now));
+    }
+
+    /// Whether pins may exist that somebody waits for.
+    #[must_use]
+    pub fn needs_sweeps(&self) -> bool {
+        let waits = |pool: &PoolState| pool.plan.is_always() || pool.plan.phases().special() > 0;
+        self.ids.resting() > 0
+            || self.pools.iter().any(|pool| waits(pool) || pool.backends.iter().any(BackendState::is_draining))
+    }
+
+    /// A sweep ended: slots without pins are steady, and what drained may be empty.
+    pub fn swept(&mut self, sweeper: &Sweeper) {
+        let last = sweeper.last();
+        for (number, pool) in self.pools.iter_mut().enumerate() {
+            pool.table_stale |= pool.plan.swept(last.began, |slot| sweeper.has_seen(number, slot));
+            for backend in &mut pool.backends {
+                backend.pins = last.pins_of(backend.id);
+                let unused = backend.unused_since.is_some_and(|since| since <= last.began);
+                backend.is_empty = unused && backend.pins == 0;
+            }
+        }
+        self.ids.swept(last.began, |id| last.pins_of(id) > 0);
+    }
+}
+
+impl PoolState {
+    /// Whether workers use something older.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.table_stale || self.backends_stale
+    }
+}
