@@ -1,5 +1,6 @@
 //! The command line of Guideway: wiring only, one file a subcommand.
 
+mod backend;
 mod bench;
 mod check;
 mod replay;
@@ -30,6 +31,8 @@ enum Command {
     Replay(replay::Args),
     /// Show how the running process is doing.
     Status(status::Args),
+    /// Drain, enable, disable, weigh, add or remove a backend of the running process.
+    Backend(backend::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
+        Command::Backend(args) => backend::backend(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match result {

@@ -2,8 +2,8 @@
 
 use crate::Failure;
 use anyhow::Context;
-use guideway_control::api::client;
-use guideway_control::status::model::{BackendStatus, Status};
+use guideway_control::api::client::Client;
+use guideway_control::status::model::{BackendStatus, PinsStatus, Status, TransitionStatus};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
-    let status = client::status(&args.socket)?;
+    let status = Client::new(&args.socket)?.status()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
@@ -53,10 +53,11 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             "\npool {} ({}, {} slots, {} moved, table {})",
             pool.name, pool.forward, pool.table_size, pool.slots_moved, pool.table_digest
         )?;
+        transition_line(&mut out, &pool.transition)?;
         writeln!(
             out,
-            "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  since, why",
-            "backend", "address", "weight", "state", "slots", "packets"
+            "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>8} {:>12}  since, why",
+            "backend", "address", "weight", "state", "slots", "pins", "packets"
         )?;
         for backend in &pool.backends {
             backend_line(&mut out, backend)?;
@@ -98,6 +99,7 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             totals.punted
         )?;
     }
+    pins_line(&mut out, &status.pins)?;
     for (reason, count) in &status.drops {
         writeln!(out, "dropped as {reason}: {count}")?;
     }
@@ -110,11 +112,47 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
 fn backend_line(out: &mut String, backend: &BackendStatus) -> std::fmt::Result {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let since = duration((now - backend.since_unix).max(0.0));
-    let reason = backend.reason.as_deref().unwrap_or("not judged yet");
+    let unjudged = if backend.check.is_none() { "not checked" } else { "not judged yet" };
+    let reason = backend.reason.as_deref().unwrap_or(unjudged);
     writeln!(
         out,
-        "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>12}  {since}, {reason}",
-        backend.name, backend.address, backend.weight, backend.state, backend.slots, backend.traffic.packets
+        "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>8} {:>12}  {since}, {reason}",
+        backend.name,
+        backend.address,
+        backend.weight,
+        backend.state,
+        backend.slots,
+        backend.pins,
+        backend.traffic.packets
+    )
+}
+
+/// Slots that change; nothing at rest.
+fn transition_line(out: &mut String, transition: &TransitionStatus) -> std::fmt::Result {
+    let TransitionStatus { armed, transition: moving, folded, look, differing, .. } = transition;
+    let waits = transition.waiting.as_ref().map(|waiting| format!("; waits: {waiting}")).unwrap_or_default();
+    if armed + moving + folded + look == 0 {
+        return if waits.is_empty() { Ok(()) } else { writeln!(out, "  a change{waits}") };
+    }
+    let until = transition.until_seconds.map(|left| format!(", for {}", duration(left))).unwrap_or_default();
+    writeln!(
+        out,
+        "  slots: {armed} armed, {moving} in transition, {folded} folded, {look} looked at; {differing} with flows that \
+         stay elsewhere{until}{waits}"
+    )
+}
+
+fn pins_line(out: &mut String, pins: &PinsStatus) -> std::fmt::Result {
+    writeln!(
+        out,
+        "pins: {} of {} in use ({:.1} %), {} inserted, {} removed, {} without room, {} evicted",
+        pins.in_use,
+        pins.capacity,
+        pins.occupancy * 100.0,
+        pins.inserted,
+        pins.removed,
+        pins.failed,
+        pins.evicted_embryonic + pins.evicted_single + pins.evicted_confirmed
     )
 }
 
@@ -139,4 +177,29 @@ fn size(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(transition: &TransitionStatus) -> String {
+        let mut out = String::new();
+        transition_line(&mut out, transition).expect("a string takes it");
+        out
+    }
+
+    #[test]
+    fn what_a_change_waits_for_is_shown_and_nothing_at_rest() {
+        assert_eq!(shown(&TransitionStatus::default()), "");
+        let waiting = |word: &str| Some(word.to_owned());
+        let crowded = TransitionStatus { waiting: waiting("pins"), ..TransitionStatus::default() };
+        assert!(shown(&crowded).contains("waits: pins"));
+        let armed = TransitionStatus { armed: 5, waiting: waiting("arming"), until_seconds: Some(2.5), ..crowded };
+        let line = shown(&armed);
+        assert!(line.contains("5 armed") && line.contains("for 2.5 s; waits: arming"), "{line}");
+        let moving = TransitionStatus { armed: 0, transition: 4, differing: 3, waiting: None, ..armed };
+        let line = shown(&moving);
+        assert!(line.contains("4 in transition") && line.contains("3 with flows") && !line.contains("waits"), "{line}");
+    }
 }

@@ -262,3 +262,79 @@ fn what_does_not_exist_is_bad_usage() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("in.pcap"));
 }
+
+#[test]
+fn a_drain_on_the_way_sends_new_flows_elsewhere() {
+    let case = Case::new((0..5_000).map(syn));
+    let config = config(KEY, &equal(10));
+    let output =
+        case.run(&config, "out.pcap", &["--json", "--at", "500ms", "drain web/web3", "--at", "0.5s", "down web4"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (closing, packets) = objects.split_last().unwrap();
+    let count =
+        |from: usize, to: usize, backend: &str| packets[from..to].iter().filter(|p| p["backend"] == backend).count();
+    assert!(count(0, 500, "web/web3") > 20 && count(0, 500, "web/web4") > 20);
+    assert_eq!(count(500, 5_000, "web/web4"), 0, "a death counts at once");
+    // `arm_time` is 3 s by default: until then SYNs may be sent again.
+    assert!(count(500, 3_500, "web/web3") > 150);
+    assert_eq!(count(3_600, 5_000, "web/web3"), 0);
+    assert_eq!((&packets[499]["by"], &packets[499]["generation"]), (&Value::from("slot"), &Value::from(1)));
+    let phases = |phase: &str| packets.iter().filter(|packet| packet["phase"] == phase).count();
+    assert!(phases("armed") > 150 && phases("transition") > 50);
+    assert_eq!(closing["actions"][0], serde_json::json!({"at": "500ms", "action": "drain web/web3"}));
+    assert_eq!(closing["pools"]["web"]["states"], serde_json::json!({"web3": "draining", "web4": "down"}));
+    assert!(closing["pools"]["web"]["transition"].as_u64().unwrap() > 10_000 && closing["pins"]["in_use"] != 0);
+}
+
+#[test]
+fn several_late_workers_and_still_the_same_bytes() {
+    let case = Case::new((0..3_000).map(syn));
+    let config = config(KEY, &equal(10));
+    let options =
+        ["--workers", "4", "--skew", "5", "--at", "1s", "down web/web3", "--at", "1.2s", "up web/web3", "--json"];
+    let first = case.run(&config, "a.pcap", &options);
+    let second = case.run(&config, "b.pcap", &options);
+    assert!(first.status.success() && first.stdout == second.stdout);
+    assert!(std::fs::read(case.path("a.pcap")).unwrap() == std::fs::read(case.path("b.pcap")).unwrap());
+    let text = String::from_utf8(first.stdout).unwrap();
+    for worker in 0..4 {
+        assert!(text.contains(&format!("\"worker\":{worker},")));
+    }
+    let other = case.run(&config, "c.pcap", &[&options[..2], &["--skew"], &options[4..]].concat());
+    assert!(other.status.success() && other.stdout != text.as_bytes(), "the seed is 0 then");
+}
+
+#[test]
+fn an_explanation_says_what_changed_when() {
+    let case = Case::new((0..20).map(syn));
+    let options = ["--explain", "--workers", "2", "--at", "10ms", "down web/web2", "--at", "5s", "drain web/web1"];
+    let output = case.run(&config(KEY, &equal(3)), "out.pcap", &options);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert_eq!(lines[10], "at 10ms: down web/web2", "{text}");
+    assert!(lines[11].contains(", worker ") && lines[11].contains(", generation 2"), "{text}");
+    assert!(text.contains("at 5s: drain web/web1") && text.contains("web/web1: draining"), "{text}");
+}
+
+#[test]
+fn a_change_that_cannot_be_is_bad_usage() {
+    let case = Case::new((0..100).map(syn));
+    let config = config(KEY, &equal(2));
+    for (options, text) in [
+        (&["--at", "2.5s", "drain web/web9"][..], "--at 2.5s 'drain web/web9': pool \"web\" has no backend \"web9\""),
+        (&["--at", "soon", "drain web/web1"], "--at soon 'drain web/web1': the time is a number and a unit"),
+        (&["--at", "1s", "stop web/web1"], "there is no action \"stop\"; write one of drain"),
+        (&["--at", "1s"], "2 values required"),
+        (&["--at", "10ms", "remove web1", "--at", "20ms", "remove web2"], "is the last backend"),
+        (&["--workers", "0"], "not in 1..=64"),
+        (&["--workers", "65"], "not in 1..=64"),
+        (&["--skew", "much"], "invalid value 'much'"),
+    ] {
+        let output = case.run(&config, "out.pcap", options);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {told}");
+        assert!(told.contains(text), "{options:?}: {told}");
+    }
+}

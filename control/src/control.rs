@@ -25,8 +25,8 @@ use tracing::{info, warn};
 /// How long a conflict is shown after it was last seen.
 const CONFLICT_SHOWN: Duration = Duration::from_secs(60);
 
-/// Share of the pin table, as a divisor and a factor, above which no planned change begins: 3/5.
-const CROWDED: (u64, u64) = (5, 3);
+/// Share of the pin table above which no planned change begins.
+pub const CROWDED_PERCENT: u64 = 60;
 
 /// Desired state, the way to the workers, and what they count.
 pub struct Control {
@@ -214,7 +214,7 @@ impl Control {
         self.sweep(now);
         let workers_agree = acknowledged == self.publisher.generation();
         let hasty = !self.state.rules.hold(Rule::WorkersAgree);
-        let crowded = self.pins_in_use() * CROWDED.0 > self.state.pins.capacity() as u64 * CROWDED.1;
+        let crowded = self.pins_in_use() * 100 > self.state.pins.capacity() as u64 * CROWDED_PERCENT;
         let changed = self.state.step(Moment { now, acknowledged: workers_agree || hasty, crowded });
         if changed {
             self.publish();

@@ -1,5 +1,6 @@
 //! State → snapshot: rebuilds what changed, shares the rest with the snapshot before.
 
+use crate::consistency::plan::PoolPlan;
 use crate::state::{BackendState, Stage, State};
 use crate::topology::Hop;
 use guideway_config::memory::Memory;
@@ -8,6 +9,7 @@ use guideway_dataplane::consistency::{Parts, Special};
 use guideway_dataplane::quic::{LbConfig, ServerIds};
 use guideway_dataplane::rewrite::{Backend, Hops, NextHop};
 use guideway_dataplane::snapshot::{Pool, Snapshot};
+use guideway_dataplane::table::{Slot, Table};
 use guideway_dataplane::vip::{Prefix, address_bits};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -22,11 +24,8 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         if !pool.table_stale && !pool.backends_stale {
             continue;
         }
-        let tables = if pool.table_stale {
-            vec![pool.plan.phases().table(); copies].into()
-        } else {
-            Arc::clone(pool.built.tables())
-        };
+        let tables =
+            if pool.table_stale { vec![table(&pool.plan); copies].into() } else { Arc::clone(pool.built.tables()) };
         let of_config = &config.pools[index];
         let backends = pool.backends.iter().zip(&of_config.backends);
         let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
@@ -47,6 +46,15 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
     }
+}
+
+/// The table that workers read. Where every flow has a pin, every slot is special.
+fn table(plan: &PoolPlan) -> Table {
+    if !plan.is_always() {
+        return plan.phases().table();
+    }
+    let slots = plan.phases().current().iter().map(|slot| slot.with_special(true));
+    Table::from(slots.collect::<Box<[Slot]>>())
 }
 
 /// What decides about special slots, if there are any.

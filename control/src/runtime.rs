@@ -16,7 +16,7 @@ use guideway_dataplane::port::Port;
 use guideway_dataplane::time::Nanos;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -214,7 +214,7 @@ async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped:
             _ = stopped.wait_for(|stop| *stop) => return,
             event = events.recv() => {
                 let Some(event) = event else { return };
-                let mut control = handles.control.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut control = handles.control();
                 let mut changed = control.apply(event);
                 // What came together is published together: one rebuild for a rack that died.
                 while let Ok(event) = events.try_recv() {
@@ -231,7 +231,7 @@ async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped:
 }
 
 fn on_tick(handles: &Handles) {
-    let mut control = handles.control.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut control = handles.control();
     let mut changed = false;
     for index in 0..control.state().ports.len() {
         let port = PortId(index as u16);
@@ -245,10 +245,6 @@ fn on_tick(handles: &Handles) {
     if changed {
         control.publish();
     }
-    control.step((handles.clock)());
+    handles.step(&mut control);
     control.reclaim();
-    if control.take_duties_stale() {
-        // A send fails only while the process stops.
-        let _ = handles.requests.send(Request::Configure(Box::new(duties(control.state()))));
-    }
 }

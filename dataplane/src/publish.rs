@@ -4,7 +4,8 @@
 //! generation that it uses from then on: its acknowledgement. It is stored with release ordering after the last use of
 //! the old value, so once every reader acknowledged a generation, whatever came before it can be freed; only the
 //! publisher frees. A pointer cannot come back under a reader (ABA): its memory is free for reuse only after that
-//! reader acknowledged a later generation, so it has seen another pointer in between.
+//! reader acknowledged a later generation, so it has seen another pointer in between. For the same reason a reader may go on
+//! with the value that it acknowledged last ([`Reader::held`]) for as long as it likes.
 //!
 //! Model-checked with loom (`tests/loom_publish.rs`).
 #![allow(unsafe_code)]
@@ -74,11 +75,12 @@ pub struct Publisher<T> {
 pub struct Reader<T> {
     shared: Arc<Shared<T>>,
     index: usize,
-    // What this reader used last: only compared, never read through.
+    // What this reader loaded and acknowledged last; null before that.
     last: *const Versioned<T>,
 }
 
-// SAFETY: `last` is only compared; the rest is an `Arc` of a `Sync` type and an index.
+// SAFETY: `last` is one of the pointers that `Shared` owns, read through as `&T` (T: Sync); the rest is an `Arc` of a `Sync`
+// type and an index.
 unsafe impl<T: Send + Sync> Send for Reader<T> {}
 
 /// A publisher and `readers` reading ends, with `value` as generation 1, which nobody has acknowledged yet.

@@ -188,3 +188,24 @@ fn a_reader_outlives_its_publisher() {
         assert_eq!(live.count(), 0, "no leak");
     });
 }
+
+#[test]
+fn what_a_reader_holds_is_not_freed() {
+    model(None, || {
+        let (live, mut publisher, mut readers) = start(1);
+        let mut reader = readers.pop().unwrap();
+        let thread = thread::spawn(move || {
+            let first = reader.load().check();
+            thread::yield_now();
+            assert_eq!(reader.held().map(Value::check), Some(first));
+            let second = reader.load().check();
+            assert!(second >= first);
+            assert_eq!(reader.held().map(Value::check), Some(second));
+        });
+        publisher.publish(live.value(2));
+        publisher.publish(live.value(3));
+        thread.join().unwrap();
+        publisher.reclaim();
+        assert_eq!(live.count(), 1);
+    });
+}

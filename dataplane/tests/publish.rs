@@ -72,3 +72,22 @@ fn without_readers_nothing_waits() {
     assert_eq!(publisher.publish(Value::new(2, &live)), 2);
     assert_eq!(live.load(SeqCst), 1);
 }
+
+#[test]
+fn what_a_reader_holds_stays() {
+    let live = Arc::new(AtomicUsize::new(0));
+    let (mut publisher, mut readers) = channel(Value::new(1, &live), 1);
+    let reader = &mut readers[0];
+    assert!(reader.held().is_none());
+    reader.load();
+    assert_eq!(publisher.acknowledged(), 1);
+    for generation in 2..=4 {
+        publisher.publish(Value::new(generation, &live));
+        let value = reader.held().unwrap();
+        assert_eq!((*value.first, *value.second), (1, 1));
+    }
+    assert_eq!((publisher.acknowledged(), live.load(SeqCst)), (1, 4));
+    assert_eq!(*reader.load().first, 4);
+    assert_eq!((publisher.acknowledged(), publisher.reclaim(), live.load(SeqCst)), (4, 0, 1));
+    assert_eq!(*reader.held().unwrap().first, 4);
+}

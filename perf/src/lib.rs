@@ -1,8 +1,10 @@
 //! Benchmarks of Guideway: the real worker loop between a traffic source and a sink, on buffers in memory or, with the
 //! feature `dpdk`, on mbufs of DPDK's null device.
 //!
-//! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns.
+//! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
+//! flows while backends come and go, and counts those that change their backend.
 
+pub mod churn;
 pub mod clock;
 pub mod cycles;
 pub mod device;

@@ -181,10 +181,12 @@ fn a_device_that_no_driver_knows_is_named() -> Result<()> {
 }
 
 #[test]
-fn status_without_a_process_says_so() -> Result<()> {
+fn commands_without_a_process_say_so() -> Result<()> {
     let folder = Folder::new()?;
-    let output = folder.run(&["status", "--socket", "nothing.sock"], false)?;
-    fails(&output, RUNTIME, &["nothing.sock"]);
+    for command in [&["status"][..], &["backend", "drain", "web/web2", "--wait"], &["backend", "enable", "web2"]] {
+        let output = folder.run(&[command, &["--socket", "nothing.sock"]].concat(), false)?;
+        fails(&output, RUNTIME, &["nothing.sock"]);
+    }
     Ok(())
 }
 

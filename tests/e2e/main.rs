@@ -3,6 +3,7 @@
 //! Every test has a lab of its own. Those that run the load balancer take turns, since two cores have to do for
 //! clients, router, servers and workers together. Without root they say `skipped:` and why; with `CI=true` they fail.
 
+mod backends;
 mod cli;
 mod death;
 mod download;

@@ -1,12 +1,17 @@
-//! The other end of the control socket: what `guideway status` uses.
+//! The other end of the control socket: what the command line uses.
 
-use super::STATUS_PATH;
-use crate::status::model::Status;
-use http_body_util::{BodyExt, Empty};
+use super::{Addition, POOLS_PATH, STATUS_PATH};
+use crate::status::model::{BackendStatus, PoolStatus, Status};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 /// Why the running process did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,37 +28,202 @@ pub enum ClientError {
     #[error("the running guideway broke off: {0}")]
     Http(#[from] hyper::Error),
     /// It refused.
-    #[error("the running guideway refused: {0}")]
-    Refused(String),
+    #[error("the running guideway refused: {message}")]
+    Refused {
+        /// How HTTP names it.
+        status: u16,
+        /// Why, and what to do.
+        message: String,
+    },
     /// It is of another version.
     #[error("the running guideway answers in a form that this version does not know: {0}")]
     Form(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("the running guideway does not know this request ({0}): it is of another version; start it anew")]
+    Unknown(String),
     /// No runtime.
     #[error("cannot start the client: {0}")]
     Runtime(std::io::Error),
 }
 
-/// Asks the process behind `socket` for its status.
-///
-/// # Errors
-///
-/// [`ClientError`]; its text says what to do.
-pub fn status(socket: &Path) -> Result<Status, ClientError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::Runtime)?;
-    let body = runtime.block_on(get(socket, STATUS_PATH))?;
-    Ok(serde_json::from_slice(&body)?)
+impl ClientError {
+    /// Whether what was asked for cannot be: a name that is not there, a value that is none.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 404 | 422, .. })
+    }
 }
 
-async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
-    let connect = |source| ClientError::Connect { path: socket.to_owned(), source };
-    let stream = UnixStream::connect(socket).await.map_err(connect)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path).header(hyper::header::HOST, "guideway").body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| ClientError::Refused(error.to_string()))?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
-    if status.is_success() { Ok(body) } else { Err(ClientError::Refused(String::from_utf8_lossy(&body).into_owned())) }
+/// A process behind a socket. Every request is a connection of its own.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+impl Client {
+    /// A client of the process behind `socket`. Nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Runtime`].
+    pub fn new(socket: &Path) -> Result<Self, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self { socket: socket.to_owned(), runtime: runtime.map_err(ClientError::Runtime)? })
+    }
+
+    /// How the process is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], here and in all that follow; its text says what to do.
+    pub fn status(&self) -> Result<Status, ClientError> {
+        self.ask(Method::GET, STATUS_PATH, None)
+    }
+
+    /// How a pool is doing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn pool(&self, pool: &str) -> Result<PoolStatus, ClientError> {
+        self.ask(Method::GET, &pool_path(pool), None)
+    }
+
+    /// No new flows for a backend; with `force` no old ones either.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn drain(&self, pool: &str, backend: &str, force: bool) -> Result<Option<BackendStatus>, ClientError> {
+        self.change(pool, backend, "drain", Some(&json!({ "force": force })))
+    }
+
+    /// Back from a drain.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn enable(&self, pool: &str, backend: &str) -> Result<Option<BackendStatus>, ClientError> {
+        self.change(pool, backend, "enable", None)
+    }
+
+    /// A drain, and no checks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn disable(&self, pool: &str, backend: &str) -> Result<Option<BackendStatus>, ClientError> {
+        self.change(pool, backend, "disable", None)
+    }
+
+    /// Another share for a backend.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn weight(&self, pool: &str, backend: &str, weight: u32) -> Result<Option<BackendStatus>, ClientError> {
+        self.change(pool, backend, "weight", Some(&json!({ "weight": weight })))
+    }
+
+    /// Adds a backend.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn add(&self, pool: &str, backend: &Addition) -> Result<Option<BackendStatus>, ClientError> {
+        let body = serde_json::to_value(backend)?;
+        self.ask(Method::POST, &format!("{}/backends", pool_path(pool)), Some(&body))
+    }
+
+    /// A drain, after which a backend is gone; with `force` without the drain.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn remove(&self, pool: &str, backend: &str, force: bool) -> Result<Option<BackendStatus>, ClientError> {
+        let query = if force { "?force=true" } else { "" };
+        self.ask(Method::DELETE, &format!("{}{query}", backend_path(pool, backend)), None)
+    }
+
+    fn change(
+        &self,
+        pool: &str,
+        backend: &str,
+        change: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Option<BackendStatus>, ClientError> {
+        self.ask(Method::POST, &format!("{}/{change}", backend_path(pool, backend)), body)
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<T, ClientError> {
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let answer = self.runtime.block_on(self.send(method, path, body))?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let connect = |source| ClientError::Connect { path: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(hyper::header::HOST, "guideway")
+            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| ClientError::Unknown(error.to_string()))?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+    }
+}
+
+/// A refusal by the API has a text, one by the router has none.
+fn refused(status: StatusCode, body: &[u8]) -> ClientError {
+    if body.is_empty() {
+        return ClientError::Unknown(status.to_string());
+    }
+    ClientError::Refused { status: status.as_u16(), message: String::from_utf8_lossy(body).into_owned() }
+}
+
+fn pool_path(pool: &str) -> String {
+    format!("{POOLS_PATH}/{}", encoded(pool))
+}
+
+fn backend_path(pool: &str, backend: &str) -> String {
+    format!("{}/backends/{}", pool_path(pool), encoded(backend))
+}
+
+/// One segment of a path: all but unreserved characters in percent-encoding (RFC 3986 section 2.3).
+fn encoded(segment: &str) -> String {
+    segment.bytes().fold(String::with_capacity(segment.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn segments_are_encoded() {
+        assert_eq!(encoded("web-1_a.b~"), "web-1_a.b~");
+        assert_eq!(encoded("fd00::1"), "fd00%3A%3A1");
+        assert_eq!(encoded("a/b %ä?#"), "a%2Fb%20%25%C3%A4%3F%23");
+    }
 }

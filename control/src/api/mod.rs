@@ -1,22 +1,44 @@
 //! The control socket: HTTP and JSON over a unix socket that only the owner and its group may open.
+//!
+//! | request | what it does | answer |
+//! | --- | --- | --- |
+//! | `GET /v1/status` | | [`model::Status`] |
+//! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
+//! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | the backend |
+//! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | the backend |
+//! | `POST …/backends/{backend}/enable` | back from a drain | the backend |
+//! | `POST …/backends/{backend}/disable` | a drain, and no checks | the backend |
+//! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | the backend |
+//! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | the backend, `null` if it is gone |
+//!
+//! A backend is a [`model::BackendStatus`]. A refusal is a line of text: 400 for a request that cannot be read, 404 for an
+//! unknown pool or backend, 409 for what does not go with how things are, 422 for a value that cannot be.
 
+mod addition;
+mod backends;
 pub mod client;
 mod socket;
 
 use crate::control::Control;
+use crate::duties::duties;
 use crate::events::Request;
 use crate::rt::Report;
-use crate::status::{model, status};
-use axum::extract::State;
+use crate::state::ChangeError;
+use crate::status::{self, model};
+pub use addition::Addition;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use guideway_dataplane::time::Nanos;
 pub use socket::{Socket, SocketError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where `GET` gives the status.
 pub const STATUS_PATH: &str = "/v1/status";
+/// Where the pools are.
+const POOLS_PATH: &str = "/v1/pools";
 
 /// What handlers share.
 #[derive(Clone)]
@@ -29,20 +51,68 @@ pub struct Handles {
     pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
 }
 
+impl Handles {
+    pub(crate) fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with everything that waits, and tells the real-time thread its duties if they changed.
+    pub(crate) fn step(&self, control: &mut Control) {
+        control.step((self.clock)());
+        if control.take_duties_stale() {
+            // A send fails only while the process stops.
+            let _ = self.requests.send(Request::Configure(Box::new(duties(control.state()))));
+        }
+    }
+
+    async fn report(&self) -> Result<Report, Refusal> {
+        let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.requests.send(Request::Report(answer)).map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+}
+
+/// Why a request is refused: a line that says what, where and what to do.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        let status = match &error {
+            ChangeError::Pool { .. } | ChangeError::Backend { .. } => StatusCode::NOT_FOUND,
+            ChangeError::Exists { .. } | ChangeError::Last { .. } | ChangeError::Leaving { .. } => StatusCode::CONFLICT,
+            ChangeError::Weight(_) | ChangeError::State(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self(status, error.to_string())
+    }
+}
+
 /// The routes.
 pub fn router(handles: Handles) -> Router {
-    Router::new().route(STATUS_PATH, get(get_status)).with_state(handles)
+    Router::new()
+        .route(STATUS_PATH, get(get_status))
+        .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
+        .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
+        .with_state(handles)
 }
 
-async fn get_status(State(handles): State<Handles>) -> Result<Json<model::Status>, (StatusCode, String)> {
-    let stopping = || (StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
-    let report = ask_report(&handles).await.ok_or_else(stopping)?;
-    let control = handles.control.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Json(status(&control, &report)))
+async fn get_status(State(handles): State<Handles>) -> Result<Json<model::Status>, Refusal> {
+    let report = handles.report().await?;
+    Ok(Json(status::status(&handles.control(), &report, (handles.clock)())))
 }
 
-async fn ask_report(handles: &Handles) -> Option<Report> {
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    handles.requests.send(Request::Report(answer)).ok()?;
-    answered.await.ok()
+async fn get_pool(
+    State(handles): State<Handles>,
+    Path(pool): Path<String>,
+) -> Result<Json<model::PoolStatus>, Refusal> {
+    let report = handles.report().await?;
+    let control = handles.control();
+    let index = control.state().pool_named(&pool)?;
+    Ok(Json(status::pool(&control, &report, index, (handles.clock)())))
 }

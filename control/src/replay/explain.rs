@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::state::State;
-use guideway_config::model;
+use guideway_config::model::{self, Config};
 use guideway_dataplane::consistency::Phase;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::parse::{Kind, Parsed};
@@ -11,17 +11,49 @@ use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::select::{By, Selection, Verdict};
 use std::net::SocketAddr;
 
+/// What backends are called, by id: also those that are gone, which a late worker may still know.
+#[derive(Default)]
+pub(super) struct Names(Vec<Option<String>>);
+
+impl Names {
+    /// Learns the names of all backends that there are.
+    pub(super) fn learn(&mut self, state: &State) {
+        for (pool, of_pool) in state.config.pools.iter().zip(&state.pools) {
+            for (backend, of_backend) in pool.backends.iter().zip(&of_pool.backends) {
+                let place = of_backend.id.index();
+                if self.0.len() <= place {
+                    self.0.resize(place + 1, None);
+                }
+                self.0[place] = Some(format!("{}/{}", pool.name, backend.name));
+            }
+        }
+    }
+
+    fn of(&self, id: BackendId) -> String {
+        self.0.get(id.index()).cloned().flatten().unwrap_or_else(|| format!("#{}", id.0))
+    }
+}
+
 /// Takes down what was decided about the packet of a poll, and about those that were held until now.
 pub(super) struct Decided<'s> {
-    state: &'s State,
+    config: &'s Config,
+    names: &'s Names,
     pub(super) record: Record,
     /// The backend of each fragment that is no longer held; `None`: it went no further.
     pub(super) released: Vec<Option<String>>,
 }
 
 impl<'s> Decided<'s> {
-    pub(super) fn new(state: &'s State, number: u64) -> Self {
-        Self { state, record: Record::undecided(number), released: Vec::new() }
+    pub(super) fn new(config: &'s Config, names: &'s Names, number: u64) -> Self {
+        Self { config, names, record: Record::undecided(number), released: Vec::new() }
+    }
+
+    /// The backend that a packet goes to: `pool/name`.
+    fn backend_of(&self, decision: &Decision<'_>) -> Option<String> {
+        match decision.verdict {
+            Verdict::Forward { backend, .. } | Verdict::Split { backend, .. } => Some(self.names.of(backend)),
+            _ => None,
+        }
     }
 }
 
@@ -38,36 +70,41 @@ impl Trace for Decided<'_> {
             Verdict::Undecided => ("drop", None),
         };
         let selection = decision.selection;
+        let backend = self.backend_of(decision);
+        let (by, phase) = match (&backend, selection) {
+            (Some(_), Some(selection)) => labels(selection.by()),
+            _ => (None, None),
+        };
         self.record = Record {
-            number: self.record.number,
             verdict,
             reason,
-            vip: selection.map(|selection| self.state.config.vips[selection.vip.index()].to_string()),
+            vip: selection.map(|selection| self.config.vips[selection.vip.index()].to_string()),
             flow: decision.parsed.map(flow),
             hash: selection.map(|selection| format!("{:032x}", selection.hash.0)),
             slot: selection.map(|selection| selection.slot),
-            backend: backend_of(self.state, decision),
-            why: Some(why(self.state, decision)),
+            phase,
+            by,
+            backend,
+            why: Some(why(self.config, decision)),
+            ..Record::undecided(self.record.number)
         };
     }
 
     fn released(&mut self, decision: &Decision<'_>) {
-        self.released.push(backend_of(self.state, decision));
+        self.released.push(self.backend_of(decision));
     }
 }
 
-/// The backend that a packet goes to: `pool/name`.
-fn backend_of(state: &State, decision: &Decision<'_>) -> Option<String> {
-    match decision.verdict {
-        Verdict::Forward { backend, .. } | Verdict::Split { backend, .. } => Some(backend_name(state, backend)),
-        _ => None,
-    }
-}
-
-fn backend_name(state: &State, id: BackendId) -> String {
-    let Some((pool, index)) = state.find(id) else { return format!("#{}", id.0) };
-    let pool = &state.config.pools[pool.index()];
-    format!("{}/{}", pool.name, pool.backends[index].name)
+/// What decided, and the phase of a special slot.
+fn labels(by: By) -> (Option<&'static str>, Option<&'static str>) {
+    let (by, phase) = match by {
+        By::Slot => ("slot", None),
+        By::Name => ("name", None),
+        By::Current(phase) => ("current", Some(phase)),
+        By::Base(phase) => ("base", Some(phase)),
+        By::Pin(phase) => ("pin", Some(phase)),
+    };
+    (Some(by), phase.map(phase_label))
 }
 
 fn flow(parsed: &Parsed) -> String {
@@ -88,7 +125,7 @@ fn protocol_name(number: u8) -> String {
 }
 
 /// The reason of a verdict, as a sentence.
-fn why(state: &State, decision: &Decision<'_>) -> String {
+fn why(config: &Config, decision: &Decision<'_>) -> String {
     match decision.verdict {
         Verdict::Drop(reason) => reason.help().to_owned(),
         Verdict::Undecided => "No stage decided about it.".to_owned(),
@@ -99,10 +136,10 @@ fn why(state: &State, decision: &Decision<'_>) -> String {
         Verdict::Reply => {
             "Too big for the way to its backend, and not to be fragmented: its sender is told what fits.".to_owned()
         }
-        Verdict::Forward { .. } => chosen(state, decision),
+        Verdict::Forward { .. } => chosen(config, decision),
         Verdict::Split { split, .. } => {
             let fragments = format!("The outer packet leaves in fragments: its link carries {} bytes.", split.mtu);
-            format!("{} {fragments}", chosen(state, decision))
+            format!("{} {fragments}", chosen(config, decision))
         }
     }
 }
@@ -119,7 +156,7 @@ fn punted(class: PuntClass) -> &'static str {
 }
 
 /// Why a packet goes to its backend.
-fn chosen(state: &State, decision: &Decision<'_>) -> String {
+fn chosen(config: &Config, decision: &Decision<'_>) -> String {
     let (Some(parsed), Some(selection)) = (decision.parsed, decision.selection) else { return String::new() };
     let flow = match parsed.kind {
         Kind::Whole | Kind::Undecidable(_) => "",
@@ -127,11 +164,11 @@ fn chosen(state: &State, decision: &Decision<'_>) -> String {
         Kind::LaterFragment => "A fragment, with the flow of the first one of its datagram. ",
         Kind::IcmpError => "An ICMP error, with the flow of the packet that it quotes. ",
     };
-    format!("{flow}{}", by_what(&state.config.vips[selection.vip.index()], state, selection))
+    format!("{flow}{}", by_what(&config.vips[selection.vip.index()], config, selection))
 }
 
-fn by_what(vip: &model::Vip, state: &State, selection: &Selection<'_>) -> String {
-    let (slot, slots) = (selection.slot, state.config.pools[vip.pool].table_size);
+fn by_what(vip: &model::Vip, config: &Config, selection: &Selection<'_>) -> String {
+    let (slot, slots) = (selection.slot, config.pools[vip.pool].table_size);
     let key = match vip.affinity {
         model::Affinity::Client => "the client's address",
         model::Affinity::None => "the flow",
@@ -141,6 +178,7 @@ fn by_what(vip: &model::Vip, state: &State, selection: &Selection<'_>) -> String
         By::Name => "The server ID in its QUIC connection ID names the backend.".to_owned(),
         By::Slot => format!("{hash}, which is that backend's."),
         By::Current(Phase::Always) => format!("{hash}, which is that backend's, and a pin keeps it there."),
+        By::Current(Phase::Armed) => format!("{hash}, which is armed: still that backend's, and soon another one's."),
         By::Current(phase) => format!("{hash}, which is {}: this is where it goes now.", phase_name(phase)),
         By::Base(phase) => format!("{hash}, which is {}: this is where flows from before are.", phase_name(phase)),
         By::Pin(phase) => format!("{hash}, which is {}: a pin keeps the flow where it began.", phase_name(phase)),
@@ -148,7 +186,7 @@ fn by_what(vip: &model::Vip, state: &State, selection: &Selection<'_>) -> String
 }
 
 /// The phase of a slot, after "which is".
-pub(crate) fn phase_name(phase: Phase) -> &'static str {
+fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Steady => "steady",
         Phase::Armed => "armed",
@@ -156,5 +194,17 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
         Phase::Folded => "folded",
         Phase::Look => "looked at",
         Phase::Always => "tracked",
+    }
+}
+
+/// The phase of a slot, as `--json` has it.
+const fn phase_label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Steady => "steady",
+        Phase::Armed => "armed",
+        Phase::Transition => "transition",
+        Phase::Folded => "folded",
+        Phase::Look => "look",
+        Phase::Always => "always",
     }
 }

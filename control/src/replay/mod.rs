@@ -1,43 +1,75 @@
-//! `replay`: a capture through the very same dataplane code, with the capture's clock. Pure but for the files.
+//! `replay`: a capture through the very same dataplane and control code, with the capture's clock. Pure but for the files.
+//!
+//! - `capture`: the files.
+//! - `actions`, `agenda`: what `--at` asks for, and when it is done.
+//! - `course`: how time goes on between two frames.
+//! - `lane`, `spread`, `skew`: the workers, which of them gets a frame, and how late they are.
+//! - `record`, `explain`, `closing`: what is said of each packet, and of all of them.
 
+mod actions;
+mod agenda;
 mod capture;
+mod closing;
+mod course;
 mod explain;
+mod lane;
 mod record;
+mod skew;
+mod spread;
 
+use crate::control::Control;
+use crate::devices::{DeviceCounters, Devices};
 use crate::duties::duties;
 use crate::exception::{User, user};
 use crate::health::Reason;
 use crate::reconcile::reconcile;
 use crate::responder::{Responder, Verdict as Answer};
 use crate::state::{BackendHealth, State, StateError};
+pub use actions::Timed;
+use agenda::Agenda;
 pub use capture::{Capture, CaptureError, CaptureWriter, Frame};
-use explain::Decided;
+pub use closing::{Applied, Pins, PoolEnd, Summary};
+use explain::{Decided, Names};
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::fragment::HOLD_TIME;
 use guideway_dataplane::ids::{BackendId, LinkId, PortId, WorkerId};
-use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
+use guideway_dataplane::memory::{MemoryQueue, link};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::publish;
-use guideway_dataplane::punt::{ControlRings, Inject, PuntClass};
+use guideway_dataplane::punt::{Inject, PuntClass};
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
-use guideway_dataplane::transmit::TxPath;
-use guideway_dataplane::worker::{Worker, WorkerParts};
-pub use record::{Record, Summary};
+use lane::Lane;
+pub use record::Record;
+use skew::Skew;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+/// The most workers of a replay.
+pub const MOST_WORKERS: u16 = 64;
+
 /// What a replay starts from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The port where frames arrive; default: the first.
     pub port: Option<String>,
     /// Backends that are down from the first packet: `NAME` or `POOL/NAME`.
     pub down: Vec<String>,
+    /// What changes on the way.
+    pub at: Vec<Timed>,
+    /// Workers that frames are spread over, 1 to [`MOST_WORKERS`].
+    pub workers: u16,
+    /// Whether workers are late with new snapshots, and the seed of their delays.
+    pub skew: Option<u64>,
 }
 
-/// Why a replay cannot start.
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: None, down: Vec::new(), at: Vec::new(), workers: 1, skew: None }
+    }
+}
+
+/// Why a replay cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The configuration cannot be used.
@@ -57,24 +89,54 @@ pub enum ReplayError {
         /// What was asked for.
         name: String,
     },
+    /// An action that is none, or that cannot be done.
+    #[error("--at {time} '{text}': {problem}")]
+    Action {
+        /// When, as it was written.
+        time: String,
+        /// What, as it was written.
+        text: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
 }
 
-/// A balancer in memory, with one worker, that is fed frame by frame.
+/// A balancer in memory that is fed frame by frame: the control side of the product, and its workers.
 pub struct Replay {
-    state: State,
-    workers: Vec<Worker<MemoryPort>>,
-    rings: ControlRings<MemoryPort>,
+    control: Control,
+    lanes: Vec<Lane>,
+    skew: Option<Skew>,
+    agenda: Agenda,
     responder: Responder,
-    input: MemoryQueue,
     outputs: Vec<MemoryQueue>,
-    counters: Arc<WorkerCounters>,
+    names: Names,
     summary: Summary,
-    // Kept: readers use what it published.
-    _publisher: publish::Publisher<guideway_dataplane::snapshot::Snapshot>,
+    /// The time of the first frame.
+    start: Option<Nanos>,
+    /// How far time went on for the control side. It never goes back, though a capture's may.
+    now: Nanos,
 }
 
-/// Workers of a replay.
-const WORKERS: usize = 1;
+/// Ports of a replay: up, and nothing behind them.
+struct NoDevices;
+
+impl Devices for NoDevices {
+    fn link_up(&self, _port: PortId) -> bool {
+        true
+    }
+
+    fn driver(&self, _port: PortId) -> String {
+        "memory".to_owned()
+    }
+
+    fn counters(&self, _port: PortId) -> DeviceCounters {
+        DeviceCounters::default()
+    }
+
+    fn buffers(&self) -> (u64, u64) {
+        (0, 0)
+    }
+}
 
 /// A replayed port's own address: locally administered, its number at the end.
 fn port_mac(index: usize) -> [u8; 6] {
@@ -95,35 +157,35 @@ impl Replay {
         for name in &options.down {
             take_down(&mut state, name)?;
         }
+        let agenda = Agenda::new(&state, &options.at)?;
         state.settle();
-        let snapshot = reconcile(&mut state);
-        let (publisher, readers) = publish::channel(snapshot, WORKERS);
-        let rings = ControlRings::new();
-        let (input, outputs) = (link(), config.ports.iter().map(|_| link()).collect::<Vec<_>>());
-        let counters = Arc::new(WorkerCounters::default());
-        let worker = |snapshots| {
-            Worker::new(WorkerParts {
-                id: WorkerId(0),
-                rx: vec![(input_port, MemoryRx(Arc::clone(&input)))],
-                tx: outputs.iter().map(|queue| TxPath::Queue(MemoryTx(Arc::clone(queue)))).collect(),
-                snapshots,
-                rings: rings.clone(),
-                pool: Arc::new(MemoryPool),
-                exception_rate: PuntClass::Exception.rate(),
-                secret: [0; 16],
-                counters: Arc::clone(&counters),
-            })
-        };
-        let workers = readers.into_iter().map(worker).collect();
+        let workers = options.workers.clamp(1, MOST_WORKERS);
+        let (publisher, readers) = publish::channel(reconcile(&mut state), usize::from(workers));
+        let outputs: Vec<MemoryQueue> = config.ports.iter().map(|_| link()).collect();
+        let lane = |(id, snapshots)| Lane::new(WorkerId(id), input_port, &outputs, snapshots);
+        let lanes: Vec<Lane> = (0..).zip(readers).map(lane).collect();
+        let counters = lanes.iter().map(|lane| Arc::clone(&lane.counters)).collect();
         let mut responder = Responder::new();
         let duties = duties(&state);
         responder.configure(Nanos(0), &duties.links, &duties.vips);
-        let summary = Summary::default();
-        let _publisher = publisher;
-        Ok(Self { state, workers, rings, responder, input, outputs, counters, summary, _publisher })
+        let mut names = Names::default();
+        names.learn(&state);
+        Ok(Self {
+            control: Control::new(state, publisher, counters, Arc::new(NoDevices)),
+            lanes,
+            skew: options.skew.map(Skew::new),
+            agenda,
+            responder,
+            outputs,
+            names,
+            summary: Summary::default(),
+            start: None,
+            now: Nanos(0),
+        })
     }
 
-    /// Feeds one frame. `emit` gets every frame that any port would send for it.
+    /// Feeds one frame. `emit` gets every frame that any port would send for it. First let time go on until the frame's:
+    /// [`Replay::advance`].
     ///
     /// # Errors
     ///
@@ -133,28 +195,28 @@ impl Replay {
         frame: &Frame,
         mut emit: impl FnMut(PortId, &[u8]) -> Result<(), E>,
     ) -> Result<Record, E> {
-        let mut decided = Decided::new(&self.state, self.summary.packets + 1);
-        // The queue was emptied by the poll before: it takes the packet.
-        let _ = self.input.push(MemoryPacket::new(&frame.bytes));
-        let held = self.counters.held.get();
-        for worker in &mut self.workers {
-            worker.poll(frame.at, &mut decided);
-        }
+        let number = spread::worker_of(&frame.bytes, self.lanes.len());
+        let (latest, several) = (self.control.generation(), self.lanes.len() > 1);
+        let lane = &mut self.lanes[number];
+        let mut decided = Decided::new(&self.control.state().config, &self.names, self.summary.packets + 1);
+        let held = lane.held();
+        lane.receive(&frame.bytes);
+        lane.poll(frame.at, latest, &mut decided);
         let Decided { mut record, released, .. } = decided;
-        if record.verdict == "hold" && self.counters.held.get() == held {
-            record.refuse(self.summary.newly_dropped(&self.counters));
+        record.worker = several.then_some(number as u16);
+        record.generation = lane.generation;
+        if record.verdict == "hold" && lane.held() == held {
+            record.refuse(self.summary.newly_dropped(self.control.counters()));
         }
-        if self.answer_punts(frame.at) {
+        if self.answer_punts(number, frame.at) {
             record.verdict = "answer";
             record.why = Some("Answered by the control side.".to_owned());
-            for worker in &mut self.workers {
-                worker.poll(frame.at, &mut ());
-            }
+            self.lanes[number].poll(frame.at, latest, &mut ());
         }
         self.summary.cut += u64::from(frame.cut);
         self.summary.count(&record);
         self.summary.count_released(released.into_iter().flatten());
-        self.summary.take_over(&self.counters);
+        self.summary.take_over(self.control.counters());
         for (index, queue) in self.outputs.iter().enumerate() {
             while let Some(packet) = queue.pop() {
                 emit(PortId(index as u16), packet.frame())?;
@@ -163,29 +225,18 @@ impl Replay {
         Ok(record)
     }
 
-    /// Lets the time go on after the last frame until no fragment is held any more.
-    pub fn finish(&mut self, last: Nanos) {
-        let mut decided = Decided::new(&self.state, self.summary.packets);
-        for worker in &mut self.workers {
-            worker.poll(last + HOLD_TIME, &mut decided);
-        }
-        let Decided { released, .. } = decided;
-        self.summary.count_released(released.into_iter().flatten());
-        self.summary.take_over(&self.counters);
-    }
-
     /// Lets the control side answer what it would answer at once. Returns whether it did.
-    fn answer_punts(&mut self, now: Nanos) -> bool {
+    fn answer_punts(&mut self, number: usize, now: Nanos) -> bool {
         let mut answered = false;
         for class in PuntClass::ALL {
-            while let Some(punt) = self.rings.punts.ring(class).pop() {
+            while let Some(punt) = self.lanes[number].rings.punts.ring(class).pop() {
                 let mut packet = punt.packet;
                 if self.is_for_kernel(class, punt.link, packet.frame()) {
                     continue;
                 }
                 if class != PuntClass::Probe && self.responder.handle(now, punt.link, &mut packet) == Answer::Reply {
                     let frame = Inject::Frame { packet, link: punt.link };
-                    answered |= self.rings.inject.push(frame).is_ok();
+                    answered |= self.lanes[number].rings.inject.push(frame).is_ok();
                 }
             }
         }
@@ -194,7 +245,8 @@ impl Replay {
 
     /// Whether the kernel alone has a use for a punted packet.
     fn is_for_kernel(&self, class: PuntClass, link: LinkId, frame: &[u8]) -> bool {
-        let port = self.state.links.get(link.index()).and_then(|link| self.state.ports.get(link.port.index()));
+        let state = self.control.state();
+        let port = state.links.get(link.index()).and_then(|link| state.ports.get(link.port.index()));
         port.is_some_and(|port| port.exception)
             && user(class, frame, |source, destination| self.responder.is_of_probe(source, destination)) == User::Kernel
     }
@@ -205,10 +257,10 @@ impl Replay {
         &self.summary
     }
 
-    /// The worker's counters.
+    /// The workers' counters, by worker.
     #[must_use]
-    pub fn counters(&self) -> &Arc<WorkerCounters> {
-        &self.counters
+    pub fn counters(&self) -> &[Arc<WorkerCounters>] {
+        self.control.counters()
     }
 }
 

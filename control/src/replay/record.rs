@@ -1,18 +1,20 @@
-//! What `replay --json` prints: an object a packet, and a closing object of counters.
+//! What `replay` says of each packet: an object with `--json`, a line with `--explain`.
 
-use crate::status::drops;
-use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::drop_reason::DropReason;
+use guideway_dataplane::publish::Generation;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 /// What became of one packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// Its number in the capture, from 1.
     pub number: u64,
+    /// The worker that it came to; `None` if there is only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u16>,
+    /// The snapshot that the worker used, counted from 1.
+    pub generation: Generation,
     /// `forward`, `answer`, `punt`, `hold` or `drop`.
     pub verdict: &'static str,
     /// Why it was dropped, or the class of a punt.
@@ -30,6 +32,12 @@ pub struct Record {
     /// Its slot in the pool's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
+    /// The phase of that slot, if it is special: `armed`, `transition`, `folded`, `look` or `always`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<&'static str>,
+    /// What decided who gets it: `slot`, `name`, and in a special slot `current`, `base` or `pin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'static str>,
     /// The backend that got it: `pool/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
@@ -44,12 +52,16 @@ impl Record {
     pub const fn undecided(number: u64) -> Self {
         Self {
             number,
+            worker: None,
+            generation: 0,
             verdict: "drop",
             reason: None,
             vip: None,
             flow: None,
             hash: None,
             slot: None,
+            phase: None,
+            by: None,
             backend: None,
             why: None,
         }
@@ -76,6 +88,13 @@ impl fmt::Display for Record {
         if let Some(vip) = &self.vip {
             write!(f, ", vip {vip}")?;
         }
+        if let Some(worker) = self.worker {
+            write!(f, ", worker {worker}")?;
+        }
+        // The first one is what the configuration says: nothing to tell.
+        if self.generation > 1 {
+            write!(f, ", generation {}", self.generation)?;
+        }
         if let Some(hash) = &self.hash {
             write!(f, ", hash {hash}")?;
         }
@@ -87,91 +106,6 @@ impl fmt::Display for Record {
         }
         if let Some(why) = &self.why {
             write!(f, ". {why}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The closing object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Frames read.
-    pub packets: u64,
-    /// Frames sent to backends.
-    pub forwarded: u64,
-    /// Frames answered by the control side.
-    pub answered: u64,
-    /// Frames for the control side that got no answer.
-    pub punted: u64,
-    /// Fragments that wait for the first one of their datagram: none at the end.
-    pub held: u64,
-    /// Frames dropped.
-    pub dropped: u64,
-    /// Drops by reason.
-    pub drops: BTreeMap<String, u64>,
-    /// Frames sent to each backend: `pool/name`.
-    pub backends: BTreeMap<String, u64>,
-    /// Frames that the capture holds only the beginning of.
-    pub cut: u64,
-}
-
-impl Summary {
-    /// Counts one packet.
-    pub fn count(&mut self, record: &Record) {
-        self.packets += 1;
-        match record.verdict {
-            "forward" => self.count_forwarded(record.backend.as_ref()),
-            "answer" => self.answered += 1,
-            "punt" => self.punted += 1,
-            // What is dropped or held the worker counts.
-            _ => {}
-        }
-    }
-
-    fn count_forwarded(&mut self, backend: Option<&String>) {
-        self.forwarded += 1;
-        if let Some(backend) = backend {
-            *self.backends.entry(backend.clone()).or_default() += 1;
-        }
-    }
-
-    /// Counts fragments that are no longer held: those of them that went to a backend.
-    pub fn count_released(&mut self, backends: impl Iterator<Item = String>) {
-        for backend in backends {
-            self.count_forwarded(Some(&backend));
-        }
-    }
-
-    /// A reason that the worker counted since [`Summary::take_over`].
-    pub(super) fn newly_dropped(&self, counters: &WorkerCounters) -> Option<DropReason> {
-        let before = |reason: &DropReason| self.drops.get(reason.label()).copied().unwrap_or(0);
-        DropReason::ALL.iter().copied().find(|reason| counters.drops[*reason as usize].get() > before(reason))
-    }
-
-    /// Takes over what the worker counted: drops, and fragments that are held. A fragment may be dropped long after it came.
-    pub fn take_over(&mut self, counters: &Arc<WorkerCounters>) {
-        self.drops = drops(std::slice::from_ref(counters));
-        self.dropped = counters.dropped();
-        self.held = counters.held.get() - counters.released.get();
-    }
-}
-
-/// A few lines for people.
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { packets, forwarded, answered, punted, dropped, drops, backends, cut, held: _ } = self;
-        writeln!(
-            f,
-            "{packets} packets: {forwarded} forwarded, {answered} answered, {punted} punted, {dropped} dropped"
-        )?;
-        for (backend, count) in backends {
-            writeln!(f, "  to {backend}: {count}")?;
-        }
-        for (reason, count) in drops {
-            writeln!(f, "  dropped as {reason}: {count}")?;
-        }
-        if *cut > 0 {
-            writeln!(f, "  {cut} frames were captured only in part: capture again with a larger snap length")?;
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ pub(super) fn fact(of_config: &model::Backend, backend: &BackendState) -> Fact {
         weight: of_config.weight,
         priority: of_config.priority,
         takes_new: !backend.is_draining() && !backend.forced,
-        up: backend.counts_as_up && !backend.forced,
+        up: backend.as_base && !backend.forced,
     }
 }
 
@@ -120,6 +120,7 @@ pub(super) fn backend_state(
         stage: Stage::Serving,
         forced: false,
         counts_as_up: true,
+        as_base: true,
         drained_since: None,
         unused_since: None,
         pins: 0,

@@ -238,6 +238,10 @@ impl BackendState {
         }
         if self.is_draining() {
             self.drained_since.get_or_insert(now);
+        } else {
+            // What the drain before found says nothing about the next one.
+            self.unused_since = None;
+            self.is_empty = false;
         }
     }
 }

@@ -88,6 +88,8 @@ pub struct BackendState {
     pub forced: bool,
     /// Whether workers were told that it is up. A death counts at once, a recovery once every worker knows of the death.
     pub counts_as_up: bool,
+    /// Whether workers were told that what it was the base of goes there again: one generation later.
+    pub as_base: bool,
     /// Since when it drains.
     pub drained_since: Option<Nanos>,
     /// Since when no slot names it, while it drains: what flows it has, have pins.
@@ -204,6 +206,7 @@ impl State {
             *backend = BackendState { health, reason: Some(reason), since: now, ..backend.clone() };
             if health == BackendHealth::Down {
                 backend.counts_as_up = false;
+                backend.as_base = false;
                 self.pools[pool.index()].backends_stale = true;
                 self.react(pool.index());
             }

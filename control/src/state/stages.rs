@@ -5,7 +5,7 @@ use super::{BackendHealth, BackendState, PoolState, Stage, State};
 use crate::consistency::plan::Step;
 use crate::consistency::sweeper::Sweeper;
 use guideway_config::model::{Health, OnDown};
-use guideway_dataplane::consistency::{Member, Rule};
+use guideway_dataplane::consistency::{Member, Rule, Rules};
 use guideway_dataplane::ids::{BackendId, PoolId};
 use guideway_dataplane::publish::Generation;
 use guideway_dataplane::time::Nanos;
@@ -29,8 +29,9 @@ impl State {
     pub fn member(&self, pool: usize, index: usize) -> Member {
         let (of_pool, of_config) = (&self.pools[pool], &self.config.pools[pool]);
         let backend = &of_pool.backends[index];
-        let up = backend.counts_as_up || of_config.on_down == OnDown::Keep || of_pool.plan.panics();
-        Member { id: backend.id, eligible: up && !backend.forced }
+        let stays = of_config.on_down == OnDown::Keep || of_pool.plan.panics();
+        let eligible = (backend.counts_as_up || stays) && !backend.forced;
+        Member { id: backend.id, eligible, as_base: eligible && (backend.as_base || stays) }
     }
 
     /// Takes over what became of a pool's backends: the dead lose their slots at once, the rest is planned.
@@ -59,6 +60,18 @@ impl State {
         Step { now, acknowledged, crowded, arm_time, idle, rules: self.rules }
     }
 
+    /// Takes rules away: for the simulation, which shows that flows break without them.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+        self.ids.hasty = !rules.hold(Rule::IdsRest);
+    }
+
+    /// Whether workers use something older.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.pools.iter().any(PoolState::is_stale)
+    }
+
     /// Makes slots what the configuration and the health of now ask for, without phases: before workers run.
     pub fn settle(&mut self) {
         for pool in &mut self.pools {
@@ -79,7 +92,7 @@ impl State {
                 self.note_unused(pool, moment.now);
             }
         }
-        self.pools.iter().any(PoolState::is_stale)
+        self.is_stale()
     }
 
     /// Returns whether a backend is in anything but its usual state.
@@ -88,7 +101,7 @@ impl State {
         let mut gone = false;
         for index in 0..self.pools[pool].backends.len() {
             let backend = &self.pools[pool].backends[index];
-            let returned = !backend.counts_as_up && backend.health != BackendHealth::Down;
+            let returned = !backend.as_base && backend.health != BackendHealth::Down;
             let usual = !returned && !backend.is_draining() && backend.stage == Stage::Serving;
             if usual {
                 continue;
@@ -99,7 +112,9 @@ impl State {
             let of_pool = &mut self.pools[pool];
             let backend = &mut of_pool.backends[index];
             if returned && (moment.acknowledged || !self.rules.hold(Rule::RecoveryAfterDeath)) {
-                // Not before every worker knows of the death: three states of a backend in two generations.
+                // Not before every worker knows of the death, and in two steps: three states of a backend in two
+                // generations would be one too many.
+                backend.as_base = backend.counts_as_up;
                 backend.counts_as_up = true;
                 of_pool.backends_stale = true;
             }
@@ -110,7 +125,10 @@ impl State {
                 backend.forced = true;
                 of_pool.backends_stale = true;
             }
-            let left = backend.is_empty || backend.forced || !self.rules.hold(Rule::DrainBeforeRemoval);
+            // Also if its flows do not wait: their pins tell the next packet of each that it is to begin anew, where every
+            // worker finds it.
+            let hasty = backend.forced && !self.rules.hold(Rule::IdsRest);
+            let left = backend.is_empty || hasty || !self.rules.hold(Rule::DrainBeforeRemoval);
             if backend.stage == Stage::Leaving && left {
                 backend.stage = Stage::Left;
             }

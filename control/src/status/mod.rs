@@ -1,40 +1,43 @@
 //! `status`: how things are, put together from the state, the workers' counters and the real-time thread's report.
 
 pub mod model;
+mod pools;
 
-use crate::control::Control;
+use crate::consistency::plan::Waiting;
+use crate::control::{CROWDED_PERCENT, Control};
 use crate::exception::TapReport;
 use crate::neighbor;
 use crate::rt::Report;
-use crate::state::{BackendHealth, BackendState, PoolState};
 use crate::topology::link_name;
 use guideway_config::model as config;
-use guideway_dataplane::counters::{Traffic, WorkerCounters};
+use guideway_dataplane::counters::{Counter, PinCounters, Traffic, WorkerCounters};
 use guideway_dataplane::drop_reason::DropReason;
-use guideway_dataplane::ids::{BackendId, PortId, VipId};
+use guideway_dataplane::ids::{PortId, VipId};
 use guideway_dataplane::punt::PuntClass;
-use guideway_dataplane::table::Table;
+use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
-    BackendStatus, CheckStatus, ControlStatus, NeighborStatus, PoolStatus, PortStatus, Status, TapStatus, Totals,
-    TrafficStatus, VipStatus, WorkerStatus,
+    ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, Status, TapStatus, Totals, TrafficStatus,
+    WorkerStatus,
 };
+pub use pools::{backend, pool};
+use pools::{checks, pool_status, vip_status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 /// Warnings of one status: when a rack is gone, its first machines tell the story.
 const WARNINGS_SHOWN: usize = 32;
 
-/// How things are. `report` is the real-time thread's part.
+/// How things are. `report` is the real-time thread's part, `now` the workers' clock.
 #[must_use]
-pub fn status(control: &Control, report: &Report) -> Status {
+pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
     let state = control.state();
     let config = &state.config;
     let counters = control.counters();
-    let checks: BTreeMap<BackendId, crate::health::Status> = report.health.iter().copied().collect();
+    let checks = checks(report);
     let pools: Vec<PoolStatus> =
-        state.pools.iter().zip(&config.pools).map(|(pool, of)| pool_status(control, pool, of, &checks)).collect();
+        (0..state.pools.len()).map(|index| pool_status(control, index, &checks, now)).collect();
+    let pins = pins_status(control);
     let workers: Vec<WorkerStatus> =
         counters.iter().zip(&config.cores.workers).map(|(counters, core)| worker_status(counters, *core)).collect();
     Status {
@@ -51,8 +54,9 @@ pub fn status(control: &Control, report: &Report) -> Status {
         drops: drops(counters),
         punted: punted(counters),
         control: control_status(control, report),
-        warnings: warnings(control, report, &pools, &workers),
+        warnings: warnings(control, report, &pools, &workers, pins),
         pools,
+        pins,
         workers,
     }
 }
@@ -90,7 +94,7 @@ pub fn totals(counters: &WorkerCounters) -> Totals {
         added: counters.added.get(),
         told_too_big: counters.told_too_big.get(),
         dropped: counters.dropped(),
-        punted: counters.punted.iter().map(guideway_dataplane::counters::Counter::get).sum(),
+        punted: counters.punted.iter().map(Counter::get).sum(),
     }
 }
 
@@ -106,93 +110,6 @@ fn add(a: Totals, b: Totals) -> Totals {
         told_too_big: a.told_too_big + b.told_too_big,
         dropped: a.dropped + b.dropped,
         punted: a.punted + b.punted,
-    }
-}
-
-fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
-    let pool = &control.state().pools[vip.pool];
-    VipStatus {
-        address: vip.address.to_string(),
-        protocol: vip.protocol.to_string(),
-        port: vip.port.to_string(),
-        pool: control.state().config.pools[vip.pool].name.clone(),
-        serving: current(pool).slots().iter().any(|slot| !slot.is_empty()),
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.vip(id))),
-    }
-}
-
-/// The table that workers use now; the base table before the first snapshot was built.
-fn current(pool: &PoolState) -> &Table {
-    pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
-}
-
-fn pool_status(
-    control: &Control,
-    pool: &PoolState,
-    of: &config::Pool,
-    checks: &BTreeMap<BackendId, crate::health::Status>,
-) -> PoolStatus {
-    let table = current(pool);
-    let mut slots = vec![0_u32; pool.backends.len()];
-    for slot in table.slots() {
-        if let Some(count) = slots.get_mut(slot.index()) {
-            *count += 1;
-        }
-    }
-    let undisturbed = pool.plan.undisturbed().slots();
-    let moved = table.slots().iter().zip(undisturbed).filter(|(now, base)| now.index() != base.index()).count();
-    let backends = pool.backends.iter().zip(&of.backends).zip(slots);
-    PoolStatus {
-        name: of.name.clone(),
-        forward: of.forward.to_string(),
-        table_size: table.size(),
-        slots_moved: moved as u32,
-        table_digest: format!("{:016x}", digest(table)),
-        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, checks.get(&b.id))).collect(),
-    }
-}
-
-/// FNV-1a, 64 bits, over the slots' pool-local indices: for comparing tables, not against anyone.
-fn digest(table: &Table) -> u64 {
-    table
-        .slots()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, slot| (hash ^ slot.index() as u64).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-fn backend_status(
-    control: &Control,
-    backend: &BackendState,
-    of: &config::Backend,
-    slots: u32,
-    check: Option<&crate::health::Status>,
-) -> BackendStatus {
-    let state = control.state();
-    let own_judgement = match backend.health {
-        BackendHealth::Unknown => "unknown",
-        BackendHealth::Up => "up",
-        BackendHealth::Down => "down",
-    };
-    let held = check.is_some_and(|check| check.state == crate::health::State::HeldDown);
-    let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
-    BackendStatus {
-        name: of.name.clone(),
-        address: of.address.to_string(),
-        weight: of.weight,
-        state: if held && backend.health == BackendHealth::Down { "held down" } else { own_judgement }.to_owned(),
-        reason: backend.reason.map(|reason| reason.to_string()),
-        since_unix: backend.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-        next_hop_mac: mac.map(|mac| format_mac(*mac)),
-        slots,
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.backend(backend.id))),
-        check: check.map(|check| CheckStatus {
-            sent: check.sent,
-            answered: check.answered,
-            failed: check.failed,
-            void: check.void,
-            rtt_microseconds: check.rtt.map(|rtt| rtt.as_secs_f64() * 1e6),
-            slow: check.slow,
-        }),
     }
 }
 
@@ -217,6 +134,27 @@ fn worker_status(counters: &WorkerCounters, core: usize) -> WorkerStatus {
         polls: counters.polls.get(),
         stalls: counters.stalls.get(),
         packets: totals(counters),
+    }
+}
+
+/// Read in place: workers go on.
+fn pins_status(control: &Control) -> PinsStatus {
+    let sum = |of: fn(&PinCounters) -> &Counter| control.counters().iter().map(|c| of(&c.pins).get()).sum();
+    let pins = &control.state().pins;
+    let capacity = pins.capacity() as u64;
+    let in_use = control.pins_in_use().min(capacity);
+    PinsStatus {
+        capacity,
+        in_use,
+        occupancy: in_use as f64 / capacity.max(1) as f64,
+        inserted: sum(|pins| &pins.inserted),
+        removed: sum(|pins| &pins.removed),
+        failed: sum(|pins| &pins.failed),
+        evicted_embryonic: sum(|pins| &pins.evicted_embryonic),
+        evicted_single: sum(|pins| &pins.evicted_single),
+        evicted_confirmed: sum(|pins| &pins.evicted_confirmed),
+        contended: sum(|pins| &pins.contended),
+        tick_seconds: pins.clock().length().as_secs_f64(),
     }
 }
 
@@ -262,7 +200,13 @@ fn control_status(control: &Control, report: &Report) -> ControlStatus {
     }
 }
 
-fn warnings(control: &Control, report: &Report, pools: &[PoolStatus], workers: &[WorkerStatus]) -> Vec<String> {
+fn warnings(
+    control: &Control,
+    report: &Report,
+    pools: &[PoolStatus],
+    workers: &[WorkerStatus],
+    pins: PinsStatus,
+) -> Vec<String> {
     let mut warnings = control.conflicts();
     let (void, sent) = (report.prober.void + report.prober.skipped, report.prober.sent);
     if void * 10 > sent {
@@ -277,6 +221,14 @@ fn warnings(control: &Control, report: &Report, pools: &[PoolStatus], workers: &
     for worker in workers.iter().filter(|worker| worker.stalls > 0) {
         let WorkerStatus { core, stalls, .. } = worker;
         warnings.push(format!("the worker on core {core} was kept from polling {stalls} times; isolate its core"));
+    }
+    let crowded = pools.iter().filter(|pool| pool.transition.waiting.as_deref() == Some(Waiting::Pins.label()));
+    for PoolStatus { name, .. } in crowded {
+        let PinsStatus { in_use, capacity, .. } = pins;
+        warnings.push(format!(
+            "{name}: a planned change waits: {in_use} of {capacity} pins are in use, and none begins above \
+             {CROWDED_PERCENT} %; raise `[state] pins`, or find out who opens so many connections"
+        ));
     }
     for pool in pools {
         for backend in &pool.backends {

@@ -1,6 +1,9 @@
 //! What `guideway status --json` and `GET /v1/status` give. Counts are since start, times in the unit of their name.
 
+mod pools;
+
 use crate::devices::DeviceCounters;
+pub use pools::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,6 +24,8 @@ pub struct Status {
     pub vips: Vec<VipStatus>,
     /// Pools in the order of the configuration.
     pub pools: Vec<PoolStatus>,
+    /// Flows that are remembered.
+    pub pins: PinsStatus,
     /// Ports in the order of the configuration.
     pub ports: Vec<PortStatus>,
     /// Workers in the order of the configuration.
@@ -48,84 +53,6 @@ pub struct TrafficStatus {
     pub packets: u64,
     /// Bytes of frames.
     pub bytes: u64,
-}
-
-/// One VIP.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct VipStatus {
-    /// The address.
-    pub address: String,
-    /// `tcp` or `udp`.
-    pub protocol: String,
-    /// The port, or `any`.
-    pub port: String,
-    /// The pool that serves it.
-    pub pool: String,
-    /// Whether any backend may serve it.
-    pub serving: bool,
-    /// Sent to backends for it.
-    #[serde(flatten)]
-    pub traffic: TrafficStatus,
-}
-
-/// One pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PoolStatus {
-    /// Its name.
-    pub name: String,
-    /// Its forwarding mode.
-    pub forward: String,
-    /// Slots of its table.
-    pub table_size: u32,
-    /// Slots whose owner differs from the table of all configured backends.
-    pub slots_moved: u32,
-    /// A digest of the table that workers use: equal tables have equal digests, on every machine.
-    pub table_digest: String,
-    /// Backends in the order of the configuration.
-    pub backends: Vec<BackendStatus>,
-}
-
-/// One backend.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BackendStatus {
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub address: String,
-    /// Its weight.
-    pub weight: u32,
-    /// `unknown`, `up`, `down`, or `held down`.
-    pub state: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// Since when, as seconds since 1970.
-    pub since_unix: f64,
-    /// The MAC that its packets are sent to, if it is known.
-    pub next_hop_mac: Option<String>,
-    /// Slots of the table.
-    pub slots: u32,
-    /// Sent to it.
-    #[serde(flatten)]
-    pub traffic: TrafficStatus,
-    /// Its checks; absent if it has none.
-    pub check: Option<CheckStatus>,
-}
-
-/// The checks of one backend.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct CheckStatus {
-    /// Probes sent.
-    pub sent: u32,
-    /// Probes answered in time.
-    pub answered: u32,
-    /// Probes failed.
-    pub failed: u32,
-    /// Probes not judged, since this process was late itself.
-    pub void: u32,
-    /// The latest round trip.
-    pub rtt_microseconds: Option<f64>,
-    /// Whether that is more than half of the timeout.
-    pub slow: bool,
 }
 
 /// One port.
@@ -188,6 +115,33 @@ pub struct Totals {
     pub dropped: u64,
     /// Packets given to the control side.
     pub punted: u64,
+}
+
+/// Flows that are remembered: pins, each 8 bytes of one table for all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PinsStatus {
+    /// How many fit: `[state] pins`.
+    pub capacity: u64,
+    /// How many are in use, as far as is known between two walks through the table: never too few.
+    pub in_use: u64,
+    /// Share of the table that is in use, 0 to 1.
+    pub occupancy: f64,
+    /// Pins that workers wrote for flows without one.
+    pub inserted: u64,
+    /// Pins that workers took away since their slot says the same. Those that expire are not counted.
+    pub removed: u64,
+    /// Pins that found no room.
+    pub failed: u64,
+    /// Pins of flows without an answer yet whose place another one took.
+    pub evicted_embryonic: u64,
+    /// Pins that only one packet came for whose place another one took.
+    pub evicted_single: u64,
+    /// Pins of established flows whose place another one took: never.
+    pub evicted_confirmed: u64,
+    /// Packets that went without a pin since other workers changed it all the time.
+    pub contended: u64,
+    /// The unit in which the age of a pin is known.
+    pub tick_seconds: f64,
 }
 
 /// One next hop.

@@ -51,7 +51,7 @@ pub fn decide(special: &Special, flow: &Flow, pins: &PinTable, now: Nanos, count
         flow,
         pins,
         side: special.side(flow.slot),
-        key: pins.key(flow.hash, special.salt, special.rules),
+        key: pins.key(flow.hash, special.salt(), special.rules),
         tenure: Tenure { idle: special.idle, longest_idle: special.longest_idle, rules: special.rules },
         now: pins.clock().tick(now),
         counters,
@@ -100,7 +100,8 @@ impl Decision<'_> {
         if self.side.phase == Phase::Always {
             return self.current();
         }
-        Some(self.side.base).filter(|base| self.is_eligible(*base)).or_else(|| self.current())
+        let counts = |base: &u16| self.special.is_base(*base) || !self.holds(Rule::DeadIsMiss);
+        Some(self.side.base).filter(counts).or_else(|| self.current())
     }
 
     /// Where the packet goes if no word can be changed: where its pin says, else where it would with no room for one.
@@ -124,6 +125,11 @@ impl Decision<'_> {
         if found.is_expired(self.now, self.pins.clock(), &self.tenure) {
             return Err(Miss::None);
         }
+        // Not of this pool: only with a rule switched off.
+        let index = self.special.index(pin.backend()).ok_or(Miss::None)?;
+        if !self.is_eligible(index) {
+            return Err(Miss::NotEligible);
+        }
         match self.flow.role {
             // A SYN follows its pin unless the client has ended that flow: a late duplicate or made-up SYN must not move
             // an established flow.
@@ -134,16 +140,14 @@ impl Decision<'_> {
             Role::Syn { sequence } if pin.state().is_embryonic() && !pin.is_same_syn(sequence) => {
                 return Err(Miss::NewFlow);
             }
-            Role::Segment { sequence, .. }
+            Role::Segment { sequence, .. } | Role::Follower { sequence: Some(sequence), .. }
                 if pin.state().is_embryonic() && !pin.is_near(sequence) && self.holds(Rule::SequenceBits) =>
             {
                 return Err(Miss::OtherFlow);
             }
             _ => {}
         }
-        // Not of this pool: only with a rule switched off.
-        let index = self.special.index(pin.backend()).ok_or(Miss::None)?;
-        if self.is_eligible(index) { Ok(index) } else { Err(Miss::NotEligible) }
+        Ok(index)
     }
 
     /// Follows a pin.
@@ -153,12 +157,17 @@ impl Decision<'_> {
             // It says what the slot says: the slot may become steady without it.
             return self.removed(found).map(|()| Some(index));
         }
+        if self.side.phase == Phase::Armed && index == self.side.base && self.flow.role.ends() {
+            // What follows goes there without it. A worker that is still steady does not see the pin when the next flow of
+            // this name starts: that must not live on one that is closing.
+            return self.removed(found).map(|()| Some(index));
+        }
         let new = match self.flow.role {
             Role::Syn { sequence } => pin.after_syn(sequence, self.now),
             Role::Initial | Role::Datagram => pin.after_packet(false, self.now),
             Role::Segment { closes, .. } => pin.after_packet(closes, self.now),
-            Role::Follower { closes: true } => pin.closed(),
-            Role::Follower { closes: false } => pin,
+            Role::Follower { closes: true, .. } => pin.closed(),
+            Role::Follower { closes: false, .. } => pin,
         };
         if found.replace(new) { Ok(Some(index)) } else { Err(Again) }
     }
@@ -180,7 +189,7 @@ impl Decision<'_> {
             }
             // Its backend is gone, so it starts anew as far as backends are concerned.
             Phase::Transition if miss == Miss::NotEligible => {
-                let current = self.current();
+                let current = self.current().or(rest);
                 self.pinned_to(current, place, miss).map(|_| current)
             }
             Phase::Transition => self.pinned_to(rest, place, miss).map(|_| rest),
@@ -221,9 +230,11 @@ impl Decision<'_> {
             Role::Follower { .. } => Pin::single(tag, id, false, self.now),
         };
         let Some(place) = place else { return self.inserted(pin) };
-        // While a handshake may be under way, the pin is that flow's, and the other flow's packets do without: its slot
-        // must not fold meanwhile.
-        if miss == Miss::OtherFlow && !place.pin.is_late(self.now, self.pins.clock()) {
+        // While a handshake may be under way, the pin is that flow's, and the other flow's packets do without; unless both go
+        // to the same backend, as when the base of the other one is not eligible.
+        let under_way = !place.pin.is_late(self.now, self.pins.clock()) && place.pin.backend() != id;
+        if miss == Miss::OtherFlow && under_way {
+            // Its slot must not fold before it has one of its own.
             self.special.failed.insert(self.flow.slot);
             return Ok(false);
         }

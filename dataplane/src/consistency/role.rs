@@ -25,10 +25,12 @@ pub enum Role {
     },
     /// A datagram, or with affinity anything: has no start.
     Datagram,
-    /// What never creates a pin and follows one: RST, an ICMP error, a fragment without the flow's headers.
+    /// What never creates a pin and follows one: RST, an ICMP error, a later fragment.
     Follower {
         /// Whether it ends the flow: RST.
         closes: bool,
+        /// Its sequence number, if it is a TCP segment with one.
+        sequence: Option<u32>,
     },
 }
 
@@ -36,18 +38,16 @@ impl Role {
     /// The role of a packet, parsed from `frame`.
     #[must_use]
     pub fn of(parsed: &Parsed, frame: &[u8], steering: Steering, rules: Rules) -> Self {
-        let whole = match parsed.kind {
-            Kind::Whole => true,
-            // Its datagram's flow would never be pinned if nothing else came: a flow of large datagrams.
-            Kind::FirstFragment => parsed.protocol == protocol::UDP,
-            Kind::LaterFragment | Kind::IcmpError | Kind::Undecidable(_) => false,
-        };
-        if !whole {
-            return Self::Follower { closes: false };
+        // The first fragment of a datagram has its whole transport header: a flow that sends nothing but fragments would
+        // never be pinned if it did not count as the packet that it begins.
+        if !matches!(parsed.kind, Kind::Whole | Kind::FirstFragment) {
+            return Self::Follower { closes: false, sequence: None };
         }
         let transport = frame.get(usize::from(parsed.transport_offset)..).unwrap_or(&[]);
         match (steering, parsed.protocol) {
-            (Steering::Client, protocol::TCP) if parsed.flags & tcp::RST != 0 => Self::Follower { closes: false },
+            (Steering::Client, protocol::TCP) if parsed.flags & tcp::RST != 0 => {
+                Self::Follower { closes: false, sequence: None }
+            }
             // The client's next connection belongs where the others are.
             (Steering::Client, _) if rules.hold(Rule::AffinityHasNoStart) => Self::Datagram,
             (_, protocol::TCP) => Self::of_segment(parsed.flags, sequence(transport)),
@@ -58,12 +58,18 @@ impl Role {
 
     const fn of_segment(flags: u8, sequence: u32) -> Self {
         if flags & tcp::RST != 0 {
-            Self::Follower { closes: true }
+            Self::Follower { closes: true, sequence: Some(sequence) }
         } else if flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
             Self::Syn { sequence }
         } else {
             Self::Segment { sequence, closes: flags & tcp::FIN != 0 }
         }
+    }
+
+    /// Whether the client ends the flow with it.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        matches!(self, Self::Segment { closes: true, .. } | Self::Follower { closes: true, .. })
     }
 
     /// Whether it starts a flow, as long as that has no usable pin.
@@ -97,7 +103,7 @@ mod tests {
         assert_eq!(of(tcp::SYN | tcp::ACK), Role::Segment { sequence: 7, closes: false });
         assert_eq!(of(tcp::ACK), Role::Segment { sequence: 7, closes: false });
         assert_eq!(of(tcp::ACK | tcp::FIN), Role::Segment { sequence: 7, closes: true });
-        assert_eq!(of(tcp::ACK | tcp::RST), Role::Follower { closes: true });
+        assert_eq!(of(tcp::ACK | tcp::RST), Role::Follower { closes: true, sequence: Some(7) });
         assert_eq!(sequence(&[0, 1, 0, 2, 1, 2, 3, 4, 9]), 0x0102_0304);
         assert_eq!(sequence(&[0, 1, 0, 2, 1, 2, 3]), 0);
     }

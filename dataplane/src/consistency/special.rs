@@ -1,6 +1,6 @@
 //! What a pool knows of its slots beside the table, while any of them is special.
 
-use super::rule::Rules;
+use super::rule::{Rule, Rules};
 use crate::ids::BackendId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,8 +39,11 @@ pub struct Side {
 pub struct Member {
     /// Who it is.
     pub id: BackendId,
-    /// Whether flows that are on it stay there.
+    /// Whether a pin to it counts.
     pub eligible: bool,
+    /// Whether a base that names it counts: after a return one generation later than pins. A flow that begins meanwhile at a
+    /// worker that knows of the return must not be sent back by one that does not.
+    pub as_base: bool,
 }
 
 /// Slots by number: workers put some in, the control side takes them out.
@@ -141,7 +144,14 @@ impl Special {
         self.indices.get(place).copied().filter(|index| *index != u16::MAX)
     }
 
-    /// Whether flows that are on this backend stay there.
+    /// Whether a base that names this backend counts.
+    #[inline]
+    #[must_use]
+    pub fn is_base(&self, index: u16) -> bool {
+        self.members.get(usize::from(index)).is_some_and(|member| member.as_base)
+    }
+
+    /// Whether a pin to this backend counts.
     #[inline]
     #[must_use]
     pub fn is_eligible(&self, index: u16) -> bool {
@@ -162,7 +172,7 @@ impl Special {
     #[inline]
     #[must_use]
     pub const fn salt(&self) -> u32 {
-        self.salt
+        if self.rules.hold(Rule::OwnPoolOnly) { self.salt } else { 0 }
     }
 
     /// Which rules hold.
@@ -179,7 +189,7 @@ mod tests {
 
     #[test]
     fn members_are_found_by_id() {
-        let member = |id, eligible| Member { id: BackendId(id), eligible };
+        let member = |id, eligible| Member { id: BackendId(id), eligible, as_base: eligible };
         let members = [member(700, true), member(12, false), member(59_999, true)].into();
         let special = Special::from(Parts { members, ..Parts::default() });
         let found = [700, 12, 59_999, 11, 13, 60_000, 0].map(|id| special.index(BackendId(id)));

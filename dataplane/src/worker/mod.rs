@@ -11,7 +11,7 @@ use crate::ids::{PortId, WorkerId};
 use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::punt::{ControlRings, PuntClass, RateLimit};
-use crate::snapshot::SnapshotReader;
+use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
 use deliver::{Delivery, first_identification};
@@ -99,26 +99,22 @@ impl<P: Port> Worker<P> {
     pub fn poll<T: Trace>(&mut self, now: Nanos, trace: &mut T) -> usize {
         self.account_time(now);
         let Self { id, rx, snapshots, stages, delivery, .. } = self;
-        let snapshot = snapshots.load();
-        let mut handled = 0;
-        for (port, queue) in rx {
-            let mut burst = Burst::<P::Packet>::new();
-            let received = queue.receive(&mut burst);
-            if received == 0 {
-                continue;
-            }
-            handled += received;
-            count_received(&delivery.counters, &burst);
-            let arrival = Arrival { snapshot, worker: *id, port: *port, now, first: None };
-            forward(arrival, burst, stages, delivery, trace);
-        }
-        if stages.fragments().holds_any() {
-            release(Arrival { snapshot, worker: *id, port: PortId(0), now, first: None }, stages, delivery, trace);
-        }
-        handled += delivery.inject(snapshot);
-        delivery.transmit.flush(&delivery.counters);
-        let (entered, left) = delivery.counters.conservation();
-        debug_assert_eq!(entered, left, "packets in, packets accounted for");
+        let handled = pass(snapshots.load(), *id, rx, stages, delivery, now, trace);
+        self.previous_poll = Some(Poll { at: now, busy: handled > 0 });
+        handled
+    }
+
+    /// [`Worker::poll`] with the snapshot of the poll before, though there may be a later one: what a worker does whose
+    /// poll began before that was published. For `replay --skew`.
+    pub fn poll_holding<T: Trace>(&mut self, now: Nanos, trace: &mut T) -> usize {
+        self.account_time(now);
+        let Self { id, rx, snapshots, stages, delivery, .. } = self;
+        let snapshot = match snapshots.held() {
+            Some(snapshot) => snapshot,
+            // There is none before the first poll.
+            None => snapshots.load(),
+        };
+        let handled = pass(snapshot, *id, rx, stages, delivery, now, trace);
         self.previous_poll = Some(Poll { at: now, busy: handled > 0 });
         handled
     }
@@ -140,6 +136,39 @@ impl<P: Port> Worker<P> {
         counters.polls.add(1);
         counters.last_poll.set(now.0);
     }
+}
+
+/// One pass over everything. Returns how many packets there were.
+#[inline(always)]
+fn pass<P: Port, T: Trace>(
+    snapshot: &Snapshot,
+    id: WorkerId,
+    rx: &mut [(PortId, P::Rx)],
+    stages: &mut Stages<P::Packet>,
+    delivery: &mut Delivery<P>,
+    now: Nanos,
+    trace: &mut T,
+) -> usize {
+    let mut handled = 0;
+    for (port, queue) in rx {
+        let mut burst = Burst::<P::Packet>::new();
+        let received = queue.receive(&mut burst);
+        if received == 0 {
+            continue;
+        }
+        handled += received;
+        count_received(&delivery.counters, &burst);
+        let arrival = Arrival { snapshot, worker: id, port: *port, now, first: None };
+        forward(arrival, burst, stages, delivery, trace);
+    }
+    if stages.fragments().holds_any() {
+        release(Arrival { snapshot, worker: id, port: PortId(0), now, first: None }, stages, delivery, trace);
+    }
+    handled += delivery.inject(snapshot);
+    delivery.transmit.flush(&delivery.counters);
+    let (entered, left) = delivery.counters.conservation();
+    debug_assert_eq!(entered, left, "packets in, packets accounted for");
+    handled
 }
 
 /// Sends a burst through the stages, and each packet where it was decided.

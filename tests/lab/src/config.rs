@@ -31,6 +31,9 @@ pub struct GuidewayConfig {
     pub cores: BTreeMap<String, Value>,
     /// `[api]`.
     pub api: BTreeMap<String, Value>,
+    /// `[state]`; `None`: the defaults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<BTreeMap<String, Value>>,
     /// `[exception]`; `None`: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exception: Option<BTreeMap<String, Value>>,
@@ -95,6 +98,7 @@ impl GuidewayConfig {
             fleet: table([("hash_key", HASH_KEY.into())]),
             cores: table([("control", 0.into()), ("workers", cores.into()), ("idle", "adaptive".into())]),
             api: table([("socket", socket(lab.folder()).to_string_lossy().as_ref().into())]),
+            state: None,
             exception: None,
             port: ports,
             interface: interfaces,

@@ -1,0 +1,177 @@
+//! VIPs, pools and backends in `status`.
+
+use super::model::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
+use super::traffic;
+use crate::control::Control;
+use crate::health;
+use crate::rt::Report;
+use crate::state::{Admin, BackendHealth, BackendState, PoolState, Stage};
+use guideway_config::model as config;
+use guideway_dataplane::ids::{BackendId, VipId};
+use guideway_dataplane::table::{Slot, Table};
+use guideway_dataplane::time::Nanos;
+use guideway_dataplane::wire::ethernet::format_mac;
+use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
+
+/// The checks of the backends that have some.
+pub(super) type Checks = BTreeMap<BackendId, health::Status>;
+
+pub(super) fn checks(report: &Report) -> Checks {
+    report.health.iter().copied().collect()
+}
+
+/// One pool, by its index.
+#[must_use]
+pub fn pool(control: &Control, report: &Report, index: usize, now: Nanos) -> PoolStatus {
+    pool_status(control, index, &checks(report), now)
+}
+
+/// One backend; `None` if it is gone.
+#[must_use]
+pub fn backend(control: &Control, report: &Report, id: BackendId) -> Option<BackendStatus> {
+    let state = control.state();
+    let (pool, index) = state.find(id)?;
+    let (of_pool, of_config) = (&state.pools[pool.index()], &state.config.pools[pool.index()]);
+    let slots = current(of_pool).slots().iter().filter(|slot| slot.index() == index).count() as u32;
+    let check = report.health.iter().find(|(checked, _)| *checked == id).map(|(_, status)| status);
+    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, check))
+}
+
+pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
+    let pool = &control.state().pools[vip.pool];
+    VipStatus {
+        address: vip.address.to_string(),
+        protocol: vip.protocol.to_string(),
+        port: vip.port.to_string(),
+        pool: control.state().config.pools[vip.pool].name.clone(),
+        serving: current(pool).slots().iter().any(|slot| !slot.is_empty()),
+        traffic: traffic(control.counters().iter().filter_map(|counters| counters.vip(id))),
+    }
+}
+
+/// The table that workers use now; the base table before the first snapshot was built.
+fn current(pool: &PoolState) -> &Table {
+    pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
+}
+
+pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now: Nanos) -> PoolStatus {
+    let (pool, of) = (&control.state().pools[index], &control.state().config.pools[index]);
+    let table = current(pool);
+    let mut slots = vec![0_u32; pool.backends.len()];
+    for slot in table.slots() {
+        if let Some(count) = slots.get_mut(slot.index()) {
+            *count += 1;
+        }
+    }
+    let undisturbed = pool.plan.undisturbed().slots();
+    let moved = table.slots().iter().zip(undisturbed).filter(|(now, base)| now.index() != base.index()).count();
+    let backends = pool.backends.iter().zip(&of.backends).zip(slots);
+    PoolStatus {
+        name: of.name.clone(),
+        forward: of.forward.to_string(),
+        table_size: table.size(),
+        slots_moved: moved as u32,
+        table_digest: format!("{:016x}", digest(table, &of.backends)),
+        transition: transition_status(control, pool, now),
+        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, checks.get(&b.id))).collect(),
+    }
+}
+
+fn transition_status(control: &Control, pool: &PoolState, now: Nanos) -> TransitionStatus {
+    let counts = pool.plan.phases().counts();
+    // Applied means: in use on every worker.
+    let in_use = !pool.is_stale() && control.generation() == control.acknowledged();
+    TransitionStatus {
+        armed: counts.armed,
+        transition: counts.transition,
+        folded: counts.folded,
+        look: counts.look,
+        differing: counts.differing,
+        until_seconds: counts.until.map(|until| until.since(now).as_secs_f64()),
+        waiting: pool.plan.waiting().map(|waiting| waiting.label().to_owned()),
+        settled: pool.plan.is_settled() && in_use,
+        tracking: if pool.plan.is_always() { "always" } else { "transition" }.to_owned(),
+    }
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+fn fnv(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(FNV_START, |hash, word| (hash ^ word).wrapping_mul(FNV_PRIME))
+}
+
+/// FNV-1a, 64 bits, over the names of the slots' owners: for comparing tables, not against anyone. Names, since the place
+/// of a backend in its pool depends on what was added and removed before.
+fn digest(table: &Table, backends: &[config::Backend]) -> u64 {
+    let names: Vec<u64> = backends.iter().map(|backend| fnv(backend.name.bytes().map(u64::from))).collect();
+    fnv(table.slots().iter().map(|slot: &Slot| names.get(slot.index()).copied().unwrap_or(0)))
+}
+
+fn backend_status(
+    control: &Control,
+    backend: &BackendState,
+    of: &config::Backend,
+    slots: u32,
+    check: Option<&health::Status>,
+) -> BackendStatus {
+    let state = control.state();
+    let held = check.is_some_and(|check| check.state == health::State::HeldDown);
+    let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
+    BackendStatus {
+        name: of.name.clone(),
+        address: of.address.to_string(),
+        weight: of.weight,
+        state: word(backend, held).to_owned(),
+        admin: match backend.admin {
+            Admin::Enabled => "enabled",
+            Admin::Drained => "draining",
+            Admin::Disabled => "disabled",
+        }
+        .to_owned(),
+        stage: match backend.stage {
+            Stage::Joining => "joining",
+            Stage::Serving => "serving",
+            Stage::Leaving => "leaving",
+            Stage::Left => "left",
+        }
+        .to_owned(),
+        drained: is_drained(backend),
+        forced: backend.forced,
+        reason: backend.reason.map(|reason| reason.to_string()),
+        since_unix: backend.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        next_hop_mac: mac.map(|mac| format_mac(*mac)),
+        slots,
+        pins: backend.pins,
+        traffic: traffic(control.counters().iter().filter_map(|counters| counters.backend(backend.id))),
+        check: check.map(|check| CheckStatus {
+            sent: check.sent,
+            answered: check.answered,
+            failed: check.failed,
+            void: check.void,
+            rtt_microseconds: check.rtt.map(|rtt| rtt.as_secs_f64() * 1e6),
+            slow: check.slow,
+        }),
+    }
+}
+
+/// Whether no flow can be on a backend any more. A forced one's flows are no longer its own: only slots count.
+fn is_drained(backend: &BackendState) -> bool {
+    backend.is_draining() && (backend.is_empty || (backend.forced && backend.unused_since.is_some()))
+}
+
+/// What a backend is to an operator: a failure first, then what was asked for, then its health.
+fn word(backend: &BackendState, held: bool) -> &'static str {
+    match (backend.health, backend.stage, backend.admin) {
+        (BackendHealth::Down, ..) if held => "held down",
+        (BackendHealth::Down, ..) => "down",
+        (_, Stage::Joining, _) => "joining",
+        (_, Stage::Leaving | Stage::Left, _) => "leaving",
+        (_, Stage::Serving, Admin::Disabled) => "disabled",
+        (_, Stage::Serving, Admin::Drained) if is_drained(backend) => "drained",
+        (_, Stage::Serving, Admin::Drained) => "draining",
+        (BackendHealth::Up, Stage::Serving, Admin::Enabled) => "up",
+        (BackendHealth::Unknown, Stage::Serving, Admin::Enabled) => "unknown",
+    }
+}
