@@ -125,11 +125,6 @@ impl Decision<'_> {
         if found.is_expired(self.now, self.pins.clock(), &self.tenure) {
             return Err(Miss::None);
         }
-        // Not of this pool: only with a rule switched off.
-        let index = self.special.index(pin.backend()).ok_or(Miss::None)?;
-        if !self.is_eligible(index) {
-            return Err(Miss::NotEligible);
-        }
         match self.flow.role {
             // A SYN follows its pin unless the client has ended that flow: a late duplicate or made-up SYN must not move
             // an established flow.
@@ -147,7 +142,9 @@ impl Decision<'_> {
             }
             _ => {}
         }
-        Ok(index)
+        // Not of this pool: only with a rule switched off.
+        let index = self.special.index(pin.backend()).ok_or(Miss::None)?;
+        if self.is_eligible(index) { Ok(index) } else { Err(Miss::NotEligible) }
     }
 
     /// Follows a pin.
@@ -231,8 +228,9 @@ impl Decision<'_> {
         };
         let Some(place) = place else { return self.inserted(pin) };
         // While a handshake may be under way, the pin is that flow's, and the other flow's packets do without; unless both go
-        // to the same backend, as when the base of the other one is not eligible.
-        let under_way = !place.pin.is_late(self.now, self.pins.clock()) && place.pin.backend() != id;
+        // to the same backend, or its own is gone.
+        let alive = self.special.index(place.pin.backend()).is_some_and(|index| self.is_eligible(index));
+        let under_way = alive && !place.pin.is_late(self.now, self.pins.clock()) && place.pin.backend() != id;
         if miss == Miss::OtherFlow && under_way {
             // Its slot must not fold before it has one of its own.
             self.special.failed.insert(self.flow.slot);

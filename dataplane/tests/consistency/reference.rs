@@ -107,14 +107,16 @@ impl Reference {
             return pin.backend;
         }
         let is_syn = matches!(role, Role::Syn { .. });
-        // A flow whose backend is gone begins again, whichever of its name it is.
-        let is_gone = fresh.is_some_and(|pin| !is_eligible(pin.backend));
-        let of_other_flow = fresh.filter(|pin| !is_syn && other_flow(pin) && !is_gone);
-        let is_start = is_syn || role == Role::Initial || is_gone;
+        let of_other_flow = fresh.filter(|pin| !is_syn && other_flow(pin));
+        // A flow whose backend is gone begins again.
+        let is_start = is_syn
+            || role == Role::Initial
+            || of_other_flow.is_none() && fresh.is_some_and(|pin| !is_eligible(pin.backend));
         let row = Self::row(state, is_start, role == Role::Datagram);
         let may_pin = !matches!(role, Role::Follower { .. });
-        // While its handshake may be under way, a pin is not another flow's that goes elsewhere.
-        let is_taken = of_other_flow.is_some_and(|pin| !pin.is_late(now) && pin.backend != row.to);
+        // While its handshake may be under way at a backend that is there, a pin is not another flow's that goes elsewhere.
+        let is_taken =
+            of_other_flow.is_some_and(|pin| !pin.is_late(now) && pin.backend != row.to && is_eligible(pin.backend));
         if row.pins && may_pin && !is_taken && row.to < 3 {
             self.pins.insert(flow, Self::pinned(row.to, role, now));
         } else if !row.pins && (fresh.is_none() || state.phase == Phase::Look && is_start) {
