@@ -1,4 +1,6 @@
-//! `guideway bench`: measures this machine.
+//! `guideway bench`: measures this machine, and what changes do to flows.
+
+mod churn;
 
 use crate::Failure;
 use clap::{Subcommand, ValueEnum, value_parser};
@@ -9,7 +11,7 @@ use guideway_perf::device::Device;
 use guideway_perf::dpdk::NullDevice;
 use guideway_perf::memory::MemoryDevice;
 use guideway_perf::report::Report;
-use guideway_perf::scenario::{Case, MAX_BACKENDS, Treatment};
+use guideway_perf::scenario::{Case, MAX_BACKENDS, Slots, Treatment};
 use guideway_perf::traffic::MAX_FLOWS;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub(crate) struct Args {
 enum Command {
     /// Cycles per packet of the worker loop, and of the same loop without the dataplane.
     Cycles(CyclesArgs),
+    /// Simulates flows while backends come and go, and counts those that leave a backend that is up.
+    Churn(churn::Args),
 }
 
 #[derive(clap::Args)]
@@ -40,6 +44,9 @@ struct CyclesArgs {
     /// IP versions [default: both].
     #[arg(long, value_delimiter = ',', value_parser = family)]
     family: Vec<Family>,
+    /// What the pool's slots are in.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "steady")]
+    slots: Vec<SlotsKind>,
     /// Flows that packets belong to, in turns.
     #[arg(long, value_delimiter = ',', default_value = "100000", value_parser = value_parser!(u32).range(1..=i64::from(MAX_FLOWS)))]
     flows: Vec<u32>,
@@ -77,6 +84,26 @@ enum Mode {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum SlotsKind {
+    /// No change concerns them.
+    Steady,
+    /// Every slot is in transition (T): each packet looks for its pin.
+    Transition,
+    /// Every flow is tracked (A).
+    Always,
+}
+
+impl From<SlotsKind> for Slots {
+    fn from(kind: SlotsKind) -> Self {
+        match kind {
+            SlotsKind::Steady => Self::Steady,
+            SlotsKind::Transition => Self::Transition,
+            SlotsKind::Always => Self::Always,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum DeviceKind {
     /// mbufs of a pool, through the driver's burst functions.
     Dpdk,
@@ -102,7 +129,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
-    let Command::Cycles(args) = &args.command;
+    let args = match &args.command {
+        Command::Cycles(args) => args,
+        Command::Churn(args) => return churn::churn(args),
+    };
     let report = measure(args)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -151,7 +181,10 @@ fn cases(args: &CyclesArgs) -> Vec<Case> {
                     Mode::L2dsr => Treatment::L2dsr,
                     Mode::Ipip => Treatment::Ipip,
                 };
-                cases.extend(families.iter().map(|&family| Case { treatment, family, flows, backends, frame_len }));
+                for &slots in &args.slots {
+                    let case = |&family| Case { treatment, family, slots: slots.into(), flows, backends, frame_len };
+                    cases.extend(families.iter().map(case));
+                }
             }
         }
     }
@@ -170,8 +203,10 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<CyclesArgs, clap::Error> {
-        let Command::Cycles(args) = Cli::try_parse_from(line.split(' '))?.args.command;
-        Ok(args)
+        match Cli::try_parse_from(line.split(' '))?.args.command {
+            Command::Cycles(args) => Ok(args),
+            Command::Churn(_) => panic!("not what was asked for"),
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! cargo run --release -p guideway-perf --example instructions -- CASE POLLS [FLOWS [BACKENDS]]
 //! ```
 //!
-//! CASE is `baseline4`, `baseline6`, `l2dsr4`, `l2dsr6`, `ipip4` or `ipip6`. Prints how many packets went through
+//! CASE is `baseline4`, `baseline6`, `l2dsr4`, `l2dsr6`, `ipip4` or `ipip6`, with `T` behind it for slots in transition,
+//! and with `A` for flows that are all tracked. Prints how many packets went through
 //! [`polls`], the function that is counted.
 
 use guideway_dataplane::parse::Family;
@@ -12,7 +13,7 @@ use guideway_dataplane::port::{Burst, RxQueue as _, TxQueue as _};
 use guideway_dataplane::time::Nanos;
 use guideway_perf::device::{Device as _, Queues};
 use guideway_perf::memory::MemoryDevice;
-use guideway_perf::scenario::{Case, Treatment};
+use guideway_perf::scenario::{Case, Slots, Treatment};
 use guideway_perf::traffic::Generator;
 use std::error::Error;
 
@@ -26,8 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let name = arguments.next().ok_or("which case?")?;
     let mut number = |default: u32| arguments.next().map_or(Ok(default), |text| text.parse());
     let (count, flows, backends) = (u64::from(number(1_000)?), number(1_000)?, u16::try_from(number(100)?)?);
+    let (name, slots) = match name.strip_suffix('T') {
+        Some(name) => (name, Slots::Transition),
+        None => name.strip_suffix('A').map_or((&*name, Slots::Steady), |name| (name, Slots::Always)),
+    };
     let family = if name.ends_with('6') { Family::V6 } else { Family::V4 };
-    let case = |treatment| Case { treatment, family, flows, backends, frame_len: 60 };
+    let case = |treatment| Case { treatment, family, slots, flows, backends, frame_len: 60 };
     let packets = match name.trim_end_matches(['4', '6']) {
         "baseline" => baseline(&case(Treatment::MacSwap), count)?,
         "l2dsr" => forward(&case(Treatment::L2dsr), count)?,

@@ -2,17 +2,18 @@
 
 use crate::device::{Generated, Queues};
 use crate::traffic::{Generator, Traffic};
+use guideway_dataplane::consistency::{Member, Parts, Phase, Side, Special};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId, WorkerId};
 use guideway_dataplane::parse::Family;
-use guideway_dataplane::pin::PinTable;
+use guideway_dataplane::pin::{PinClock, PinTable};
 use guideway_dataplane::port::Port;
 use guideway_dataplane::publish;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::rewrite::{Backend, Encapsulation, NextHop, Rewrite, Tunnel};
 use guideway_dataplane::snapshot::{LinkState, Pool, PortState, Snapshot};
-use guideway_dataplane::table::{BaseTable, BuildError, TableBackend};
+use guideway_dataplane::table::{BaseTable, BuildError, Slot, Table, TableBackend};
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable, address_bits};
 use guideway_dataplane::wire::ethernet::Mac;
@@ -21,6 +22,7 @@ use guideway_dataplane::wire::vlan::Tags;
 use guideway_dataplane::worker::{Worker, WorkerParts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Slots of the pool's table: the default of the configuration for large pools.
 const TABLE_SIZE: u32 = 65_537;
@@ -46,6 +48,18 @@ pub enum Treatment {
     Ipip,
 }
 
+/// What the slots of the pool are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slots {
+    /// No change concerns them: the usual state.
+    #[default]
+    Steady,
+    /// Every slot is in transition, as a few percent of them are for a while after a change: each packet looks for its pin.
+    Transition,
+    /// `tracking = "always"`: every flow has a pin.
+    Always,
+}
+
 /// One case of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -53,6 +67,8 @@ pub struct Case {
     pub treatment: Treatment,
     /// The packets' family.
     pub family: Family,
+    /// What the pool's slots are in.
+    pub slots: Slots,
     /// Flows that packets belong to, in turns.
     pub flows: u32,
     /// Backends of the pool.
@@ -62,16 +78,24 @@ pub struct Case {
 }
 
 impl Case {
-    /// The name in tables.
+    /// The name in tables: with `T` while slots are in transition, with `A` if all flows are tracked.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match (self.treatment, self.family) {
-            (Treatment::MacSwap, Family::V4) => "mac-swap IPv4",
-            (Treatment::MacSwap, Family::V6) => "mac-swap IPv6",
-            (Treatment::L2dsr, Family::V4) => "l2dsr IPv4",
-            (Treatment::L2dsr, Family::V6) => "l2dsr IPv6",
-            (Treatment::Ipip, Family::V4) => "ipip 4in4",
-            (Treatment::Ipip, Family::V6) => "ipip 6in6",
+        match (self.treatment, self.family, self.slots) {
+            (Treatment::MacSwap, Family::V4, _) => "mac-swap IPv4",
+            (Treatment::MacSwap, Family::V6, _) => "mac-swap IPv6",
+            (Treatment::L2dsr, Family::V4, Slots::Steady) => "l2dsr IPv4",
+            (Treatment::L2dsr, Family::V4, Slots::Transition) => "l2dsr IPv4 T",
+            (Treatment::L2dsr, Family::V4, Slots::Always) => "l2dsr IPv4 A",
+            (Treatment::L2dsr, Family::V6, Slots::Steady) => "l2dsr IPv6",
+            (Treatment::L2dsr, Family::V6, Slots::Transition) => "l2dsr IPv6 T",
+            (Treatment::L2dsr, Family::V6, Slots::Always) => "l2dsr IPv6 A",
+            (Treatment::Ipip, Family::V4, Slots::Steady) => "ipip 4in4",
+            (Treatment::Ipip, Family::V4, Slots::Transition) => "ipip 4in4 T",
+            (Treatment::Ipip, Family::V4, Slots::Always) => "ipip 4in4 A",
+            (Treatment::Ipip, Family::V6, Slots::Steady) => "ipip 6in6",
+            (Treatment::Ipip, Family::V6, Slots::Transition) => "ipip 6in6 T",
+            (Treatment::Ipip, Family::V6, Slots::Always) => "ipip 6in6 A",
         }
     }
 
@@ -91,6 +115,7 @@ impl Case {
         let names: Vec<String> = (0..self.backends).map(|backend| format!("backend-{backend}")).collect();
         let members: Vec<_> = names.iter().map(|name| TableBackend { name, weight: 1 }).collect();
         let table = BaseTable::build(&members, &hasher, TABLE_SIZE)?.table().clone();
+        let (table, special) = self.special(table);
         let backends = (0..self.backends).map(|number| self.backend(number)).collect();
         let service = VipService {
             address: vip(self.family),
@@ -106,9 +131,40 @@ impl Case {
             tunnel_sources: [].into(),
             ports: [PortState::new(PORT_MAC)].into(),
             links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
-            pins: Arc::new(PinTable::smallest()),
-            pools: [Arc::new(Pool::new([table].into(), backends))].into(),
+            pins: Arc::new(self.pins()),
+            pools: [Arc::new(Pool::new([table].into(), backends).with_special(special))].into(),
         })
+    }
+
+    /// A table that has room for all flows, or that nobody needs.
+    fn pins(&self) -> PinTable {
+        match self.slots {
+            Slots::Steady => PinTable::smallest(),
+            Slots::Transition | Slots::Always => {
+                let clock = PinClock::new(Duration::from_secs(900), Duration::from_secs(3));
+                PinTable::new((1 << 20).max(self.flows as usize * 4), clock)
+            }
+        }
+    }
+
+    /// The table with its slots marked, and what decides about them.
+    fn special(&self, table: Table) -> (Table, Option<Special>) {
+        if self.slots == Slots::Steady {
+            return (table, None);
+        }
+        let base = |slot: &Slot| Side { base: slot.index() as u16, phase: Phase::Transition };
+        let parts = Parts {
+            size: table.size(),
+            sides: if self.slots == Slots::Transition { table.slots().iter().map(base).collect() } else { [].into() },
+            members: (0..self.backends)
+                .map(|number| Member { id: BackendId(number), eligible: true, as_base: true })
+                .collect(),
+            idle: 1_677,
+            longest_idle: 1_677,
+            ..Parts::default()
+        };
+        let marked: Box<[Slot]> = table.slots().iter().map(|slot| slot.with_special(true)).collect();
+        (marked.into(), Some(parts.into()))
     }
 
     fn backend(&self, number: u16) -> Backend {

@@ -5,7 +5,7 @@ use guideway_perf::clock::{Clock, Monotonic};
 use guideway_perf::cycles::{Options, run};
 use guideway_perf::device::Device;
 use guideway_perf::memory::MemoryDevice;
-use guideway_perf::scenario::{Case, Treatment};
+use guideway_perf::scenario::{Case, Slots, Treatment};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for treatment in [Treatment::MacSwap, Treatment::L2dsr, Treatment::Ipip] {
         for family in [Family::V4, Family::V6] {
-            cases.push(Case { treatment, family, flows: 100, backends: 3, frame_len: 60 });
+            cases.push(Case { treatment, family, slots: Slots::Steady, flows: 100, backends: 3, frame_len: 60 });
         }
     }
     cases

@@ -6,7 +6,7 @@ use guideway_dataplane::port::{BURST, Burst, Packet, Port, TxQueue};
 use guideway_dataplane::time::Nanos;
 use guideway_perf::device::{Device as _, Queues};
 use guideway_perf::memory::{Buffer, FreeList, MemoryDevice, NullRx};
-use guideway_perf::scenario::{Case, Treatment};
+use guideway_perf::scenario::{Case, Slots, Treatment};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ fn forwarded(treatment: Treatment, family: Family) -> Vec<Vec<u8>> {
     let frames = Arc::new(Mutex::new(Vec::new()));
     let Queues { rx, pool, .. } = MemoryDevice.open().expect("memory");
     let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)), pool };
-    let case = Case { treatment, family, flows: 200, backends: 3, frame_len: 60 };
+    let case = Case { treatment, family, slots: Slots::Steady, flows: 200, backends: 3, frame_len: 60 };
     let (mut worker, counters) = case.worker(queues, BURST).expect("a worker");
     for poll in 0..10 {
         assert_eq!(worker.poll(Nanos(poll), &mut ()), BURST);

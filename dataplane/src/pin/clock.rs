@@ -86,7 +86,16 @@ impl PinClock {
     /// Whether a pool may have this idle time: what a reload may ask for.
     #[must_use]
     pub fn fits(&self, idle: Duration) -> bool {
-        self.ticks(idle) <= LONGEST_IDLE_TICKS
+        let ticks = self.ticks(idle);
+        ticks <= LONGEST_IDLE_TICKS && ticks.div_ceil(1 << self.coarse_shift) <= LONGEST_COARSE
+    }
+
+    /// The longest idle time that fits.
+    #[must_use]
+    pub const fn longest_idle(&self) -> Duration {
+        let coarse = (LONGEST_COARSE as u64) << self.coarse_shift;
+        let ticks = if coarse < LONGEST_IDLE_TICKS as u64 { coarse } else { LONGEST_IDLE_TICKS as u64 };
+        Duration::from_nanos(ticks << self.shift)
     }
 
     /// Five bits of a tick, without the lowest ones: what an aged pin keeps of it.
@@ -128,10 +137,14 @@ mod tests {
         assert_eq!((usual.arm_ticks(), usual.ticks(Duration::from_secs(900))), (6, 1_677));
         assert_eq!(of(2_000, 0).length(), Duration::from_nanos(1 << 23));
         assert_eq!(of(2_000, 0).arm_ticks(), 0);
+        // An aged pin's five bits do not hold what ticks would.
+        assert!(of(1_000, 0).fits(Duration::from_millis(1_073)) && !of(1_000, 0).fits(Duration::from_millis(1_080)));
         assert!(usual.fits(Duration::from_secs(1_099)) && !usual.fits(Duration::from_secs(1_100)));
         for (idle, arm) in [(100, 0), (1_000, 60_000), (86_400_000, 3_000), (900_000, 3_000), (2_000, 200)] {
             let clock = of(idle, arm);
             assert!(clock.fits(Duration::from_millis(idle)) && clock.arm_ticks() <= LONGEST_ARM_TICKS, "{clock:?}");
+            let longest = clock.longest_idle();
+            assert!(clock.fits(longest) && !clock.fits(longest + Duration::from_nanos(1)), "{clock:?}");
         }
     }
 

@@ -22,6 +22,8 @@ struct Outage {
 pub(super) struct Changes {
     random: Random,
     outages: Vec<Outage>,
+    /// Backends that take the place of one that was removed at once: when, and in which pool.
+    substitutes: Vec<(Nanos, usize)>,
     next_backend: u64,
     pub(super) made: u64,
 }
@@ -32,7 +34,7 @@ const POOLS: [(usize, f64); 3] = [(0, 0.8), (1, 0.1), (2, 0.1)];
 impl Changes {
     pub(super) fn new(seed: u64, setup: &Setup) -> Self {
         let next_backend = u64::from(setup.backends.max(setup.sticky_backends));
-        Self { random: Random::new(seed), outages: Vec::new(), next_backend, made: 0 }
+        Self { random: Random::new(seed), outages: Vec::new(), substitutes: Vec::new(), next_backend, made: 0 }
     }
 
     /// Makes one change at random.
@@ -47,7 +49,9 @@ impl Changes {
             2
         };
         let replaces = setup.replacements;
-        match self.random.unit() {
+        // What is no planned change lies above 0.55 + `replaces`.
+        let most = if setup.deaths { 1.0 } else { replaces + 0.55 };
+        match self.random.unit() * most {
             share if share < replaces / 2.0 => self.remove(pool, truth, balancers, now),
             share if share < replaces => self.add(pool, truth, balancers, now),
             share if share < replaces + 0.2 => self.drain(pool, truth, balancers, now),
@@ -115,6 +119,7 @@ impl Changes {
             if force {
                 backend.up = false;
                 backend.down_since = now;
+                self.substitutes.push((now + Duration::from_millis(1_200), pool));
             }
             backend.drained_since.get_or_insert(now);
         }
@@ -186,11 +191,20 @@ impl Changes {
             !over
         });
         self.outages = outages;
+        let mut substitutes = std::mem::take(&mut self.substitutes);
+        substitutes.retain(|(at, pool)| {
+            if *at <= now {
+                self.add(*pool, truth, balancers, now);
+            }
+            *at > now
+        });
+        self.substitutes = substitutes;
     }
 
-    /// When the next backend returns.
+    /// When the next backend returns, or takes the place of another one.
     pub(super) fn next_return(&self) -> Option<Nanos> {
-        self.outages.iter().map(|outage| outage.returns).min()
+        let substitutes = self.substitutes.iter().map(|(at, _)| *at);
+        self.outages.iter().map(|outage| outage.returns).chain(substitutes).min()
     }
 }
 

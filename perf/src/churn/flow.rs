@@ -46,6 +46,10 @@ pub(super) struct Flow {
     pub(super) closed: bool,
     /// By RST: then nothing follows.
     pub(super) resets: bool,
+    /// Whether the balancer saw that it ended.
+    pub(super) told: bool,
+    /// Whether a stray RST of its tuple came.
+    pub(super) reset: bool,
     /// Whether this is another flow of the same tuple.
     pub(super) reused: bool,
     /// Whether it broke already: counted once.
@@ -98,6 +102,8 @@ impl Flow {
             step: Step::Start,
             closed: false,
             resets: false,
+            told: false,
+            reset: false,
             reused: false,
             broken: false,
             plain_broken: false,
@@ -132,6 +138,7 @@ impl Flow {
         self.former_sequence = self.first_sequence.wrapping_add(1).wrapping_add(self.sent);
         self.begin(random);
         self.reused = true;
+        self.reset = false;
         self.backend = NOBODY;
         self.plain = NOBODY;
         self.broken = false;

@@ -15,6 +15,7 @@ mod flow;
 mod outcome;
 mod packet;
 mod random;
+pub mod report;
 pub mod rules;
 mod setup;
 mod truth;

@@ -30,6 +30,24 @@ pub enum Violation {
     StartOnDrained,
 }
 
+impl Violation {
+    /// What it is, in words.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TcpMoved => "TCP flows moved",
+            Self::UdpMoved => "UDP flows moved",
+            Self::QuicMoved => "QUIC connections moved",
+            Self::ClientMoved => "clients with affinity moved",
+            Self::CopyElsewhere => "copies of first packets elsewhere",
+            Self::Dropped => "packets dropped",
+            Self::SentToTheDead => "packets to the dead",
+            Self::SentToTheJoining => "packets to the joining",
+            Self::StartOnDrained => "starts on drained backends",
+        }
+    }
+}
+
 /// What a simulation found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
@@ -45,6 +63,8 @@ pub struct Outcome {
     pub workers: u64,
     /// Violations, each flow counted once.
     pub violations: BTreeMap<Violation, u64>,
+    /// Flows that moved since a stray RST, or one that was made up, came before a SYN of theirs: a named exposure.
+    pub exposed: u64,
     /// Times that a flow went to another backend since its own was down.
     pub lost: u64,
     /// Packets that went to a backend that had just died.

@@ -12,14 +12,23 @@ pub fn setup(rule: Rule) -> Setup {
         Rule::ExpiryMargin | Rule::SignedAge => {
             Setup { longest_gap: 1.0, clock_skew: Duration::from_millis(400), ..small }
         }
-        Rule::FollowersPinNothing => Setup { pins: 1 << 19, reuse: 1.0, arm_time: Duration::from_millis(100), ..small },
+        Rule::FollowersPinNothing => Setup { flows: 300_000, pins: 1 << 20, reuse: 0.9, strays: 1.0, ..small },
         // Tables in which not everything finds room.
         Rule::PinFirst => Setup { pins: 1 << 12, flood: Flood { rate: 10.0, acks: 0.0 }, ..small },
         Rule::ConfirmedStays => Setup { pins: 1 << 12, flood: Flood { rate: 10.0, acks: 0.9 }, ..small },
-        Rule::RoomFirst => Setup { pins: 1 << 12, ..small },
-        Rule::DeferOnFailure => Setup { pins: 1 << 13, ..small },
+        Rule::RoomFirst => Setup {
+            backends: 100,
+            table_size: 16_381,
+            change_every: Duration::from_secs(1),
+            changes: 400,
+            pins: 1 << 13,
+            deaths: false,
+            replacements: 0.0,
+            ..small
+        },
+        Rule::DeferOnFailure => Setup { pins: 1 << 11, deaths: false, replacements: 0.0, flows: 50_000, ..small },
         // Many pins of others to be mistaken for one's own.
-        Rule::DisjointBits => Setup { pins: 1 << 22, flood: Flood { rate: 200.0, acks: 1.0 }, ..small },
+        Rule::DisjointBits => Setup { flows: 300_000, pins: 1 << 22, flood: Flood { rate: 200.0, acks: 0.2 }, ..small },
         Rule::IdsRest | Rule::DrainBeforeRemoval => Setup { replacements: 0.6, ..small },
         Rule::RecoveryAfterDeath => Setup { slow_adoptions: 0.5, ..small },
         Rule::OwnPoolOnly | Rule::AffinityHasNoStart => Setup { sticky: 0.4, ..small },

@@ -61,8 +61,12 @@ pub struct Setup {
     pub outage: f64,
     /// Share of changes that remove a backend and add another one.
     pub replacements: f64,
+    /// Whether backends die and return.
+    pub deaths: bool,
     /// Share of flows whose tuple is used again after their end.
     pub reuse: f64,
+    /// Share of flows of which a stray RST comes after their end.
+    pub strays: f64,
     /// The longest idle gap of a flow, as a share of T.
     pub longest_gap: f64,
     /// Which rules hold.
@@ -95,7 +99,9 @@ impl Default for Setup {
             panic_threshold: 0.0,
             outage: 0.0,
             replacements: 0.1,
+            deaths: true,
             reuse: 0.2,
+            strays: 0.05,
             longest_gap: 0.9,
             rules: Rules::ALL,
         }

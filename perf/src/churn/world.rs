@@ -200,8 +200,9 @@ impl<'a> World<'a> {
         }
         let flow = &self.flows[index];
         let ended = flow.step == Step::Ending || flow.step == Step::Over;
-        // A SYN after the client's FIN begins a new flow, whoever sent it: a named exposure.
-        if ended && event.extra != Extra::LateReset {
+        // A SYN after the client's FIN or RST begins a new flow, whoever sent them: a named exposure.
+        let exposed = flow.reset && matches!(event.extra, Extra::LateSyn | Extra::MadeUpSyn);
+        if exposed || ended && event.extra != Extra::LateReset {
             return;
         }
         let Some(shape) = flow.extra(event.extra, &mut self.random) else { return };
@@ -210,11 +211,13 @@ impl<'a> World<'a> {
         let (source, worker) = (flow.source, self.random.next() as usize);
         let got = self.balancers[0].send(worker, source, shape, self.now);
         self.outcome.packets += 1;
+        self.flows[index].reset |= matches!(shape, Shape::Rst(_));
         if begins_anew {
             self.flows[index].backend = NOBODY;
             return;
         }
         // A copy of a first packet that arrives elsewhere opens a second connection, whose answer breaks the first.
+        let flow = &self.flows[index];
         if event.extra == Extra::Copy && flow.step != Step::Over && flow.backend != NOBODY {
             self.check(event.flow, got, shape, true);
         }
@@ -236,6 +239,8 @@ impl<'a> World<'a> {
         self.outcome.packets += 1;
         self.check(index, got, shape, false);
         let flow = &mut self.flows[index as usize];
+        // A worker that is behind may not see the pin that it would mark.
+        flow.told |= matches!(shape, Shape::Fin(_) | Shape::Rst(_)) && self.balancers[0].agrees();
         if let Some((extra, after)) = flow.extras(&mut self.random, idle) {
             self.schedule(index, extra, after);
         }
@@ -248,8 +253,8 @@ impl<'a> World<'a> {
 
     fn end(&mut self, index: u32) {
         let is_tcp = self.flows[index as usize].kind == Kind::Tcp;
-        if is_tcp && self.random.chance(0.05) {
-            let after = self.random.seconds(0.0, 2.0);
+        if is_tcp && self.random.chance(self.setup.strays) {
+            let after = self.random.between(Duration::ZERO, self.setup.idle / 4);
             self.schedule(index, Extra::LateReset, after);
         }
         if is_tcp && self.random.chance(self.setup.reuse) {
@@ -296,7 +301,9 @@ impl<'a> World<'a> {
         if live && flow.backend != got {
             if self.truth.holds(flow.backend) {
                 if !flow.broken {
-                    self.outcome.moved(flow.kind, copy);
+                    // A stray RST of its tuple, then a SYN of it: a new flow, for all that can be known here.
+                    let exposed = flow.reset && matches!(shape, Shape::Syn(_));
+                    if exposed { self.outcome.exposed += 1 } else { self.outcome.moved(flow.kind, copy) }
                 }
                 flow.broken = true;
             } else {
@@ -304,7 +311,7 @@ impl<'a> World<'a> {
             }
         }
         let starts = !live && flow.step == Step::Start && matches!(shape, Shape::Syn(_));
-        if starts && flow.reused && flow.closed {
+        if starts && flow.reused && flow.told {
             let state = self.balancers[0].control.state();
             let known = state.find(there.id).map(|(pool, index)| &state.pools[pool.index()].backends[index]);
             // No slot leads there any more: only a pin can.
@@ -314,6 +321,9 @@ impl<'a> World<'a> {
             if unused {
                 self.outcome.violation(Violation::StartOnDrained);
             }
+        }
+        if flow.step == Step::Start {
+            flow.told = false;
         }
         flow.backend = got;
         self.compare(index, shape, live);
