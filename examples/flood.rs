@@ -229,6 +229,7 @@ fn main() -> Result<()> {
         rt,
         events,
         socket: None,
+        source: None,
         exchange: None,
         clock: move || clock.now(),
         enter_rt: Box::new(|| pin(0)),

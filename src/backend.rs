@@ -1,6 +1,6 @@
 //! `guideway backend`: planned changes of one backend.
 
-mod wait;
+pub(crate) mod wait;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -191,7 +191,7 @@ fn pool_of(status: &Status, name: &str, is_new: bool) -> Result<String, Failure>
 }
 
 /// A number and a unit, as in the configuration.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and a unit (ms, s, m, h), for example 90s".to_owned();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
     let (number, unit) = text.split_at(at);

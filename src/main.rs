@@ -3,6 +3,7 @@
 mod backend;
 mod bench;
 mod check;
+mod reload;
 mod replay;
 mod run;
 mod status;
@@ -33,6 +34,8 @@ enum Command {
     Status(status::Args),
     /// Drain, enable, disable, weigh, add or remove a backend of the running process.
     Backend(backend::Args),
+    /// Apply the changed configuration file to the running process, as a difference.
+    Reload(reload::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
+        Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match result {

@@ -6,6 +6,7 @@ use crate::events::Event;
 use crate::health::{HealthEvent, Transition};
 use crate::neighbor;
 use crate::reconcile::reconcile;
+use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
 use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
 use crate::topology::link_name;
@@ -39,6 +40,8 @@ pub struct Control {
     sweeper: Sweeper,
     /// Pins that workers had inserted when the last whole sweep began, and when the one under way did.
     inserted: (u64, u64),
+    /// The generation that began without pins: those that workers wrote before it are cleared once all of them use it.
+    clearing: Option<u64>,
 }
 
 impl Control {
@@ -61,6 +64,7 @@ impl Control {
             conflicts: HashMap::new(),
             sweeper: Sweeper::default(),
             inserted: (0, 0),
+            clearing: None,
         }
     }
 
@@ -180,6 +184,31 @@ impl Control {
         Ok(())
     }
 
+    /// Makes the state follow another file: [`Control::step`] goes on with it. A plan that makes slots anew is published
+    /// here.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it now; nothing changed then.
+    pub fn reload(&mut self, plan: &Plan, now: Nanos) -> Result<(), Vec<Refusal>> {
+        let wall = SystemTime::now();
+        if !plan.anew {
+            return self.state.reload(&plan.target, now, wall);
+        }
+        let renewed = self.state.renew(Arc::new(plan.target.clone()), wall);
+        renewed.map_err(|error| vec![Refusal { reason: error.to_string(), remedy: Remedy::Other }])?;
+        let generation = self.publish();
+        self.clearing = Some(generation);
+        self.forget_pins(now);
+        Ok(())
+    }
+
+    fn forget_pins(&mut self, now: Nanos) {
+        self.sweeper.forget(now);
+        let inserted = self.inserted_pins();
+        self.inserted = (inserted, inserted);
+    }
+
     /// The state, for changes that have no call of their own; [`Control::step`] goes on with them.
     pub fn state_mut(&mut self) -> &mut State {
         &mut self.state
@@ -211,6 +240,11 @@ impl Control {
     pub fn step(&mut self, now: Nanos) -> bool {
         let acknowledged = self.publisher.acknowledged();
         self.state.acknowledge(acknowledged, now);
+        if self.clearing.is_some_and(|generation| generation <= acknowledged) {
+            self.clearing = None;
+            self.state.pins.clear();
+            self.forget_pins(now);
+        }
         self.sweep(now);
         let workers_agree = acknowledged == self.publisher.generation();
         let hasty = !self.state.rules.hold(Rule::WorkersAgree);

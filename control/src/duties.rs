@@ -35,7 +35,7 @@ pub fn duties(state: &State) -> Duties {
         vips: config.vips.iter().map(|vip| (vip.address, vip.announce)).collect(),
         targets: targets(state),
         places: state.places.clone(),
-        tunnels: tunnels(config),
+        tunnels: tunnels(state),
     }
 }
 
@@ -62,12 +62,14 @@ fn statics(config: &Config) -> Vec<Static> {
 }
 
 /// The backends that packets reach inside others: the path to them may be narrower than the link.
-fn tunnels(config: &Config) -> HashSet<IpAddr> {
-    let pools = config.pools.iter().filter(|pool| match pool.forward {
+fn tunnels(state: &State) -> HashSet<IpAddr> {
+    let pools = state.pools.iter().zip(&state.config.pools);
+    let backends = pools.flat_map(|(pool, of_config)| pool.backends.iter().zip(&of_config.backends));
+    let tunneled = backends.filter(|(backend, _)| match backend.forward {
         Forward::L2dsr => false,
         Forward::Ipip | Forward::Gre | Forward::Gue => true,
     });
-    pools.flat_map(|pool| pool.backends.iter().map(|backend| backend.address)).collect()
+    tunneled.map(|(_, of_config)| of_config.address).collect()
 }
 
 /// The probes: for each backend of a checked pool, addressed to the first VIP that uses the pool.

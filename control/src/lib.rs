@@ -15,6 +15,7 @@ pub mod health;
 pub mod neighbor;
 pub mod path_mtu;
 pub mod reconcile;
+pub mod reload;
 pub mod replay;
 pub mod responder;
 pub mod rt;

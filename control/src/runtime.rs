@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
 use crate::exception::Exchange;
+use crate::reload::run::{Ask, Outcome, ReloadError, Source, reload};
 use crate::rt::{Report, Rt};
 use crossbeam::channel::Receiver;
 use guideway_dataplane::ids::PortId;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error};
 
 /// How long the real-time thread rests after every step. Always: it may have real-time priority on a core that it shares,
@@ -29,6 +30,8 @@ const REST: Duration = Duration::from_micros(200);
 const EXCHANGE_REST: Duration = Duration::from_millis(1);
 /// How often links are looked at, planned changes go on, and old snapshots are freed.
 const TICK: Duration = Duration::from_millis(50);
+/// The same while a backend returns: until workers know, packets of its idle flows go elsewhere, which resets them.
+const SOON: Duration = Duration::from_millis(2);
 /// The name of the real-time thread, as debuggers and tests find it.
 pub const RT_THREAD: &str = "gw-rt";
 /// The name of the background thread.
@@ -39,7 +42,7 @@ pub const EXCEPTION_THREAD: &str = "gw-exception";
 /// The channel from the real-time thread to the background thread.
 #[must_use]
 pub fn events() -> (EventSender, EventReceiver) {
-    tokio::sync::mpsc::unbounded_channel()
+    mpsc::unbounded_channel()
 }
 
 /// What the threads are made of.
@@ -52,6 +55,8 @@ pub struct Parts<P: Port, C> {
     pub events: EventReceiver,
     /// The control socket; none for tests.
     pub socket: Option<Socket>,
+    /// The file that a reload reads again; none for tests.
+    pub source: Option<Source>,
     /// The exception path's other end, if there is one.
     pub exchange: Option<Exchange>,
     /// The clock that workers use too.
@@ -70,7 +75,11 @@ pub struct Runtime {
     stop_bg: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     handles: Handles,
+    reloads: mpsc::UnboundedSender<Reload>,
 }
+
+/// A reload, and who asked for it.
+type Reload = (Ask, oneshot::Sender<Result<Outcome, ReloadError>>);
 
 /// Starts the threads.
 ///
@@ -83,13 +92,19 @@ where
     C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
+    let Parts { control, rt, events, socket, source, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
     // The first duties: an unbounded channel with its receiver at hand takes them.
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
-    let handles = Handles { control: Arc::new(Mutex::new(control)), requests, clock: Arc::new(clock.clone()) };
+    let handles = Handles {
+        control: Arc::new(Mutex::new(control)),
+        requests,
+        clock: Arc::new(clock.clone()),
+        source: source.map(Arc::new),
+    };
+    let (reloads, asked) = mpsc::unbounded_channel();
 
     let mut threads = Vec::new();
     if let Some(exchange) = exchange {
@@ -107,9 +122,9 @@ where
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
-        run_bg(bg_handles, events, socket, stopped);
+        run_bg(bg_handles, events, socket, asked, stopped);
     })?);
-    Ok(Runtime { stop, stop_bg, threads, handles })
+    Ok(Runtime { stop, stop_bg, threads, handles, reloads })
 }
 
 impl Runtime {
@@ -122,9 +137,20 @@ impl Runtime {
     /// What the real-time thread says of itself; `None` if it ended. Not for async callers: it waits.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
-        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         self.handles.requests.send(Request::Report(answer)).ok()?;
         answered.blocking_recv().ok()
+    }
+
+    /// Reads the configuration again and applies what changed. Not for async callers: it waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`]; nothing changed then.
+    pub fn reload(&self, ask: Ask) -> Result<Outcome, ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        self.reloads.send((ask, answer)).map_err(|_| ReloadError::Stopping)?;
+        answered.blocking_recv().unwrap_or(Err(ReloadError::Stopping))
     }
 }
 
@@ -173,7 +199,13 @@ fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
     }
 }
 
-fn run_bg(handles: Handles, events: EventReceiver, socket: Option<Socket>, stopped: watch::Receiver<bool>) {
+fn run_bg(
+    handles: Handles,
+    events: EventReceiver,
+    socket: Option<Socket>,
+    asked: mpsc::UnboundedReceiver<Reload>,
+    stopped: watch::Receiver<bool>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error!(%error, "no runtime for the background thread"),
@@ -181,15 +213,25 @@ fn run_bg(handles: Handles, events: EventReceiver, socket: Option<Socket>, stopp
     runtime.block_on(async move {
         let mut stop_api = stopped.clone();
         let api = serve_api(handles.clone(), socket);
+        let reloads = serve_reloads(handles.clone(), asked);
         let follow = follow_events(handles, events, stopped);
         let api = async {
             tokio::select! {
-                () = api => {}
+                ((), ()) = async { tokio::join!(api, reloads) } => {}
                 _ = stop_api.wait_for(|stop| *stop) => {}
             }
         };
         tokio::join!(follow, api);
     });
+    // Somebody may be reading a file that never ends.
+    runtime.shutdown_background();
+}
+
+async fn serve_reloads(handles: Handles, mut asked: mpsc::UnboundedReceiver<Reload>) {
+    while let Some((ask, answer)) = asked.recv().await {
+        // Who asked may have gone away meanwhile.
+        let _ = answer.send(reload(&handles, ask).await);
+    }
 }
 
 /// Serves the control socket until it fails; without one, forever does nothing.
@@ -209,6 +251,7 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
 async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut hurries = false;
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
@@ -224,9 +267,12 @@ async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped:
                     let generation = control.publish();
                     debug!(generation, "published");
                 }
+                handles.step(&mut control);
             }
+            () = tokio::time::sleep(SOON), if hurries => handles.step(&mut handles.control()),
             _ = tick.tick() => on_tick(&handles),
         }
+        hurries = handles.control().state().has_returning();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bursts of any frames through a worker with the snapshot of a topic of packet vectors.
+//! Bursts of any frames through a worker with the snapshot of a topic of packet vectors, steady or in the middle of changes.
 #![no_main]
 
 use guideway_dataplane::counters::WorkerCounters;
@@ -7,11 +7,11 @@ use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
 use guideway_dataplane::publish::channel;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
+use guideway_dataplane::snapshot::Snapshot;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
-use guideway_fuzz::{PAUSE_MILLIS, Record, contexts};
-use guideway_vectors::context::Context;
+use guideway_fuzz::{PAUSE_MILLIS, Record, contexts, in_change};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -27,8 +27,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(context: &Context) -> Self {
-        let snapshot = context.snapshot().expect("snapshot");
+    fn new(snapshot: Snapshot) -> Self {
         let (rx, tx): (Vec<_>, Vec<_>) = snapshot.ports.iter().map(|_| (link(), link())).unzip();
         let (_publisher, mut readers) = channel(snapshot, 1);
         let rings = ControlRings::new();
@@ -84,7 +83,10 @@ impl Rig {
 thread_local! {
     static RIGS: RefCell<Vec<Rig>> = {
         let contexts = contexts().expect("vectors");
-        RefCell::new(contexts.values().map(|context| Rig::new(context)).collect())
+        let steady = contexts.values().map(|context| context.snapshot().expect("snapshot"));
+        let changing = contexts.values().map(|context| in_change(context.snapshot().expect("snapshot")));
+        // Those of the seeds first: a seed's first byte is the place of its topic.
+        RefCell::new(steady.chain(changing).map(Rig::new).collect())
     };
 }
 

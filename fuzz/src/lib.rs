@@ -4,6 +4,10 @@
 pub mod peer;
 
 use anyhow::Result;
+use guideway_dataplane::consistency::{Member, Parts, Phase, Side};
+use guideway_dataplane::pin::PinTable;
+use guideway_dataplane::snapshot::{Pool, Snapshot};
+use guideway_dataplane::table::{Slot, Table};
 use guideway_vectors::context::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,4 +51,34 @@ pub fn contexts() -> Result<BTreeMap<String, Arc<Context>>> {
     let vectors = guideway_vectors::load()?.into_iter().map(|vector| (vector.topic, vector.context));
     let sequences = guideway_vectors::load_sequences()?.into_iter().map(|sequence| (sequence.topic, sequence.context));
     Ok(vectors.chain(sequences).collect())
+}
+
+/// The same snapshot in the middle of changes: every slot is special, in phases that take turns, with another base than its
+/// owner where the phase allows that; one backend in four is not eligible.
+#[must_use]
+pub fn in_change(snapshot: Snapshot) -> Snapshot {
+    let pools = snapshot.pools.iter().map(|pool| Arc::new(pool_in_change(pool))).collect();
+    Snapshot { pools, pins: Arc::new(PinTable::smallest()), ..snapshot }
+}
+
+fn pool_in_change(pool: &Pool) -> Pool {
+    const PHASES: [Phase; 5] = [Phase::Armed, Phase::Transition, Phase::Folded, Phase::Look, Phase::Transition];
+    let count = pool.backends.len().max(1);
+    let slots = pool.tables().first().map_or(&[][..], |table| table.slots());
+    let side = |(slot, phase): (&Slot, &Phase)| {
+        let moves = usize::from(*phase == Phase::Transition);
+        Side { base: ((slot.index() + moves) % count) as u16, phase: *phase }
+    };
+    let member = |(number, id)| Member { id, eligible: number % 4 != 3, as_base: number % 4 != 3 };
+    let parts = Parts {
+        size: slots.len() as u32,
+        sides: slots.iter().zip(PHASES.iter().cycle()).map(side).collect(),
+        members: (0..).zip(pool.backends.iter().map(|backend| backend.id)).map(member).collect(),
+        idle: 4,
+        longest_idle: 4,
+        ..Parts::default()
+    };
+    let marked: Box<[Slot]> = slots.iter().map(|slot| slot.with_special(true)).collect();
+    let pool_in_change = Pool::new([Table::from(marked)].into(), pool.backends.clone());
+    pool_in_change.with_server_ids(pool.server_ids.clone()).with_special(Some(parts.into()))
 }

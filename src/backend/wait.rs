@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 /// How often the process is asked.
-const POLL: Duration = Duration::from_millis(200);
+pub(crate) const POLL: Duration = Duration::from_millis(200);
 /// How often a terminal shows what is missing.
 const SHOW: Duration = Duration::from_secs(1);
 
@@ -133,18 +133,18 @@ fn joining(backend: &BackendStatus) -> String {
 }
 
 /// Where progress is shown: a terminal has one line, rewritten each second; elsewhere a line for each change.
-struct Screen {
+pub(crate) struct Screen {
     subject: String,
     terminal: bool,
     shown: Option<(String, Instant)>,
 }
 
 impl Screen {
-    fn new(subject: String) -> Self {
+    pub(crate) fn new(subject: String) -> Self {
         Self { subject, terminal: stderr().is_terminal(), shown: None }
     }
 
-    fn show(&mut self, missing: String, left: Option<f64>) {
+    pub(crate) fn show(&mut self, missing: String, left: Option<f64>) {
         let again = self
             .shown
             .as_ref()
@@ -163,7 +163,7 @@ impl Screen {
         self.shown = Some((missing, Instant::now()));
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if self.terminal && self.shown.take().is_some() {
             let _ = write!(stderr(), "\r\x1b[K");
         }

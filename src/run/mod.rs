@@ -16,8 +16,9 @@ use guideway_control::api::Socket;
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
 use guideway_control::reconcile::reconcile;
+use guideway_control::reload::run::{Ask, Source};
 use guideway_control::rt::Rt;
-use guideway_control::runtime::{self, Parts};
+use guideway_control::runtime::{self, Parts, Runtime};
 use guideway_control::state::State;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::PortId;
@@ -31,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use threads::{enter_bg, enter_rt, pin};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use workers::Workers;
 
 /// How long packets in flight inside the process may take to come home at the end.
@@ -63,13 +64,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     pin(config.cores.control);
     let eal = start_eal(&config, args.no_hugepages)?;
     let pool = open_pool(&eal, &config)?;
-    let kept = serve(&eal, &pool, &config, socket, &signals)?;
+    let source = Source { path: args.config.clone(), machine: Some(machine) };
+    let kept = serve(&eal, &pool, &config, (socket, source), &signals)?;
     report_buffers(&pool, kept);
     Ok(())
 }
 
 /// Everything between the pool's opening and its closing. Returns how many buffers drivers keep for themselves.
-fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signals: &Signals) -> Result<u32, Failure> {
+fn serve(
+    eal: &Eal,
+    pool: &Mempool,
+    config: &Arc<Config>,
+    (socket, source): (Socket, Source),
+    signals: &Signals,
+) -> Result<u32, Failure> {
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
     let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
@@ -93,6 +101,7 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
         rt,
         events,
         socket: Some(socket),
+        source: Some(source),
         exchange,
         clock: move || clock.now(),
         enter_rt: Box::new(move || enter_rt(core, shared)),
@@ -104,13 +113,29 @@ fn serve(eal: &Eal, pool: &Mempool, config: &Arc<Config>, socket: Socket, signal
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     info!("ready");
     while signals.wait() == Request::Reload {
-        warn!("SIGHUP: reloading is not built yet; restart to use a changed configuration");
+        reload(&control);
     }
     info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drop(control);
     running.stop();
     Ok(devices.buffers_kept())
+}
+
+/// Applies the changed file. What comes of it is in the log; a file that is refused changes nothing.
+fn reload(control: &Runtime) {
+    let mut begun = vec![sd_notify::NotifyState::Reloading];
+    begun.extend(sd_notify::NotifyState::monotonic_usec_now());
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&begun);
+    match control.reload(Ask::default()) {
+        Ok(outcome) => outcome.warnings.iter().for_each(|warning| warn!("reload: {warning}")),
+        Err(refused) => {
+            refused.to_string().lines().for_each(|line| error!("reload: {line}"));
+            error!("reload: refused; nothing changed");
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 
 fn start_log() {

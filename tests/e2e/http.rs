@@ -87,7 +87,7 @@ fn every_way(site: &Site) -> Result<()> {
 }
 
 /// The conservation law, as `status` shows it once nothing is under way.
-fn everything_is_accounted_for(site: &Site) -> Result<()> {
+pub fn everything_is_accounted_for(site: &Site) -> Result<()> {
     wait_for("packets in and out to balance", PATIENCE, || {
         let packets = site.guideway.status()?["packets"].take();
         let count = |name: &str| packets[name].as_u64().with_context(|| format!("no count of {name}"));
@@ -96,7 +96,7 @@ fn everything_is_accounted_for(site: &Site) -> Result<()> {
     })
 }
 
-fn every_worker_had_packets(site: &Site) -> Result<()> {
+pub fn every_worker_had_packets(site: &Site) -> Result<()> {
     let status = site.guideway.status()?;
     for worker in status["workers"].as_array().context("no workers")? {
         ensure!(worker["received"].as_u64() > Some(100), "this worker had too little to do: {worker}");

@@ -3,8 +3,11 @@
 //! Every test has a lab of its own. Those that run the load balancer take turns, since two cores have to do for
 //! clients, router, servers and workers together. Without root they say `skipped:` and why; with `CI=true` they fail.
 
+mod affinity;
 mod backends;
+mod churn;
 mod cli;
+mod consistency;
 mod death;
 mod download;
 mod exception;
@@ -19,6 +22,7 @@ mod path_mtu;
 mod ping;
 mod pushes;
 mod quic;
+mod reload;
 mod replayed;
 mod retrying;
 mod services;

@@ -41,7 +41,7 @@ pub struct Pool {
 }
 
 /// The forwarding mode of a pool (DESIGN section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Forward {
     /// Destination MAC rewritten.
     L2dsr,

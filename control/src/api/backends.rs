@@ -99,7 +99,7 @@ async fn add(State(handles): State<Handles>, Path(pool): Path<String>, body: Byt
 }
 
 /// A body of JSON, whatever its Content-Type is: `curl -d` sets one of its own.
-fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         let message = format!("the body cannot be read as JSON: {error}; write for example {example}");
         Refusal(StatusCode::BAD_REQUEST, message)

@@ -1,6 +1,7 @@
 //! The other end of the control socket: what the command line uses.
 
-use super::{Addition, POOLS_PATH, STATUS_PATH};
+use super::{Addition, POOLS_PATH, RELOAD_PATH, STATUS_PATH};
+use crate::reload::run::{Ask, Outcome};
 use crate::status::model::{BackendStatus, PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -144,6 +145,15 @@ impl Client {
     pub fn remove(&self, pool: &str, backend: &str, force: bool) -> Result<Option<BackendStatus>, ClientError> {
         let query = if force { "?force=true" } else { "" };
         self.ask(Method::DELETE, &format!("{}{query}", backend_path(pool, backend)), None)
+    }
+
+    /// Applies the file as a difference.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn reload(&self, ask: &Ask) -> Result<Outcome, ClientError> {
+        self.ask(Method::POST, RELOAD_PATH, Some(&serde_json::to_value(ask)?))
     }
 
     fn change(

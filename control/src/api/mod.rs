@@ -9,19 +9,23 @@
 //! | `POST …/backends/{backend}/enable` | back from a drain | the backend |
 //! | `POST …/backends/{backend}/disable` | a drain, and no checks | the backend |
 //! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | the backend |
+//! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | a [`reload::run::Outcome`](crate::reload::run::Outcome) |
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | the backend, `null` if it is gone |
 //!
 //! A backend is a [`model::BackendStatus`]. A refusal is a line of text: 400 for a request that cannot be read, 404 for an
-//! unknown pool or backend, 409 for what does not go with how things are, 422 for a value that cannot be.
+//! unknown pool or backend, 409 for what does not go with how things are, 422 for a value that cannot be. A reload is refused
+//! with a line for each reason.
 
 mod addition;
 mod backends;
 pub mod client;
+mod reload;
 mod socket;
 
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::Request;
+use crate::reload::run::Source;
 use crate::rt::Report;
 use crate::state::ChangeError;
 use crate::status::{self, model};
@@ -29,7 +33,7 @@ pub use addition::Addition;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use guideway_dataplane::time::Nanos;
 pub use socket::{Socket, SocketError};
@@ -37,6 +41,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where `GET` gives the status.
 pub const STATUS_PATH: &str = "/v1/status";
+/// Where a reload is asked for.
+const RELOAD_PATH: &str = "/v1/reload";
 /// Where the pools are.
 const POOLS_PATH: &str = "/v1/pools";
 
@@ -49,6 +55,8 @@ pub struct Handles {
     pub requests: crossbeam::channel::Sender<Request>,
     /// The clock that workers use too.
     pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
+    /// The file that a reload reads again.
+    pub source: Option<Arc<Source>>,
 }
 
 impl Handles {
@@ -97,6 +105,7 @@ impl From<ChangeError> for Refusal {
 pub fn router(handles: Handles) -> Router {
     Router::new()
         .route(STATUS_PATH, get(get_status))
+        .route(RELOAD_PATH, post(reload::reload))
         .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
         .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
         .with_state(handles)

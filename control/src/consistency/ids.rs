@@ -19,7 +19,7 @@ struct Resting {
 }
 
 /// Gives out ids.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BackendIds {
     next: u16,
     free: VecDeque<BackendId>,
@@ -74,6 +74,12 @@ impl BackendIds {
             }
             !over
         });
+    }
+
+    /// How many ids can be taken.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        MAX_BACKENDS - usize::from(self.next) + self.free.len()
     }
 
     /// How many ids rest.

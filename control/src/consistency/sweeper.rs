@@ -77,6 +77,12 @@ impl Sweeper {
         self.last_step = now;
     }
 
+    /// Everything that was found is void: there is another table, or it was cleared.
+    pub fn forget(&mut self, now: Nanos) {
+        self.rest(now);
+        self.last = Swept { began: Nanos(0), live: 0, by_backend: Vec::new() };
+    }
+
     /// Goes on by as much as the time since the last step asks for. Returns whether a walk ended: [`Sweeper::last`], and
     /// [`Sweeper::has_seen`].
     pub fn step(&mut self, state: &State, now: Nanos) -> bool {

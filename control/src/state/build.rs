@@ -29,17 +29,10 @@ impl State {
     pub fn new(config: Arc<Config>, ports: Vec<PortState>, now: SystemTime) -> Result<Self, StateError> {
         let hasher = FlowHasher::new(config.hash_key);
         let mut ids = BackendIds::default();
-        let mut places = Vec::new();
-        let mut pools = Vec::with_capacity(config.pools.len());
-        for (number, pool) in (0..).zip(&config.pools) {
-            let mut backends = Vec::with_capacity(pool.backends.len());
-            for (index, backend) in (0..).zip(&pool.backends) {
-                let id = ids.take().ok_or(StateError::TooManyBackends)?;
-                place(&mut places, id, Some((PoolId(number), index)));
-                backends.push(backend_state(&config, pool, backend, id, now)?);
-            }
-            pools.push(pool_state(pool, &hasher, backends)?);
-        }
+        let (pools, places) = pools(&config, &hasher, |pool, backend| {
+            let id = ids.take().ok_or(StateError::TooManyBackends)?;
+            backend_state(&config, pool, backend, id, now)
+        })?;
         let attached = ports.into_iter().enumerate();
         Ok(Self {
             vips: VipTable::new(&services(&config)),
@@ -59,10 +52,38 @@ impl State {
     }
 }
 
+/// Where each backend is, by id.
+type Places = Vec<Option<(PoolId, u16)>>;
+
+/// The pools of a configuration, all slots steady, and where their backends are.
+pub(super) fn pools(
+    config: &Config,
+    hasher: &FlowHasher,
+    mut state_of: impl FnMut(&model::Pool, &model::Backend) -> Result<BackendState, StateError>,
+) -> Result<(Vec<PoolState>, Places), StateError> {
+    let mut places = Vec::new();
+    let mut pools = Vec::with_capacity(config.pools.len());
+    for (number, pool) in (0..).zip(&config.pools) {
+        let mut backends = Vec::with_capacity(pool.backends.len());
+        for (index, backend) in (0..).zip(&pool.backends) {
+            let state = state_of(pool, backend)?;
+            place(&mut places, state.id, Some((PoolId(number), index)));
+            backends.push(state);
+        }
+        pools.push(pool_state(pool, hasher, backends)?);
+    }
+    Ok((pools, places))
+}
+
 /// The pin table of a configuration. Its ticks follow from the longest idle time: a reload may ask for what they allow.
-fn pin_table(config: &Config) -> PinTable {
+pub(super) fn pin_table(config: &Config) -> PinTable {
+    PinTable::new(config.pins, pin_clock(config))
+}
+
+/// The clock of the pins of a configuration.
+pub(super) fn pin_clock(config: &Config) -> PinClock {
     let longest = (0..config.pools.len()).map(|pool| config.idle_time(pool)).max().unwrap_or(Duration::ZERO);
-    PinTable::new(config.pins, PinClock::new(longest, config.arm_time))
+    PinClock::new(longest, config.arm_time)
 }
 
 /// Notes where a backend is.
@@ -86,7 +107,7 @@ fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendStat
 pub(super) fn fact(of_config: &model::Backend, backend: &BackendState) -> Fact {
     Fact {
         name: of_config.name.clone(),
-        placed: matches!(backend.stage, Stage::Serving | Stage::Leaving),
+        placed: matches!(backend.stage, Stage::Serving | Stage::Leaving) && !backend.replaced,
         weight: of_config.weight,
         priority: of_config.priority,
         takes_new: !backend.is_draining() && !backend.forced,
@@ -111,6 +132,7 @@ pub(super) fn backend_state(
     let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
     Ok(BackendState {
         id,
+        forward: pool.forward,
         hops,
         rewrite,
         health,
@@ -118,6 +140,7 @@ pub(super) fn backend_state(
         since: now,
         admin: Admin::Enabled,
         stage: Stage::Serving,
+        replaced: false,
         forced: false,
         counts_as_up: true,
         as_base: true,
@@ -128,7 +151,7 @@ pub(super) fn backend_state(
     })
 }
 
-fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
+pub(super) fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
     let of_interface = |(index, interface): (usize, &model::Interface)| {
         let link = link_of(config, index);
         interface.neighbors.iter().map(move |n| ((link, n.address), n.mac)).collect::<Vec<_>>()
@@ -136,7 +159,7 @@ fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
     config.interfaces.iter().enumerate().flat_map(of_interface).collect()
 }
 
-fn services(config: &Config) -> Vec<VipService> {
+pub(super) fn services(config: &Config) -> Vec<VipService> {
     let service = |(index, vip): (u16, &model::Vip)| VipService {
         address: vip.address.network(),
         prefix_len: vip.address.prefix_len(),

@@ -124,15 +124,23 @@ impl State {
         })
     }
 
-    /// Takes over what an operator asks for. It is planned: [`State::step`] goes on with it.
+    /// Takes over what an operator asks for. It is planned: [`State::step`] goes on with it. Of two of one name both
+    /// follow, but for one that leaves already.
     ///
     /// # Errors
     ///
     /// [`ChangeError`]; nothing changed then.
     pub fn change(&mut self, pool: &str, name: &str, change: Change, now: Nanos) -> Result<(), ChangeError> {
         let pool = self.pool_named(pool)?;
-        let index = self.backend_named(pool, name)?;
-        self.change_at(pool, index, change, now)
+        let newest = self.backend_named(pool, name)?;
+        self.change_at(pool, newest, change, now)?;
+        for index in 0..newest {
+            let follows = self.config.pools[pool].backends[index].name == name;
+            if follows && !self.pools[pool].backends[index].is_leaving() {
+                self.change_at(pool, index, change, now)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn change_at(
@@ -145,15 +153,15 @@ impl State {
         let of_config = &self.config.pools[pool];
         let (pool_name, name) = (|| of_config.name.clone(), of_config.backends[index].name.clone());
         let backends = &self.pools[pool].backends;
-        let leaving = |backend: &BackendState| matches!(backend.stage, Stage::Leaving | Stage::Left);
+        let stays = |(backend, of): (&BackendState, &model::Backend)| !backend.is_leaving() && of.name != name;
         match change {
             Change::Weight(weight) if weight > HIGHEST_WEIGHT => return Err(ChangeError::Weight(weight)),
             Change::Remove { .. }
-                if backends.iter().filter(|backend| !leaving(backend)).count() <= 1 && !leaving(&backends[index]) =>
+                if !backends[index].is_leaving() && !backends.iter().zip(&of_config.backends).any(stays) =>
             {
                 return Err(ChangeError::Last { pool: pool_name(), name });
             }
-            Change::Enable | Change::Disable | Change::Weight(_) if leaving(&backends[index]) => {
+            Change::Enable | Change::Disable | Change::Weight(_) if backends[index].is_leaving() => {
                 return Err(ChangeError::Leaving { pool: pool_name(), name });
             }
             _ => {}
@@ -211,7 +219,13 @@ impl State {
 }
 
 impl BackendState {
-    fn apply(&mut self, change: Change, now: Nanos) {
+    /// Whether it is on its way out.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving | Stage::Left)
+    }
+
+    pub(super) fn apply(&mut self, change: Change, now: Nanos) {
         match change {
             Change::Drain { force } => {
                 self.admin = Admin::Drained;
@@ -230,9 +244,9 @@ impl BackendState {
             }
             Change::Weight(_) => {}
             Change::Remove { force } => {
-                if self.stage != Stage::Left {
-                    self.stage = Stage::Leaving;
-                }
+                // What only joins has no slot and no flow.
+                let unknown = matches!(self.stage, Stage::Joining | Stage::Left);
+                self.stage = if unknown { Stage::Left } else { Stage::Leaving };
                 self.forced |= force;
             }
         }

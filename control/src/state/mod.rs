@@ -1,10 +1,12 @@
 //! The desired state: what the configuration asks for, and what is known of the world around it.
 //!
-//! `build` makes it from a configuration, `change` takes over what an operator asks for, `stages` follows backends from
-//! joining to leaving.
+//! `build` makes it from a configuration, `change` takes over what an operator asks for, `reload` what another file asks
+//! for, `renew` makes slots and pins anew where that keeps nothing, `stages` follows backends from joining to leaving.
 
 mod build;
 mod change;
+mod reload;
+mod renew;
 mod stages;
 
 use crate::consistency::ids::BackendIds;
@@ -12,7 +14,7 @@ use crate::consistency::plan::PoolPlan;
 use crate::health::Reason;
 use crate::topology::Hop;
 pub use change::{Change, ChangeError};
-use guideway_config::model::Config;
+use guideway_config::model::{Config, Forward};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId};
@@ -70,6 +72,8 @@ pub enum Stage {
 pub struct BackendState {
     /// Identity in the process.
     pub id: BackendId,
+    /// The mode of its packets; part of its identity, while its pool may have another one by now.
+    pub forward: Forward,
     /// The ways to it, at least one.
     pub hops: Vec<Hop>,
     /// How packets are changed for it.
@@ -84,6 +88,8 @@ pub struct BackendState {
     pub admin: Admin,
     /// How far it is part of its pool.
     pub stage: Stage,
+    /// Whether a newer backend of its name took its place in the table.
+    pub replaced: bool,
     /// Whether its flows do not wait for their end: it counts as down, whatever its check says.
     pub forced: bool,
     /// Whether workers were told that it is up. A death counts at once, a recovery once every worker knows of the death.

@@ -1,7 +1,7 @@
 //! What time, workers and sweeps bring: recoveries that count, backends that join, drains that end, slots that go on.
 
 use super::build::{fact, place};
-use super::{BackendHealth, BackendState, PoolState, Stage, State};
+use super::{BackendHealth, BackendState, Change, PoolState, Stage, State};
 use crate::consistency::plan::Step;
 use crate::consistency::sweeper::Sweeper;
 use guideway_config::model::{Health, OnDown};
@@ -72,6 +72,13 @@ impl State {
         self.pools.iter().any(PoolState::is_stale)
     }
 
+    /// Whether a backend is up and workers were not told all of it.
+    #[must_use]
+    pub fn has_returning(&self) -> bool {
+        let backends = self.pools.iter().flat_map(|pool| &pool.backends);
+        backends.into_iter().any(|backend| !backend.as_base && backend.health != BackendHealth::Down)
+    }
+
     /// Makes slots what the configuration and the health of now ask for, without phases: before workers run.
     pub fn settle(&mut self) {
         for pool in &mut self.pools {
@@ -109,6 +116,9 @@ impl State {
             waits = true;
             let ready = backend.stage == Stage::Joining && moment.acknowledged && self.is_there(pool, index);
             let late = self.is_overdue(pool, index, moment.now);
+            if ready {
+                self.replace_namesakes(pool, index, moment.now);
+            }
             let of_pool = &mut self.pools[pool];
             let backend = &mut of_pool.backends[index];
             if returned && (moment.acknowledged || !self.rules.hold(Rule::RecoveryAfterDeath)) {
@@ -138,6 +148,19 @@ impl State {
             self.drop_left(pool);
         }
         waits
+    }
+
+    /// Gives a backend the place in the table of those of its name: one step, since the table has each name once. Its
+    /// slots move as planned, from them to it, and what flows they have stay with them.
+    fn replace_namesakes(&mut self, pool: usize, index: usize, now: Nanos) {
+        let of_config = &self.config.pools[pool].backends;
+        let name = &of_config[index].name;
+        for (other, backend) in self.pools[pool].backends.iter_mut().enumerate() {
+            if other != index && of_config[other].name == *name && backend.stage != Stage::Joining {
+                backend.replaced = true;
+                backend.apply(Change::Remove { force: false }, now);
+            }
+        }
     }
 
     /// Whether a backend that joins can be reached and passed its check.

@@ -8,6 +8,7 @@ use guideway_control::devices::{DeviceCounters, Devices};
 use guideway_control::duties::duties;
 use guideway_control::events::Request;
 use guideway_control::reconcile::reconcile;
+use guideway_control::reload::run::Source;
 use guideway_control::rt::Rt;
 use guideway_control::runtime::events;
 use guideway_control::state::State;
@@ -20,6 +21,7 @@ use guideway_dataplane::snapshot::{PortState, SnapshotReader};
 use guideway_dataplane::time::Nanos;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -124,10 +126,12 @@ pub struct Site {
 
 impl Site {
     pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let neighbors = (11..40).map(|host| {
             format!("[[interface.neighbor]]\naddress = \"10.0.0.{host}\"\nmac = \"02:00:00:00:00:{host:02x}\"\n")
         });
         let text = CONFIG.replace("NEIGHBORS", &neighbors.collect::<String>());
+        std::fs::write(folder.path().join("guideway.toml"), &text).expect("a folder");
         let config = Arc::new(guideway_config::parse(&text, None).expect("a valid configuration").config);
         let mut state = State::new(config, vec![PortState::new([2, 0, 0, 0, 0, 1])], UNIX_EPOCH).expect("a state");
         let (requests, requested) = crossbeam::channel::unbounded();
@@ -141,10 +145,10 @@ impl Site {
             control: Arc::new(Mutex::new(control)),
             requests,
             clock: Arc::new(move || Nanos(clock.load(Relaxed))),
+            source: Some(Arc::new(Source { path: folder.path().join("guideway.toml"), machine: None })),
         };
         let clock = Arc::clone(&now);
         std::thread::spawn(move || serve_requests(&requested, &clock));
-        let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.sock");
         let socket = Socket::bind(&path).expect("a socket");
         let served = handles.clone();
@@ -171,6 +175,21 @@ impl Site {
             }
         }
         worker.load();
+    }
+
+    /// The file that it reads again.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("guideway.toml")
+    }
+
+    /// Changes the file.
+    pub fn edit(&self, edits: &[(&str, &str)]) {
+        let mut text = std::fs::read_to_string(self.file()).expect("a file");
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        std::fs::write(self.file(), text).expect("a folder");
     }
 
     pub fn pool(&self, name: &str) -> PoolStatus {

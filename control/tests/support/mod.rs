@@ -142,7 +142,12 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(count: u8) -> Self {
-        let config = Arc::new(config(count));
+        Self::of(config(count), count)
+    }
+
+    /// One of this configuration, in a network with `count` backends.
+    pub fn of(config: Config, count: u8) -> Self {
+        let config = Arc::new(config);
         let now = Nanos(1_000_000_000);
         let ports = vec![PortState::new(PORT_MAC)];
         let mut state = State::new(config, ports, UNIX_EPOCH).expect("a usable configuration");
@@ -195,6 +200,9 @@ impl Bench {
                 self.control.publish();
             }
             self.control.step(self.now);
+            if self.control.take_duties_stale() {
+                self.rt.configure(self.now, duties(self.control.state())).expect("targets that can be probed");
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use guideway_control::reconcile::reconcile;
 use guideway_control::state::State;
 use guideway_dataplane::consistency::Phase;
 use guideway_dataplane::counters::{PinCounters, WorkerCounters};
+use guideway_dataplane::hash::FlowHash;
 use guideway_dataplane::ids::{BackendId, PortId, WorkerId};
 use guideway_dataplane::publish;
 use guideway_dataplane::select::select;
@@ -35,6 +36,13 @@ pub(super) struct Balancer {
     random: Random,
     slow: f64,
     slowest: Duration,
+}
+
+/// Where a packet went.
+#[derive(Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) backend: BackendId,
+    pub(super) hash: FlowHash,
 }
 
 struct NoDevices;
@@ -124,8 +132,8 @@ impl Balancer {
         self.workers.len()
     }
 
-    /// Sends a packet through one worker. The backend that gets it.
-    pub(super) fn send(&mut self, worker: usize, source: Source, shape: Shape, now: Nanos) -> Option<BackendId> {
+    /// Sends a packet through one worker. The backend that gets it, and the flow's hash.
+    pub(super) fn send(&mut self, worker: usize, source: Source, shape: Shape, now: Nanos) -> Option<Sent> {
         let number = worker % self.workers.len();
         let worker = &mut self.workers[number];
         worker.come_round(now);
@@ -133,7 +141,8 @@ impl Balancer {
         let snapshot = worker.reader.held()?;
         let seen = Nanos(now.0.saturating_sub(worker.behind.as_nanos() as u64));
         let selection = select(snapshot, WorkerId(number as u16), &parsed, frame, seen, &worker.counters.pins);
-        selection.ok()?.backend().map(|backend| backend.id)
+        let selection = selection.ok()?;
+        selection.backend().map(|backend| Sent { backend: backend.id, hash: selection.hash })
     }
 
     /// Where a packet of an established flow would go that has no pin, and whether its slot is steady.
@@ -144,13 +153,11 @@ impl Balancer {
     }
 
     /// Where plain Maglev would send a flow: to the owner of its slot, whatever is under way.
-    pub(super) fn plain(&mut self, source: Source, shape: Shape) -> Option<BackendId> {
-        let (_, parsed) = self.packets.make(source, shape);
-        let state = self.control.state();
-        let target = state.pools[0].plan.target();
-        let slot = state.hasher.hash(&parsed.key).slot(target.size());
-        let owner = target.slots().get(slot as usize)?.index();
-        state.pools[0].backends.get(owner).map(|backend| backend.id)
+    pub(super) fn plain(&self, hash: FlowHash) -> Option<BackendId> {
+        let pool = &self.control.state().pools[0];
+        let target = pool.plan.target();
+        let owner = target.slots().get(hash.slot(target.size()) as usize)?.index();
+        pool.backends.get(owner).map(|backend| backend.id)
     }
 
     /// Sums a counter of pins over the workers.

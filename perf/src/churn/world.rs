@@ -1,6 +1,6 @@
 //! The simulation: clients, changes and the balancers, in order of time.
 
-use super::balancer::Balancer;
+use super::balancer::{Balancer, Sent};
 use super::change::{Changes, is_settled};
 use super::flow::{Extra, Flow, Kind, NOBODY, Step};
 use super::outcome::{Outcome, Violation};
@@ -267,15 +267,15 @@ impl<'a> World<'a> {
     }
 
     /// Holds where a packet went against where its flow is.
-    fn check(&mut self, index: u32, got: Option<BackendId>, shape: Shape, copy: bool) {
+    fn check(&mut self, index: u32, sent: Option<Sent>, shape: Shape, copy: bool) {
         let now = self.now;
-        let got = got.and_then(|id| self.truth.who(id));
+        let got = sent.and_then(|sent| self.truth.who(sent.backend));
         let flow = &mut self.flows[index as usize];
         let live = flow.backend != NOBODY && now.since(flow.last) <= self.setup.idle;
         if !copy {
             flow.last = now;
         }
-        let Some(got) = got else {
+        let (Some(got), Some(sent)) = (got, sent) else {
             self.outcome.violation(Violation::Dropped);
             return;
         };
@@ -326,17 +326,17 @@ impl<'a> World<'a> {
             flow.told = false;
         }
         flow.backend = got;
-        self.compare(index, shape, live);
+        self.compare(index, sent, shape, live);
     }
 
     /// The same for plain Maglev, and for another machine of the fleet.
-    fn compare(&mut self, index: u32, shape: Shape, live: bool) {
+    fn compare(&mut self, index: u32, sent: Sent, shape: Shape, live: bool) {
         let flow = &mut self.flows[index as usize];
         if matches!(flow.kind, Kind::Client(_)) {
             return;
         }
         let who = |truth: &Truth, id: Option<BackendId>| id.and_then(|id| truth.who(id)).unwrap_or(NOBODY);
-        let plain = who(&self.truth, self.balancers[0].plain(flow.source, shape));
+        let plain = who(&self.truth, self.balancers[0].plain(sent.hash));
         let kept = !live || flow.plain == NOBODY || flow.plain == plain || !self.truth.holds(flow.plain);
         if !kept && !flow.plain_broken {
             flow.plain_broken = true;

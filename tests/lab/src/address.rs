@@ -7,6 +7,7 @@
 //! | backend n (from 1) | 10.0.0.(10+n) | fd00::(10+n) | 02:00:00:00:01:n |
 //! | router | 10.0.0.254 | fd00::fe | 02:00:00:00:00:fe |
 //! | clients' link | 10.1.0.0/24 | fd01::/64 | |
+//! | further addresses of the client | 10.77.0.0/16 | | |
 //! | outside link (two-armed) | 10.2.0.0/24 | fd02::/64 | 02:00:00:00:02:01 |
 //! | VIPs | 203.0.113.0/24 | 2001:db8:0:1::/64 | |
 
@@ -19,6 +20,8 @@ pub type Mac = [u8; 6];
 pub const VIPS_V4: &str = "203.0.113.0/24";
 /// The prefix that the router sends to the balancer.
 pub const VIPS_V6: &str = "2001:db8:0:1::/64";
+/// Further addresses of the client, behind its link.
+pub const CROWD_V4: &str = "10.77.0.0/16";
 /// The balancer's own address on the segment.
 pub const BALANCER_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// The balancer's own address on the segment.
@@ -74,6 +77,12 @@ pub const fn backend_mac(n: u8) -> Mac {
 /// Address `n` of the client, from 0.
 pub const fn client_v4(n: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2 + n))
+}
+
+/// Address `n` of the client beyond those of its link, from 0; for [`crate::Lab::add_crowd`].
+pub const fn crowd_v4(n: u16) -> IpAddr {
+    let [high, low] = n.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 77, high, low))
 }
 
 /// Address `n` of the client, from 0.

@@ -77,6 +77,9 @@ pub struct VipConfig {
     pub port: Value,
     /// The name of the pool.
     pub pool: String,
+    /// Any further key.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
 }
 
 impl GuidewayConfig {
@@ -155,7 +158,7 @@ impl GuidewayConfig {
     #[must_use]
     pub fn wide_vip(mut self, address: &str, protocol: &str, port: impl Into<Value>, pool: &str) -> Self {
         let (address, protocol, pool) = (address.into(), protocol.into(), pool.into());
-        self.vip.push(VipConfig { address, protocol, port: port.into(), pool });
+        self.vip.push(VipConfig { address, protocol, port: port.into(), pool, more: BTreeMap::new() });
         self
     }
 

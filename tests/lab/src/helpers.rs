@@ -1,6 +1,7 @@
 //! What tests need before they start: the right to run at all, and the programs of this crate.
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,12 @@ pub fn runnable(test: &str) -> bool {
     // Written past the test harness, which keeps what passing tests print to itself.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: network namespaces need root");
     false
+}
+
+/// Lets this process have as many open files as it may: for tests with thousands of sockets.
+pub fn raise_file_limit() -> Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of open files")
 }
 
 /// The path of a program of this crate (`decap`, `demo`, `quic_peer`).

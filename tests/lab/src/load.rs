@@ -29,6 +29,7 @@ pub struct LoadOptions {
     timeout: Duration,
     sources: Vec<IpAddr>,
     requests_per_connection: usize,
+    requests_per_client: usize,
 }
 
 impl LoadOptions {
@@ -43,6 +44,7 @@ impl LoadOptions {
             timeout: Duration::from_secs(10),
             sources: Vec::new(),
             requests_per_connection: 1,
+            requests_per_client: usize::MAX,
         }
     }
 
@@ -78,6 +80,13 @@ impl LoadOptions {
     #[must_use]
     pub fn sources(mut self, sources: Vec<IpAddr>) -> Self {
         self.sources = sources;
+        self
+    }
+
+    /// After how many requests a client is done; without it they go on until they are stopped.
+    #[must_use]
+    pub fn requests_per_client(mut self, count: usize) -> Self {
+        self.requests_per_client = count;
         self
     }
 
@@ -230,7 +239,7 @@ async fn run_client(options: Arc<LoadOptions>, shared: Arc<Shared>, number: usiz
     });
     let source = (!options.sources.is_empty()).then(|| options.sources[number % options.sources.len()]);
     let mut connection: Option<Connection> = None;
-    loop {
+    for _ in 0..options.requests_per_client {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }

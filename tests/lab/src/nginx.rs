@@ -63,7 +63,8 @@ impl Nginx {
         self.process.detach();
     }
 
-    /// The access log: a line a request with the client's address, port, and the request.
+    /// The access log: a line a request with the client's address, port, the request, and at the end the time in seconds
+    /// since 1970.
     pub fn access_log(&self) -> Result<String> {
         let path = self.folder.join("access.log");
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -96,7 +97,7 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    log_format peers '$remote_addr $remote_port "$request" $status $body_bytes_sent';
+    log_format peers '$remote_addr $remote_port "$request" $status $body_bytes_sent $msec';
     access_log access.log peers;
     keepalive_timeout 65s;
     keepalive_requests 1000000;

@@ -135,6 +135,12 @@ impl Lab {
         self.backends.iter().map(Nginx::start).collect()
     }
 
+    /// Gives the client all addresses of [`address::CROWD_V4`], so that it can be thousands of clients.
+    pub fn add_crowd(&self) -> Result<()> {
+        self.client.ip(&format!("route add local {} dev lo", address::CROWD_V4))?;
+        self.router.ip(&format!("route add {} via {}", address::CROWD_V4, address::client_v4(0)))
+    }
+
     /// Tells a host's kernel a neighbour for good, so that it need not ask for it.
     pub fn set_neighbor(host: &Namespace, device: &str, neighbor: &str, mac: Mac) -> Result<()> {
         host.ip(&format!("neigh replace {neighbor} lladdr {} dev {device} nud permanent", mac_text(mac)))

@@ -1,0 +1,149 @@
+//! Pools: by name, their backends by name in the pool.
+
+use super::{Found, Remedy};
+use guideway_config::model::{Backend, Config, Health, Pool};
+use guideway_config::table_size;
+use guideway_dataplane::pin::PinClock;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
+
+/// Compares the pools. Returns those that stay as the new configuration has them, in the old order.
+pub(super) fn compare(old: &Config, new: &Config, clock: &PinClock, found: &mut Found) -> Vec<Pool> {
+    let by_name: HashMap<&str, (usize, &Pool)> =
+        new.pools.iter().enumerate().map(|(index, pool)| (pool.name.as_str(), (index, pool))).collect();
+    let mut stay = Vec::with_capacity(old.pools.len());
+    for (index, before) in old.pools.iter().enumerate() {
+        let name = &before.name;
+        let Some(&(place, after)) = by_name.get(name.as_str()) else {
+            found.refuse(
+                Remedy::Disruptive,
+                format!("pool {name} is no longer in the file: its connections would break"),
+            );
+            continue;
+        };
+        pool(before, after, found);
+        idle(old, index, new, place, clock, found);
+        stay.push(after.clone());
+    }
+    let known: HashSet<&str> = old.pools.iter().map(|pool| pool.name.as_str()).collect();
+    for pool in new.pools.iter().filter(|pool| !known.contains(pool.name.as_str())) {
+        let reason = format!("pool {} is new: pools are not added at run time yet", pool.name);
+        found.refuse(Remedy::Disruptive, reason);
+    }
+    stay
+}
+
+fn pool(old: &Pool, new: &Pool, found: &mut Found) {
+    let name = &old.name;
+    if old.table_size != new.table_size {
+        found.refuse(Remedy::Disruptive, table_size(old, new));
+    }
+    if old.tracking != new.tracking {
+        let reason = format!("pool {name}: tracking changes: connections that only their pin keeps would break");
+        found.refuse(Remedy::Disruptive, reason);
+    }
+    let mut changed = |what: &str, same: bool| {
+        if !same {
+            found.line(format!("pool {name}: {what}"));
+        }
+    };
+    let from_to = |key: &str, old: &dyn Debug, new: &dyn Debug| format!("{key} {old:?} -> {new:?}");
+    let maybe = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let percent = |share: f64| format!("{}%", share * 100.0);
+    let panic = |pool: &Pool| maybe(pool.panic_threshold.map(percent));
+    changed(&format!("panic_threshold {} -> {}", panic(old), panic(new)), old.panic_threshold == new.panic_threshold);
+    changed(
+        &format!("group_min {} -> {}", percent(old.group_min), percent(new.group_min)),
+        old.group_min == new.group_min,
+    );
+    changed(&from_to("on_down", &old.on_down, &new.on_down).to_lowercase(), old.on_down == new.on_down);
+    let limit = |pool: &Pool| maybe(pool.drain_timeout.map(|limit| format!("{limit:?}")));
+    changed(&format!("drain_timeout {} -> {}", limit(old), limit(new)), old.drain_timeout == new.drain_timeout);
+    let (before, after) = (old.idle_timeout, new.idle_timeout);
+    changed(&from_to("idle_timeout.tcp", &before.tcp, &after.tcp), before.tcp == after.tcp);
+    changed(&from_to("idle_timeout.udp", &before.udp, &after.udp), before.udp == after.udp);
+    changed(&from_to("idle_timeout.quic", &before.quic, &after.quic), before.quic == after.quic);
+    let check = match (old.health, new.health) {
+        (Health::None, _) => "health checks begin",
+        (_, Health::None) => "health checks end, all its backends count as up",
+        _ => "the parameters of its health check change",
+    };
+    changed(check, old.health == new.health);
+    let source = |pool: &Pool| maybe(pool.encap_source.map(|source| source.to_string()));
+    changed(&format!("encap_source {} -> {}", source(old), source(new)), old.encap_source == new.encap_source);
+    changed("how its GUE packets look changes", old.gue == new.gue);
+    let cut = (old.fragment_outer, new.fragment_outer);
+    changed(&from_to("fragment_outer", &cut.0, &cut.1), cut.0 == cut.1);
+    changed("[[pool.quic_lb]] changes", old.quic_lb == new.quic_lb);
+    backends(old, new, found);
+}
+
+fn table_size(old: &Pool, new: &Pool) -> String {
+    let Pool { name, table_size: before, .. } = old;
+    let (after, count) = (new.table_size, new.backends.len());
+    let why = if after == table_size::default_for(count) {
+        format!(" (the default for {count} backends)")
+    } else {
+        String::new()
+    };
+    format!(
+        "pool {name}: its table_size changes from {before} to {after}{why}, and with it the slot of every flow: every \
+         connection of its VIPs would break; to keep them, write table_size = {before} in this pool"
+    )
+}
+
+fn backends(old: &Pool, new: &Pool, found: &mut Found) {
+    let name = &old.name;
+    let before: HashMap<&str, &Backend> = old.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect();
+    let mode = old.forward != new.forward;
+    if mode {
+        let (before, after) = (old.forward, new.forward);
+        found.line(format!(
+            "pool {name}: forward {before} -> {after}; each backend gets new connections by the new mode once that was \
+             seen to work, and keeps those that it has by the old one"
+        ));
+    }
+    for after in &new.backends {
+        let backend = &after.name;
+        let Some(before) = before.get(backend.as_str()) else {
+            found.line(format!("pool {name}: backend {backend} ({}) joins", after.address));
+            continue;
+        };
+        if before.address != after.address {
+            found.line(format!(
+                "pool {name}: backend {backend} moves from {} to {}, which gets its new connections once it is ready",
+                before.address, after.address
+            ));
+        }
+        if before.weight != after.weight {
+            found.line(format!("pool {name}: backend {backend}: weight {} -> {}", before.weight, after.weight));
+        }
+        if before.priority != after.priority {
+            found.line(format!("pool {name}: backend {backend}: priority {} -> {}", before.priority, after.priority));
+        }
+        if before.server_id != after.server_id {
+            found.line(format!("pool {name}: backend {backend}: server_id changes"));
+        }
+    }
+    let after: HashSet<&str> = new.backends.iter().map(|backend| backend.name.as_str()).collect();
+    for gone in old.backends.iter().filter(|backend| !after.contains(backend.name.as_str())) {
+        found.line(format!("pool {name}: backend {} leaves", gone.name));
+    }
+}
+
+/// Whether pins can tell the pool's idle time.
+fn idle(old: &Config, index: usize, new: &Config, place: usize, clock: &PinClock, found: &mut Found) {
+    let (before, after) = (old.idle_time(index), new.idle_time(place));
+    // A pool that lost its VIPs has no flows.
+    let is_used = new.vips.iter().any(|vip| vip.pool == place);
+    if before != after && is_used && !clock.fits(after) {
+        let (name, longest) = (&old.pools[index].name, clock.longest_idle());
+        found.refuse(
+            Remedy::Disruptive,
+            format!(
+                "pool {name}: its idle time changes from {before:?} to {after:?}; the clock of the pins was made at the \
+                 start and tells {longest:.1?} at most"
+            ),
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Makes the state anew from a configuration whose slots are others: connections break, and what is known of the world stays.
+
+use super::build::{backend_state, pin_clock, pin_table, pools, services, static_neighbors};
+use super::{BackendHealth, BackendState, Stage, State, StateError};
+use guideway_config::model::{Config, Forward, Health};
+use guideway_dataplane::hash::FlowHasher;
+use guideway_dataplane::ids::BackendId;
+use guideway_dataplane::vip::VipTable;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What an id stands for.
+type Identity<'a> = (&'a str, &'a str, IpAddr, Forward);
+
+impl State {
+    /// Takes over a configuration of the same ports, interfaces and routes: all slots steady at once, no pins. Neighbours,
+    /// path MTUs, ports, and of each identity that stays the id, the health and what an operator wants of it, are kept.
+    ///
+    /// The caller clears the pins again once every worker uses it: until then workers may write some.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`]; nothing changed then.
+    pub fn renew(&mut self, config: Arc<Config>, now: SystemTime) -> Result<(), StateError> {
+        let hasher = FlowHasher::new(config.hash_key);
+        let known = self.identities();
+        let mut ids = self.ids.clone();
+        let mut kept: HashSet<BackendId> = HashSet::new();
+        let (pools, places) = pools(&config, &hasher, |pool, backend| {
+            let identity = (pool.name.as_str(), backend.name.as_str(), backend.address, pool.forward);
+            let Some((before, checked)) = known.get(&identity) else {
+                let id = ids.take().ok_or(StateError::TooManyBackends)?;
+                return backend_state(&config, pool, backend, id, now);
+            };
+            kept.insert(before.id);
+            let fresh = backend_state(&config, pool, backend, before.id, now)?;
+            Ok(fresh.remembering(before, *checked && pool.health != Health::None))
+        })?;
+        let gone = self.pools.iter().flat_map(|pool| &pool.backends).map(|backend| backend.id);
+        gone.filter(|id| !kept.contains(id)).for_each(|id| ids.rest(id));
+        let same_pins = self.config.pins == config.pins && *self.pins.clock() == pin_clock(&config);
+        if same_pins {
+            self.pins.clear();
+        } else {
+            self.pins = Arc::new(pin_table(&config));
+        }
+        self.vips = VipTable::new(&services(&config));
+        self.neighbors.extend(static_neighbors(&config));
+        (self.hasher, self.ids, self.pools, self.places) = (hasher, ids, pools, places);
+        self.duties_stale = true;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Backends that flows may begin on, by identity, and whether they are checked.
+    fn identities(&self) -> HashMap<Identity<'_>, (&BackendState, bool)> {
+        let pools = self.pools.iter().zip(&self.config.pools);
+        let all = pools.flat_map(|(pool, of_pool)| {
+            let backends = pool.backends.iter().zip(&of_pool.backends);
+            backends.map(move |(backend, of)| {
+                let identity = (of_pool.name.as_str(), of.name.as_str(), of.address, backend.forward);
+                (identity, (backend, of_pool.health != Health::None))
+            })
+        });
+        all.filter(|(_, (backend, _))| backend.stage != Stage::Left && !backend.replaced).collect()
+    }
+}
+
+impl BackendState {
+    /// The same with what is known of it from before.
+    fn remembering(self, before: &Self, checked: bool) -> Self {
+        let mut now = Self {
+            admin: before.admin,
+            forced: before.forced && before.stage != Stage::Leaving,
+            drained_since: before.drained_since,
+            ..self
+        };
+        if !now.is_draining() {
+            now.drained_since = None;
+        }
+        if checked {
+            let is_up = before.health != BackendHealth::Down;
+            (now.health, now.reason, now.since) = (before.health, before.reason, before.since);
+            (now.counts_as_up, now.as_base) = (is_up, is_up);
+        }
+        now
+    }
+}

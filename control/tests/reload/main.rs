@@ -1,0 +1,10 @@
+//! Reload: what is a difference, what is refused, and what becomes of flows.
+
+mod anew;
+mod edits;
+mod file;
+mod law;
+mod refusals;
+#[path = "../support/mod.rs"]
+#[allow(dead_code)]
+mod support;

@@ -1,0 +1,140 @@
+//! A changed file, applied by SIGHUP and by command to a balancer that carries connections.
+
+use crate::download::Download;
+use crate::setup::{BINARY, PATIENCE, Site, backends_of, http, patient_checks};
+use anyhow::{Context, Result, ensure};
+use guideway_lab::config::table;
+use guideway_lab::process::wait_for;
+use guideway_lab::{Device, GuidewayConfig, LabOptions, address, runnable};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+
+const POOL: &str = "web";
+/// T of the pool: longer than any pause of a download, also on a busy machine.
+const IDLE: &str = "4s";
+/// Requests that shall be answered: enough that a backend without any would be no accident.
+const REQUESTS: u64 = 90;
+
+fn site() -> Result<Site> {
+    Site::start(LabOptions::new(), |lab| {
+        let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, POOL, "l2dsr", false);
+        config.state = Some(table([("arm_time", "200ms".into())]));
+        let idle = toml::Table::from_iter([("tcp".to_owned(), IDLE.into())]);
+        config.pool[0].more.insert("idle_timeout".to_owned(), idle.into());
+        patient_checks(config.vip(target().ip(), "tcp", 80, POOL))
+    })
+}
+
+fn target() -> SocketAddr {
+    http(address::vip_v4(10))
+}
+
+/// Writes another configuration over the file.
+fn write(site: &Site, config: &GuidewayConfig) -> Result<()> {
+    std::fs::write(site.guideway.config_file(), config.text()?).context("cannot write the file")
+}
+
+/// Runs `guideway reload`.
+fn reload(site: &Site, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(BINARY);
+    command.arg("reload").args(arguments).arg("--socket").arg(site.guideway.socket());
+    command.output().context("cannot run the program")
+}
+
+/// The same until new connections go where the file says; what `--json` says.
+fn applied(site: &Site, arguments: &[&str]) -> Result<Value> {
+    let output = reload(site, &[arguments, &["--wait", "--timeout", "60s", "--json"]].concat())?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{arguments:?}: {}: {errors}\n{}", output.status, site.log());
+    serde_json::from_slice(&output.stdout).context("no JSON")
+}
+
+/// Runs it for a file that is refused; the lines that say why.
+fn refused(site: &Site, arguments: &[&str]) -> Result<Vec<String>> {
+    let output = reload(site, arguments)?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(2) && output.stdout.is_empty(), "{}: {errors}", output.status);
+    Ok(errors.lines().map(str::to_owned).collect())
+}
+
+/// Waits until the log says something that SIGHUP brings.
+fn wait_for_log(site: &Site, part: &str, times: usize) -> Result<()> {
+    let said = wait_for(part, PATIENCE, || Ok((site.log().matches(part).count() >= times).then_some(())));
+    said.with_context(|| site.log())
+}
+
+fn names(site: &Site) -> Result<Vec<String>> {
+    let pool = site.guideway.pool(POOL)?;
+    Ok(backends_of(&pool).filter_map(|backend| backend["name"].as_str().map(str::to_owned)).collect())
+}
+
+#[test]
+fn a_changed_file_is_applied_and_connections_stay() -> Result<()> {
+    if !runnable("a reload") {
+        return Ok(());
+    }
+    let site = site()?;
+    let first = site.config.clone();
+    let digest = site.digest(POOL)?;
+    let downloads = Download::from_each(&site.lab, target())?;
+
+    // By SIGHUP: one backend gets more, another one leaves.
+    let mut changed = first.clone();
+    changed.pool[0].backend[0].insert("weight".to_owned(), 3.into());
+    changed.pool[0].backend.remove(2);
+    site.guideway.reload(&changed)?;
+    wait_for_log(&site, "reload: applied", 1)?;
+    let log = site.log();
+    for part in ["pool web: backend web1: weight 1 -> 3", "pool web: backend web3 leaves"] {
+        ensure!(log.contains(part), "no {part:?} in {log}");
+    }
+    let nothing = applied(&site, &[])?;
+    ensure!(nothing["changes"] == Value::Array(Vec::new()), "{nothing:#}");
+    let report = site.requests(target(), REQUESTS)?;
+    ensure!(!report.by_backend.contains_key("web3"), "{:?}", report.by_backend);
+    ensure!(report.by_backend["web1"] > report.by_backend["web2"], "{:?}", report.by_backend);
+    assert_eq!(names(&site)?, ["web1", "web2", "web3"], "somebody downloads from web3");
+
+    // A bad file and a refused one change nothing.
+    let text = changed.text()?;
+    std::fs::write(site.guideway.config_file(), format!("{text}\nweigth = 5\n"))?;
+    let lines = refused(&site, &[])?;
+    let place = format!("{}:{}:1: error: ", site.guideway.config_file().display(), text.lines().count() + 2);
+    ensure!(lines.len() == 1 && lines[0].starts_with(&place) && lines[0].contains("weigth"), "{place}: {lines:?}");
+    let mut larger = changed.clone();
+    larger.pool[0].more.insert("table_size".to_owned(), 4093.into());
+    larger.pool[0].backend[1].insert("weight".to_owned(), 9.into());
+    site.guideway.reload(&larger)?;
+    wait_for_log(&site, "reload: refused; nothing changed", 1)?;
+    let lines = refused(&site, &["--dry-run"])?;
+    ensure!(lines.len() == 1 && lines[0].contains("pool web: its table_size changes from 2039 to 4093"), "{lines:?}");
+    let pool = site.guideway.pool(POOL)?;
+    ensure!(pool["table_size"] == 2039 && site.guideway.backend(POOL, "web2")?["weight"] == 1, "{pool:#}");
+
+    // By command: all as it was.
+    write(&site, &first)?;
+    let outcome = applied(&site, &[])?;
+    assert_eq!(outcome["changes"].as_array().map(Vec::len), Some(2), "{outcome:#}");
+    assert_eq!(site.digest(POOL)?, digest);
+    let report = site.requests(target(), REQUESTS)?;
+    assert_eq!(report.by_backend.len(), 3, "{:?}", report.by_backend);
+    for (name, download) in downloads {
+        ensure!(download.is_under_way(), "the download from {name} ended too early to say anything");
+        download.finish().with_context(|| format!("the download from {name}\n{}", site.log()))?;
+    }
+
+    // What breaks connections, since it is asked for.
+    write(&site, &larger)?;
+    let outcome = applied(&site, &["--disruptive"])?;
+    ensure!(outcome["disruptive"] == true && outcome["applied"] == true, "{outcome:#}");
+    assert_eq!(site.guideway.pool(POOL)?["table_size"], 4093);
+    assert_eq!(names(&site)?, ["web1", "web2"]);
+    let report = site.requests(target(), REQUESTS)?;
+    ensure!(
+        report.by_backend.len() == 2 && report.by_backend["web2"] > report.by_backend["web1"],
+        "{:?}",
+        report.by_backend
+    );
+    Ok(())
+}
