@@ -94,7 +94,10 @@ impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Self {
         let status = match &error {
             ChangeError::Pool { .. } | ChangeError::Backend { .. } => StatusCode::NOT_FOUND,
-            ChangeError::Exists { .. } | ChangeError::Last { .. } | ChangeError::Leaving { .. } => StatusCode::CONFLICT,
+            ChangeError::Exists { .. }
+            | ChangeError::Last { .. }
+            | ChangeError::Leaving { .. }
+            | ChangeError::Full(_) => StatusCode::CONFLICT,
             ChangeError::Weight(_) | ChangeError::State(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self(status, error.to_string())

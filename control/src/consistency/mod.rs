@@ -13,4 +13,6 @@ pub mod ids;
 pub mod phases;
 pub mod placement;
 pub mod plan;
+mod step;
 pub mod sweeper;
+mod unruled;

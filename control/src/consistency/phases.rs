@@ -11,13 +11,13 @@ use std::time::Duration;
 
 /// Slots that are in one phase since the same generation.
 #[derive(Clone, Debug)]
-struct Cohort {
-    phase: Phase,
+pub(super) struct Cohort {
+    pub(super) phase: Phase,
     slots: Vec<u32>,
     /// `None`: not published yet.
     generation: Option<Generation>,
     /// When every worker used that generation.
-    acknowledged: Option<Nanos>,
+    pub(super) acknowledged: Option<Nanos>,
     /// How long it lasts from then on: kept, so that a lower T does not shorten what runs.
     lasts: Duration,
     /// Whether it was put off once because insertions had failed.
@@ -34,12 +34,12 @@ impl Cohort {
 #[derive(Clone, Debug)]
 pub struct Phases {
     /// Whose each slot is: the steady table, without marks.
-    current: Box<[Slot]>,
+    pub(super) current: Box<[Slot]>,
     /// By slot; empty while all slots are steady.
-    sides: Vec<Side>,
+    pub(super) sides: Vec<Side>,
     /// Number of the cohort of each slot that is not steady.
     cohort_of: Vec<u32>,
-    cohorts: Vec<(u32, Cohort)>,
+    pub(super) cohorts: Vec<(u32, Cohort)>,
     next_cohort: u32,
     special: u32,
 }
@@ -329,28 +329,5 @@ impl Phases {
         let timed = self.cohorts.iter().filter(|(_, cohort)| matches!(cohort.phase, Phase::Armed | Phase::Transition));
         counts.until = timed.filter_map(|(_, cohort)| cohort.deadline()).max();
         counts
-    }
-
-    /// For the simulation: every slot in transition has the deadline of the one that entered first.
-    pub fn share_deadline(&mut self) {
-        let of = |cohort: &Cohort| cohort.phase == Phase::Transition;
-        let first = self.cohorts.iter().filter(|(_, cohort)| of(cohort)).filter_map(|(_, c)| c.acknowledged).min();
-        for (_, cohort) in self.cohorts.iter_mut().filter(|(_, cohort)| of(cohort)) {
-            cohort.acknowledged = cohort.acknowledged.and(first);
-        }
-    }
-
-    /// For the simulation: a base that is not eligible is forgotten.
-    pub fn forget_bases(&mut self, is_eligible: impl Fn(u16) -> bool) {
-        for (slot, side) in self.current.iter().zip(&mut self.sides) {
-            if side.phase == Phase::Transition && !is_eligible(side.base) {
-                side.base = slot.index() as u16;
-            }
-        }
-    }
-
-    /// For the simulation: whoever is looked at is steady.
-    pub fn skip_look(&mut self) -> bool {
-        self.swept(Nanos(u64::MAX), |_| false)
     }
 }

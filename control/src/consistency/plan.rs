@@ -6,53 +6,13 @@
 
 use super::phases::Phases;
 use super::placement::{Fact, Policy, Tables};
-use guideway_dataplane::consistency::{Rule, Rules, SlotSet};
+pub use super::step::{Step, Waiting};
+use guideway_dataplane::consistency::{Rule, SlotSet};
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::publish::Generation;
 use guideway_dataplane::table::{BuildError, Slot, Table};
 use guideway_dataplane::time::Nanos;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What a step of a plan goes by.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// The time.
-    pub now: Nanos,
-    /// Whether every worker uses the latest generation.
-    pub acknowledged: bool,
-    /// Whether so many pins are in use that no planned change may begin.
-    pub crowded: bool,
-    /// How long slots are armed; 0: not at all.
-    pub arm_time: Duration,
-    /// T of the pool.
-    pub idle: Duration,
-    /// Which rules hold.
-    pub rules: Rules,
-}
-
-/// Why a planned change does not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    /// Too many pins are in use.
-    Pins,
-    /// Slots are armed: SYNs that are under way may be answered.
-    Arming,
-    /// A worker does not use the latest snapshot yet.
-    Workers,
-}
-
-impl Waiting {
-    /// The word in `status`.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Pins => "pins",
-            Self::Arming => "arming",
-            Self::Workers => "workers",
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Pending {
@@ -247,7 +207,7 @@ impl PoolPlan {
         let next = Table::from(next);
         let changed = !self.phases.is(&next);
         if changed {
-            self.phases.change(&next, idle(step));
+            self.phases.change(&next, step.transition_time());
         }
         if !step.rules.hold(Rule::DeathKeepsBase) {
             let facts = &self.facts;
@@ -303,7 +263,7 @@ impl PoolPlan {
     }
 
     fn change(&mut self, target: &Table, step: &Step) {
-        self.phases.change(target, idle(step));
+        self.phases.change(target, step.transition_time());
         self.phases.disarm();
         self.waiting = None;
     }
@@ -371,9 +331,4 @@ fn marks(count: usize, indices: impl Iterator<Item = usize>) -> Vec<bool> {
         }
     }
     marks
-}
-
-/// How long slots that change now are in transition.
-fn idle(step: &Step) -> Duration {
-    if step.rules.hold(Rule::FoldAfterIdle) { step.idle } else { Duration::ZERO }
 }

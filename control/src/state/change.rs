@@ -4,6 +4,7 @@ use super::build::{backend_state, place};
 use super::{Admin, BackendHealth, BackendState, Stage, State, StateError};
 use guideway_config::model;
 use guideway_dataplane::ids::PoolId;
+use guideway_dataplane::table::MAX_POOL_BACKENDS;
 use guideway_dataplane::time::Nanos;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -80,6 +81,9 @@ pub enum ChangeError {
         /// The backend.
         name: String,
     },
+    /// A pool that is full.
+    #[error("pool {0:?} has as many backends as a pool may have; remove one first, or use another pool")]
+    Full(String),
     /// A backend that cannot be reached, or one too many.
     #[error(transparent)]
     State(#[from] StateError),
@@ -194,6 +198,9 @@ impl State {
 
     /// Adds a backend, whatever the names of the others are.
     pub(crate) fn join(&mut self, pool: usize, backend: model::Backend, now: SystemTime) -> Result<(), ChangeError> {
+        if self.pools[pool].backends.len() >= MAX_POOL_BACKENDS {
+            return Err(ChangeError::Full(self.config.pools[pool].name.clone()));
+        }
         let id = self.ids.take().ok_or(StateError::TooManyBackends)?;
         let made = backend_state(&self.config, &self.config.pools[pool], &backend, id, now);
         let made = match made {

@@ -12,6 +12,7 @@
 mod balancer;
 mod change;
 mod flow;
+mod judge;
 mod outcome;
 mod packet;
 mod random;
