@@ -30,9 +30,9 @@ pub(crate) struct Args {
     /// A backend that is down from the first packet; as often as wanted.
     #[arg(long, value_name = "NAME|POOL/NAME")]
     down: Vec<String>,
-    /// A change on the way, at a time from the first frame on as 300ms, 2.5s, 2m; as often as wanted. Changes: drain, remove
-    /// [POOL/]NAME [force]; enable, disable, down, up [POOL/]NAME; weight [POOL/]NAME WEIGHT; add POOL/NAME ADDRESS
-    /// [weight WEIGHT].
+    /// A change on the way, at a time from the first frame on as 300ms, 2.5s, 2m; as often as wanted. Changes, of POOL/NAME or
+    /// of a NAME that is unique: drain and remove, with `force` behind the name if at once; enable, disable, down, up; weight,
+    /// with the weight behind the name; add, with the address behind POOL/NAME, and `weight` and its value if not 1.
     #[arg(long, num_args = 2, value_names = ["TIME", "ACTION"])]
     at: Vec<String>,
     /// Workers that frames are spread over, by addresses and ports as cards do it.

@@ -207,11 +207,7 @@ fn idle_connections_outlive_a_blip_of_their_backend() -> Result<()> {
     site.wait_until_up()?;
     none_is_broken(&site, None, &[idle.report()])?;
     // Until every worker has its slots back it is down: `status` calls it up a little earlier.
-    wait_for("the table of before on all workers", PATIENCE, || {
-        let status = site.guideway.status()?;
-        let known = status["generation"] == status["acknowledged_generation"];
-        Ok((known && status["pools"][0]["table_digest"] == digest).then_some(()))
-    })?;
+    site.wait_for_digest(POOL, &digest)?;
     idle.ask(PATIENCE).with_context(|| site.log())?;
     assert_eq!(idle.report().by_backend(), before);
     let report = idle.finish()?;

@@ -108,6 +108,15 @@ impl Site {
         let digest = self.guideway.pool(pool)?["table_digest"].take();
         digest.as_str().map(str::to_owned).context("a pool without a digest")
     }
+
+    /// Waits until workers use the table with this digest again: a return is a planned change, told after `up`.
+    pub fn wait_for_digest(&self, pool: &str, digest: &str) -> Result<()> {
+        wait_for("the table of before on all workers", PATIENCE, || {
+            let status = self.guideway.status()?;
+            let known = status["generation"] == status["acknowledged_generation"];
+            Ok((known && self.digest(pool)? == digest).then_some(()))
+        })
+    }
 }
 
 /// Clients with all of their addresses, at a rate that leaves a small machine air.

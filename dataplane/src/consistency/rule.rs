@@ -44,12 +44,12 @@ rules! {
     SynFollowsPin, "syn-follows-pin", "A late duplicate or made-up SYN of an established flow is taken for a start and moves it.";
     SynEndsClosing, "syn-ends-closing", "A closed flow's tuple starts again and again and follows the old pin: a drain never ends.";
     SequenceBits, "sequence-bits", "A late duplicate of a flow's SYN pins the slot's new backend, and the flow from before follows that pin.";
-    FollowersPinNothing, "followers-pin-nothing", "A stray RST of an old flow pins the base while the new flow of its tuple starts: what follows is not where the SYN went.";
+    FollowersPinNothing, "followers-pin-nothing", "A stray RST of an old flow takes the pin of a handshake that is under way to the base: what follows is not where the SYN went.";
     PinFirst, "pin-first", "A SYN goes to the new backend though its pin found no room; what follows goes to the base.";
     UdpHasNoStart, "udp-has-no-start", "A datagram of a UDP flow from before is taken for a start and moves it.";
     InitialStarts, "initial-starts", "A Handshake or 0-RTT packet of a QUIC connection from before is taken for a start and moves it.";
     AffinityHasNoStart, "affinity-has-no-start", "A client's next connection is taken for a start and leaves the backend of the others.";
-    ExpiryMargin, "expiry-margin", "A flow sends at the end of one tick, and again T later at the beginning of another: its pin is gone.";
+    ExpiryMargin, "expiry-margin", "A flow is idle for almost T, and the worker that sees its next packet has a clock that is a tick ahead: its pin is gone.";
     SignedAge, "signed-age", "A worker whose clock is a tick behind finds a pin from the future and takes it for one that is very old.";
     ConfirmedStays, "confirmed-stays", "Under a flood, the pins of established flows are evicted.";
     DisjointBits, "disjoint-bits", "Tag and bucket from the same bits: a flow finds the pin of another one.";
