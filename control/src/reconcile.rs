@@ -62,13 +62,12 @@ fn special(state: &State, index: usize) -> Option<Special> {
     let pool = &state.pools[index];
     let sides = if pool.plan.is_always() { [].into() } else { pool.plan.phases().sides()? };
     let clock = state.pins.clock();
-    let ticks = |pool: usize| clock.ticks(state.config.idle_time(pool));
     let parts = Parts {
         size: pool.plan.target().size(),
         sides,
         members: (0..pool.backends.len()).map(|backend| state.member(index, backend)).collect(),
-        idle: ticks(index),
-        longest_idle: (0..state.pools.len()).map(ticks).max().unwrap_or(0),
+        idle: clock.ticks(state.idle_times[index]),
+        longest_idle: clock.ticks(state.idle_times.iter().copied().max().unwrap_or_default()),
         // Any bijection that spreads small numbers.
         salt: (index as u32).wrapping_mul(0x9e37_79b1),
         failed: Arc::clone(pool.plan.failed()),

@@ -5,7 +5,7 @@
 //! them. One plan at a time; what is asked for meanwhile comes with the next one.
 
 use super::phases::Phases;
-use super::placement::{Fact, Policy, Tables};
+use super::placement::{Fact, Policy, Serving, Tables};
 pub use super::step::{Step, Waiting};
 use guideway_dataplane::consistency::{Rule, SlotSet};
 use guideway_dataplane::hash::FlowHasher;
@@ -20,13 +20,28 @@ struct Pending {
     target: Table,
 }
 
+/// What follows from facts alone. Kept: a publication asks for it once for each backend.
+#[derive(Debug)]
+struct Aim {
+    target: Table,
+    undisturbed: Table,
+    serving: Serving,
+}
+
+impl Aim {
+    fn of(facts: &[Fact], tables: &mut Tables) -> Result<Self, BuildError> {
+        let target = tables.table(facts)?;
+        let undisturbed = tables.undisturbed(facts)?;
+        Ok(Self { target, undisturbed, serving: tables.policy().serving(facts) })
+    }
+}
+
 /// The plan of one pool.
 #[derive(Debug)]
 pub struct PoolPlan {
     tables: Tables,
     facts: Vec<Fact>,
-    target: Table,
-    undisturbed: Table,
+    aim: Aim,
     pending: Option<Pending>,
     phases: Phases,
     failed: Arc<SlotSet>,
@@ -51,22 +66,10 @@ impl PoolPlan {
         facts: Vec<Fact>,
     ) -> Result<Self, BuildError> {
         let mut tables = Tables::new(hasher.clone(), size, policy);
-        let target = tables.table(&facts)?;
-        let undisturbed = tables.undisturbed(&facts)?;
-        let phases = Phases::new(&target);
+        let aim = Aim::of(&facts, &mut tables)?;
+        let phases = Phases::new(&aim.target);
         let failed = Arc::new(SlotSet::new(size));
-        Ok(Self {
-            tables,
-            facts,
-            target,
-            undisturbed,
-            pending: None,
-            phases,
-            failed,
-            always,
-            stale: false,
-            waiting: None,
-        })
+        Ok(Self { tables, facts, aim, pending: None, phases, failed, always, stale: false, waiting: None })
     }
 
     /// The slots.
@@ -78,7 +81,7 @@ impl PoolPlan {
     /// The table that the facts ask for.
     #[must_use]
     pub const fn target(&self) -> &Table {
-        &self.target
+        &self.aim.target
     }
 
     /// Where workers note slots in which an insertion failed.
@@ -102,19 +105,19 @@ impl PoolPlan {
     /// Whether the slots are as the facts ask for.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.pending.is_none() && self.phases.is(&self.target)
+        self.pending.is_none() && self.phases.is(&self.aim.target)
     }
 
     /// Whether failing backends count as up.
     #[must_use]
     pub fn panics(&self) -> bool {
-        self.tables.policy().serving(&self.facts).panic
+        self.aim.serving.panic
     }
 
     /// The table that the facts would give if every backend were eligible.
     #[must_use]
     pub const fn undisturbed(&self) -> &Table {
-        &self.undisturbed
+        &self.aim.undisturbed
     }
 
     /// Whether there is nothing to go on with.
@@ -127,7 +130,7 @@ impl PoolPlan {
     pub fn settle(&mut self) {
         self.pending = None;
         self.stale = false;
-        self.phases.overwrite(&self.target);
+        self.phases.overwrite(&self.aim.target);
     }
 
     /// Takes over facts: as many as before, or more. Returns whether they are new.
@@ -139,7 +142,7 @@ impl PoolPlan {
         if facts == self.facts {
             return Ok(false);
         }
-        let target = self.tables.table(&facts)?;
+        let aim = Aim::of(&facts, &mut self.tables)?;
         if let Some(pending) = &mut self.pending {
             let joined = facts.iter().skip(pending.facts.len()).map(|fact| Fact { placed: false, ..fact.clone() });
             pending.facts.extend(joined);
@@ -148,9 +151,8 @@ impl PoolPlan {
             }
             pending.target = self.tables.table(&pending.facts)?;
         }
-        self.undisturbed = self.tables.undisturbed(&facts)?;
         self.facts = facts;
-        self.target = target;
+        self.aim = aim;
         self.stale = true;
         Ok(true)
     }
@@ -162,8 +164,7 @@ impl PoolPlan {
     /// As for [`PoolPlan::set_facts`].
     pub fn set_policy(&mut self, policy: Policy) -> Result<(), BuildError> {
         self.tables.set_policy(policy);
-        self.target = self.tables.table(&self.facts)?;
-        self.undisturbed = self.tables.undisturbed(&self.facts)?;
+        self.aim = Aim::of(&self.facts, &mut self.tables)?;
         self.stale = true;
         Ok(())
     }
@@ -172,9 +173,9 @@ impl PoolPlan {
     pub fn step(&mut self, step: &Step) -> bool {
         let stale = std::mem::take(&mut self.stale);
         if self.always {
-            let changed = !self.phases.is(&self.target);
+            let changed = !self.phases.is(&self.aim.target);
             if changed {
-                self.phases.overwrite(&self.target);
+                self.phases.overwrite(&self.aim.target);
             }
             return changed;
         }
@@ -196,13 +197,13 @@ impl PoolPlan {
 
     /// Gives the slots of backends that are down, and slots without a backend, their owners of the target, at once.
     fn leave_the_dead(&mut self, step: &Step) -> bool {
-        let eligible = self.tables.policy().serving(&self.facts).eligible;
+        let eligible = &self.aim.serving.eligible;
         let lost = |owner: &Slot| {
             let index = owner.index();
             let up = self.facts.get(index).is_some_and(|fact| fact.up);
             !up && !eligible.get(index).copied().unwrap_or(false)
         };
-        let owners = self.phases.current().iter().zip(self.target.slots());
+        let owners = self.phases.current().iter().zip(self.aim.target.slots());
         let next: Box<[Slot]> = owners.map(|(now, then)| if lost(now) { *then } else { *now }).collect();
         let next = Table::from(next);
         let changed = !self.phases.is(&next);
@@ -240,23 +241,23 @@ impl PoolPlan {
 
     fn begin(&mut self, step: &Step) -> bool {
         self.waiting = None;
-        if self.phases.is(&self.target) {
+        if self.phases.is(&self.aim.target) {
             return false;
         }
         if step.crowded && step.rules.hold(Rule::RoomFirst) {
             self.waiting = Some(Waiting::Pins);
             return false;
         }
-        if self.phases.is_folding(&self.target) {
+        if self.phases.is_folding(&self.aim.target) {
             self.waiting = Some(Waiting::Workers);
             return false;
         }
         let arms = !step.arm_time.is_zero() && step.rules.hold(Rule::Arming);
-        if arms && self.phases.arm(&self.target, step.arm_time) {
-            self.pending = Some(Pending { facts: self.facts.clone(), target: self.target.clone() });
+        if arms && self.phases.arm(&self.aim.target, step.arm_time) {
+            self.pending = Some(Pending { facts: self.facts.clone(), target: self.aim.target.clone() });
             self.waiting = Some(Waiting::Arming);
         } else {
-            let target = self.target.clone();
+            let target = self.aim.target.clone();
             self.change(&target, step);
         }
         true
@@ -313,8 +314,7 @@ impl PoolPlan {
             facts.iter().zip(keep).filter(|(_, keep)| **keep).map(|(fact, _)| fact.clone()).collect()
         };
         self.facts = kept(&self.facts);
-        self.target = self.tables.table(&self.facts)?;
-        self.undisturbed = self.tables.undisturbed(&self.facts)?;
+        self.aim = Aim::of(&self.facts, &mut self.tables)?;
         if let Some(pending) = &mut self.pending {
             pending.facts = kept(&pending.facts);
             pending.target = self.tables.table(&pending.facts)?;

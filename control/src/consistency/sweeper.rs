@@ -142,7 +142,7 @@ impl PinOwner for Owner<'_> {
         let (pool, index) = self.state.find(backend)?;
         let gone = !self.state.rules.hold(Rule::DeathKeepsPins)
             && !self.state.pools[pool.index()].backends[index].counts_as_up;
-        (!gone).then(|| self.clock.ticks(self.state.config.idle_time(pool.index())))
+        (!gone).then(|| self.clock.ticks(self.state.idle_times[pool.index()]))
     }
 
     fn is_redundant(&self, pin: Pin) -> bool {

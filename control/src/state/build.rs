@@ -44,6 +44,7 @@ impl State {
             path_mtus: HashMap::new(),
             pins: Arc::new(pin_table(&config)),
             rules: Rules::ALL,
+            idle_times: idle_times(&config),
             ids,
             places,
             duties_stale: false,
@@ -82,8 +83,13 @@ pub(super) fn pin_table(config: &Config) -> PinTable {
 
 /// The clock of the pins of a configuration.
 pub(super) fn pin_clock(config: &Config) -> PinClock {
-    let longest = (0..config.pools.len()).map(|pool| config.idle_time(pool)).max().unwrap_or(Duration::ZERO);
+    let longest = idle_times(config).into_iter().max().unwrap_or(Duration::ZERO);
     PinClock::new(longest, config.arm_time)
+}
+
+/// T of each pool.
+pub(super) fn idle_times(config: &Config) -> Vec<Duration> {
+    (0..config.pools.len()).map(|pool| config.idle_time(pool)).collect()
 }
 
 /// Notes where a backend is.

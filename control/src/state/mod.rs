@@ -28,7 +28,7 @@ pub use stages::Moment;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What is known of a backend's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,8 @@ pub struct State {
     pub pins: Arc<PinTable>,
     /// Which rules of consistency hold: all of them, but for the simulation.
     pub rules: Rules,
+    /// T of each pool: every pin that a sweep meets asks for one, and it follows from all VIPs.
+    pub(crate) idle_times: Vec<Duration>,
     /// Ids of backends.
     pub(crate) ids: BackendIds,
     /// Where each backend is, by id.

@@ -1,6 +1,6 @@
 //! Makes the state follow another file, as planned changes.
 
-use super::build::{backend_state, place};
+use super::build::{backend_state, idle_times, place};
 use super::{BackendHealth, BackendState, Change, Stage, State};
 use crate::consistency::placement::Policy;
 use crate::reload::{Refusal, Remedy};
@@ -59,8 +59,7 @@ impl State {
     /// What stands against it now; nothing changed then.
     pub fn reload(&mut self, target: &Config, now: Nanos, wall: SystemTime) -> Result<(), Vec<Refusal>> {
         let turns = self.turns(target, wall)?;
-        let idle = |config: &Config| (0..config.pools.len()).map(|pool| config.idle_time(pool)).collect::<Vec<_>>();
-        let before = idle(&self.config);
+        let before = std::mem::replace(&mut self.idle_times, idle_times(target));
         let neighbors = super::build::static_neighbors(target);
         let config = Arc::make_mut(&mut self.config);
         config.vips.clone_from(&target.vips);
@@ -77,7 +76,7 @@ impl State {
         for turn in turns {
             self.turn(turn, &target.pools, now, wall);
         }
-        if before != idle(&self.config) {
+        if before != self.idle_times {
             // Pins of all pools lie in one table: each pool knows the longest idle time.
             self.pools.iter_mut().for_each(|pool| pool.backends_stale = true);
         }

@@ -1,6 +1,6 @@
 //! Makes the state anew from a configuration whose slots are others: connections break, and what is known of the world stays.
 
-use super::build::{backend_state, pin_clock, pin_table, pools, services, static_neighbors};
+use super::build::{backend_state, idle_times, pin_clock, pin_table, pools, services, static_neighbors};
 use super::{BackendHealth, BackendState, Stage, State, StateError};
 use guideway_config::model::{Config, Forward, Health};
 use guideway_dataplane::hash::FlowHasher;
@@ -50,6 +50,7 @@ impl State {
         self.neighbors.extend(static_neighbors(&config));
         (self.hasher, self.ids, self.pools, self.places) = (hasher, ids, pools, places);
         self.duties_stale = true;
+        self.idle_times = idle_times(&config);
         self.config = config;
         Ok(())
     }

@@ -56,7 +56,7 @@ impl State {
 
     fn plan_step(&self, pool: usize, moment: Moment) -> Step {
         let Moment { now, acknowledged, crowded } = moment;
-        let (arm_time, idle) = (self.config.arm_time, self.config.idle_time(pool));
+        let (arm_time, idle) = (self.config.arm_time, self.idle_times[pool]);
         Step { now, acknowledged, crowded, arm_time, idle, rules: self.rules }
     }
 
