@@ -1,9 +1,8 @@
 //! Planned changes as an operator makes them: drain, enable, weight, remove, add, disable.
 
-use crate::setup::{BINARY, PATIENCE, Site, backends_of, http, patient_checks};
+use crate::setup::{BINARY, PATIENCE, Site, backends_of, http};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use guideway_lab::config::table;
-use guideway_lab::{Device, GuidewayConfig, LabOptions, Namespace, address, runnable};
+use guideway_lab::{Namespace, address, runnable};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,13 +30,7 @@ const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn site() -> Result<Site> {
-    Site::start(LabOptions::new(), |lab| {
-        let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, POOL, "l2dsr", false);
-        config.state = Some(table([("arm_time", "200ms".into())]));
-        let idle = toml::Table::from_iter([("tcp".to_owned(), IDLE.into())]);
-        config.pool[0].more.insert("idle_timeout".to_owned(), idle.into());
-        patient_checks(config.vip(target().ip(), "tcp", 80, POOL))
-    })
+    Site::of_changes(POOL, target(), IDLE)
 }
 
 fn target() -> SocketAddr {

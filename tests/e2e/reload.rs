@@ -1,11 +1,10 @@
 //! A changed file, applied by SIGHUP and by command to a balancer that carries connections.
 
 use crate::download::Download;
-use crate::setup::{BINARY, PATIENCE, Site, backends_of, http, patient_checks};
+use crate::setup::{BINARY, PATIENCE, Site, backends_of, http};
 use anyhow::{Context, Result, ensure};
-use guideway_lab::config::table;
 use guideway_lab::process::wait_for;
-use guideway_lab::{Device, GuidewayConfig, LabOptions, address, runnable};
+use guideway_lab::{GuidewayConfig, address, runnable};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -17,13 +16,7 @@ const IDLE: &str = "4s";
 const REQUESTS: u64 = 90;
 
 fn site() -> Result<Site> {
-    Site::start(LabOptions::new(), |lab| {
-        let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, POOL, "l2dsr", false);
-        config.state = Some(table([("arm_time", "200ms".into())]));
-        let idle = toml::Table::from_iter([("tcp".to_owned(), IDLE.into())]);
-        config.pool[0].more.insert("idle_timeout".to_owned(), idle.into());
-        patient_checks(config.vip(target().ip(), "tcp", 80, POOL))
-    })
+    Site::of_changes(POOL, target(), IDLE)
 }
 
 fn target() -> SocketAddr {

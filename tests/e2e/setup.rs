@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use guideway_lab::config::table;
 use guideway_lab::process::wait_for;
-use guideway_lab::{Guideway, GuidewayConfig, Lab, LabOptions, Load, LoadOptions, LoadReport, Nginx, Process, address};
+use guideway_lab::{
+    Device, Guideway, GuidewayConfig, Lab, LabOptions, Load, LoadOptions, LoadReport, Nginx, Process, address,
+};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -101,6 +103,18 @@ impl Site {
         ensure!(report.failures.is_empty(), "{target}: {:?}", report.failures);
         enough.with_context(|| format!("{target}"))?;
         Ok(report)
+    }
+
+    /// A site for planned changes that do not take long: slots are armed shortly, and flows of the pool may be silent for
+    /// `idle`.
+    pub fn of_changes(pool: &str, target: SocketAddr, idle: &str) -> Result<Self> {
+        Self::start(LabOptions::new(), |lab| {
+            let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, pool, "l2dsr", false);
+            config.state = Some(table([("arm_time", "200ms".into())]));
+            let idle = toml::Table::from_iter([("tcp".to_owned(), idle.into())]);
+            config.pool[0].more.insert("idle_timeout".to_owned(), idle.into());
+            patient_checks(config.vip(target.ip(), "tcp", 80, pool))
+        })
     }
 
     /// The digest of a pool's table.
