@@ -1,11 +1,11 @@
 //! What time is measured by.
 
 use guideway_dataplane::time::Nanos;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What a tick of a clock is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Cycles of the time stamp counter. It runs at a fixed frequency, whatever the core's own frequency is.

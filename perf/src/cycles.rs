@@ -80,7 +80,7 @@ pub fn run<D: Device, C: Clock>(
     let after = CoreTime::of(options.core);
     let Processor { model, virtual_machine } = Processor::this();
     Ok(Report {
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         device: device.describe(),
         processor: model,
         virtual_machine,
@@ -165,7 +165,7 @@ fn report(case: &Case, hz: u64, pairs: &[(Window, Window)]) -> CaseReport {
     let packets = pairs.iter().map(|(_, case)| case.packets).sum();
     let case_ticks: u64 = pairs.iter().map(|(_, case)| case.ticks).sum();
     CaseReport {
-        name: case.name(),
+        name: case.name().to_owned(),
         flows: case.flows,
         backends: case.backends,
         frame_bytes: case.traffic().frame_len(),

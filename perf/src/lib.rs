@@ -12,6 +12,8 @@ pub mod device;
 pub mod dpdk;
 pub mod machine;
 pub mod memory;
+pub mod present;
+pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod traffic;

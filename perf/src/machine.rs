@@ -1,5 +1,6 @@
 //! The machine that figures are made on.
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// The processor's name, and whether a hypervisor is under the kernel.
@@ -28,6 +29,29 @@ impl Processor {
             virtual_machine: field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
         }
     }
+}
+
+/// What a reader needs to know of a machine to judge figures that were made on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's name.
+    pub processor: String,
+    /// Whether this is a virtual machine.
+    pub virtual_machine: bool,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Kernel release.
+    pub kernel: String,
+    /// Frequency governor of the cores; `None` where the kernel does not set frequencies, as in a virtual machine.
+    pub governor: Option<String>,
+    /// Version of DPDK, where it was used.
+    pub dpdk: Option<String>,
+    /// Hugepages of each size in KiB: free and reserved.
+    pub hugepages: Vec<(u64, u64, u64)>,
+    /// What the kernel does with transparent huge pages.
+    pub transparent_hugepages: Option<String>,
+    /// Frequency of the time stamp counter.
+    pub tsc_hz: Option<u64>,
 }
 
 /// What the kernel accounted to one core so far, in units of its own.

@@ -1,15 +1,16 @@
 //! What a run found, for people and for programs.
 
 use crate::clock::Unit;
+use crate::present::{Axis, Better, Metric, Plot, PlotKind, Present, Series, TableView};
 use crate::window::Spread;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A run of the benchmark of cycles per packet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The release that was measured.
-    pub version: &'static str,
+    pub version: String,
     /// What was measured on.
     pub device: String,
     /// The processor's name.
@@ -31,10 +32,10 @@ pub struct Report {
 }
 
 /// What one case found. Costs are in units of [`Report::unit`] a packet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaseReport {
     /// The case.
-    pub name: &'static str,
+    pub name: String,
     /// Flows.
     pub flows: u32,
     /// Backends.
@@ -100,5 +101,64 @@ impl fmt::Display for CaseReport {
             spread(&self.net),
             self.lost_percent,
         )
+    }
+}
+
+impl Present for Report {
+    fn title(&self) -> String {
+        format!("Cost of a packet in {}", self.unit.label())
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        vec![
+            format!("Device: {}. Core {}. {} packets between source and worker.", self.device, self.core, self.lead),
+            "Source and sink alone and each case run in turns; net is the difference of each pair of windows."
+                .to_owned(),
+        ]
+    }
+
+    fn tables(&self) -> Vec<TableView> {
+        let spread = |spread: &Spread| format!("{:.1} ({:.1} - {:.1})", spread.median, spread.min, spread.max);
+        let row = |case: &CaseReport| {
+            vec![
+                case.key(),
+                format!("{:.1}", case.mpps),
+                format!("{:.1}", case.baseline.median),
+                spread(&case.in_all),
+                spread(&case.net),
+                format!("{:.1}", case.lost_percent),
+            ]
+        };
+        let columns = ["case", "Mpps", "baseline", "in all", "net", "lost %"].map(str::to_owned).into();
+        vec![TableView { caption: self.title(), columns, rows: self.cases.iter().map(row).collect() }]
+    }
+
+    fn plots(&self) -> Vec<Plot> {
+        let categories = self.cases.iter().map(CaseReport::key).collect();
+        let points = (0..).zip(&self.cases).map(|(place, case)| (f64::from(place), case.net)).collect();
+        vec![Plot {
+            caption: "net cost".to_owned(),
+            kind: PlotKind::Bars,
+            x: Axis { label: "case".to_owned(), categories, ..Axis::default() },
+            y: Axis { label: format!("{} a packet", self.unit.label()), ..Axis::default() },
+            series: vec![Series { name: "net".to_owned(), points }],
+        }]
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let metric = |case: &CaseReport| Metric {
+            key: case.key(),
+            unit: self.unit.label(),
+            value: case.net,
+            better: Better::Lower,
+        };
+        self.cases.iter().map(metric).collect()
+    }
+}
+
+impl CaseReport {
+    /// Names the case in full.
+    fn key(&self) -> String {
+        format!("{}, {} flows, {} backends, {} bytes", self.name, self.flows, self.backends, self.frame_bytes)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use nix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Steps of the loop between two looks at the clock.
@@ -55,7 +55,7 @@ fn thread_time() -> Duration {
 }
 
 /// Several values of one thing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle value; of an even number the mean of the two in the middle.
     pub median: f64,
