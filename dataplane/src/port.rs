@@ -84,9 +84,9 @@ pub trait TxQueue: Send {
     /// The packets of this queue.
     type Packet: Packet;
 
-    /// Hands over the whole burst and leaves it empty. What the device did not take is freed.
+    /// Hands over packets, from the first on; what the device did not take is left in the burst, in its order.
     ///
-    /// Returns how many packets the device took, always a prefix of the burst. Never blocks.
+    /// Returns how many packets the device took. Never blocks.
     fn transmit(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
 }
 

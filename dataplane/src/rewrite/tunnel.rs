@@ -7,10 +7,10 @@ use super::gue::{DirectShim, Gue, GueShim, GueVariant};
 use super::link::{Link, Outside, encapsulate};
 use super::outer::{Load, Outer, OuterV4, OuterV6};
 use super::shim::{Gre, Inner, Nothing, Shim};
-use super::{Refusal, Source, Split};
+use super::{IpPacket, Refusal, Source, Split};
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
-use crate::parse::{Family, Parsed};
+use crate::parse::Family;
 use crate::port::Packet;
 use crate::wire::ethernet;
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -107,14 +107,14 @@ impl Tunnel {
     pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: &IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
         match &self.0 {
-            Kind::Ipip4(template) => template.apply(packet, parsed, link, hash),
-            Kind::Ipip6(template) => template.apply(packet, parsed, link, hash),
-            kind => kind.apply(packet, parsed, link, hash),
+            Kind::Ipip4(template) => template.apply(packet, ip, link, hash),
+            Kind::Ipip6(template) => template.apply(packet, ip, link, hash),
+            kind => kind.apply(packet, ip, link, hash),
         }
     }
 }
@@ -126,11 +126,11 @@ impl Kind {
     fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: &IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        with_template!(self, template => template.apply(packet, parsed, link, hash))
+        with_template!(self, template => template.apply(packet, ip, link, hash))
     }
 }
 
@@ -171,14 +171,14 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: &IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        if u32::from(parsed.ip_len) + u32::from(Self::OVERHEAD) > u32::from(link.hop.mtu) {
-            return self.apply_too_big(packet, parsed, link, hash);
+        if u32::from(ip.len) + u32::from(Self::OVERHEAD) > u32::from(link.hop.mtu) {
+            return self.apply_too_big(packet, ip, link, hash);
         }
-        self.emit(packet, parsed, link, hash)?;
+        self.emit(packet, ip, link, hash)?;
         Ok(None)
     }
 
@@ -188,15 +188,15 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn apply_too_big<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: &IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        let representable = parsed.ip_len.checked_add(Self::OVERHEAD).is_some();
-        if self.options & FRAGMENT_OUTER == 0 || !representable || !may_be_fragmented(packet.frame(), parsed) {
+        let representable = ip.len.checked_add(Self::OVERHEAD).is_some();
+        if self.options & FRAGMENT_OUTER == 0 || !representable || !may_be_fragmented(packet.frame(), ip) {
             return Err(Refusal::too_big(link.hop, Self::OVERHEAD));
         }
-        self.emit(packet, parsed, link, hash)?;
+        self.emit(packet, ip, link, hash)?;
         // At most two tags: the sum is small.
         let ip_offset = (ethernet::HEADER_LEN + link.hop.tags.len()) as u16;
         Ok(Some(Split { ip_offset, mtu: link.hop.mtu }))
@@ -207,27 +207,27 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn emit<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: &IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<(), DropReason> {
         let entropy = hash.entropy();
-        let inner = Inner { family: parsed.family, offset: parsed.ip_offset, len: parsed.ip_len, entropy };
-        let len = parsed.ip_len + Self::SHIM_LEN;
+        let inner = Inner { family: ip.family, offset: ip.offset, len: ip.len, entropy };
+        let len = ip.len + Self::SHIM_LEN;
         let protocol = self.shim.protocol(&inner);
-        let load = Load { protocol, len, traffic_class: parsed.traffic_class, entropy };
+        let load = Load { protocol, len, traffic_class: ip.traffic_class, entropy };
         let mut shim = self.shim.header(&inner, len);
         if self.options & UDP_CHECKSUM != 0 {
             S::fill_checksum(&mut shim, self.outer.pseudo_sum(load), packet, &inner);
         }
         let write_ip = |header: &mut O::Header| self.outer.write(load, header);
-        encapsulate(packet, parsed, link, Outside { ethertype: O::ETHERTYPE, write_ip, shim })
+        encapsulate(packet, ip, link, Outside { ethertype: O::ETHERTYPE, write_ip, shim })
     }
 }
 
 /// Whether a router may fragment the packet: IPv4 without "don't fragment", and never IPv6.
-fn may_be_fragmented(frame: &[u8], parsed: &Parsed) -> bool {
-    let packet = frame.get(usize::from(parsed.ip_offset)..).unwrap_or(&[]);
-    parsed.family == Family::V4
+fn may_be_fragmented(frame: &[u8], ip: &IpPacket) -> bool {
+    let packet = frame.get(usize::from(ip.offset)..).unwrap_or(&[]);
+    ip.family == Family::V4
         && Ipv4Header::ref_from_prefix(packet).is_ok_and(|(header, _)| header.fragment.get() & ipv4::DONT_FRAGMENT == 0)
 }

@@ -1,0 +1,247 @@
+//! Reads the usual packet: an untagged frame in one segment, with IPv4 without options and fragments or IPv6 without
+//! extension headers, and TCP or UDP with nothing wrong about it.
+//!
+//! Every word is loaded once and judged as a whole. What is not usual is not judged here: the slow path finds out
+//! what is the matter with it. So there is nothing to be said about a packet but yes or no, and
+//! `dataplane/tests/forwarding` holds that whatever is read here is read by [`crate::parse`] alike.
+
+use crate::hash::FlowKey;
+use crate::parse::{Family, are_tcp_flags_valid};
+use crate::snapshot::PortState;
+use crate::vip::exact::{KeyV4, KeyV6, service_bits};
+use crate::wire::{ethernet, ipv4, ipv6, protocol, tcp, udp};
+
+/// Bytes that every usual IPv4 frame has: Ethernet pads it to more.
+const V4_LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN;
+/// Bytes that every usual IPv6 frame has, of which the last 12 are read for TCP only.
+const V6_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + udp::HEADER_LEN;
+const V6_TCP_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + tcp::HEADER_LEN;
+
+/// A usual IPv4 packet.
+pub(super) struct V4 {
+    /// The block of its [`FlowKey`].
+    pub block: u128,
+    /// The service that it is for.
+    pub service: KeyV4,
+    /// Length of the IP packet in bytes.
+    pub len: u16,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+}
+
+/// A usual IPv6 packet.
+pub(super) struct V6 {
+    /// The blocks of its [`FlowKey`].
+    pub blocks: [u128; 3],
+    /// The service that it is for.
+    pub service: KeyV6,
+    /// Length of the IP packet in bytes.
+    pub len: u16,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+}
+
+/// The number at a place in a header, its first byte the least significant one. `at` is a constant: no check remains.
+macro_rules! load {
+    ($number:ty, $bytes:expr, $at:expr) => {
+        <$number>::from_le_bytes(*$bytes.get($at..)?.first_chunk()?)
+    };
+}
+
+/// Ethernet type, version and header length, as they stand in the first three bytes of a usual packet behind the addresses.
+const V4_BEGINS: u32 = ethernet::TYPE_IPV4.swap_bytes() as u32 | 0x45 << 16;
+/// The same of IPv6, whose version shares its byte with the traffic class.
+const V6_BEGINS: u32 = ethernet::TYPE_IPV6.swap_bytes() as u32 | 0x60 << 16;
+
+/// Where the IP header begins.
+const IP: usize = ethernet::HEADER_LEN;
+/// The bits of bytes 4..8 of an IPv4 header, as a number, that make it a fragment: the flags and the offset but for
+/// "don't fragment". They stand in the high half.
+const FRAGMENT_BITS: u64 = ((!ipv4::DONT_FRAGMENT).swap_bytes() as u64) << 48;
+
+/// What Ethernet carries in this frame, if that may be a usual packet. `None` if the frame is short, or not for the receiver.
+#[inline(always)]
+pub(super) fn family(frame: &[u8], receiver: Receiver) -> Option<Family> {
+    let head: &[u8; V4_LEN] = frame.first_chunk()?;
+    if load!(u64, head, 0) & receiver.mask != receiver.mac {
+        return None;
+    }
+    let begins = load!(u32, head, ethernet::ADDRESSES_LEN);
+    if begins & 0xff_ffff == V4_BEGINS {
+        Some(Family::V4)
+    } else if begins & 0xf0_ffff == V6_BEGINS {
+        Some(Family::V6)
+    } else {
+        None
+    }
+}
+
+/// Whose frames are read: bits of the first eight bytes, and their values.
+#[derive(Clone, Copy)]
+pub(super) struct Receiver {
+    mask: u64,
+    mac: u64,
+}
+
+impl Receiver {
+    /// That of a port; `None` if it takes no untagged frames.
+    pub fn new(port: &PortState) -> Option<Self> {
+        let [a, b, c, d, e, f] = port.mac;
+        let one = Self { mask: (1 << 48) - 1, mac: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) };
+        // Any unicast address: the lowest bit of the first byte is that of groups.
+        let any = Self { mask: 1, mac: 0 };
+        port.untagged.then_some(if port.any_destination { any } else { one })
+    }
+}
+
+/// A usual IPv4 packet, which fills the frame but for padding. [`family`] said that it is IPv4 without options.
+#[inline(always)]
+pub(super) fn v4(frame: &[u8]) -> Option<V4> {
+    let head: &[u8; V4_LEN] = frame.first_chunk()?;
+    let (first, second) = (load!(u64, head, IP), load!(u64, head, IP + 8));
+    let destination = load!(u32, head, IP + 16);
+    let ports = load!(u32, head, IP + 20);
+    let source = (second >> 32) as u32;
+    let [_, traffic_class, len_high, len_low, ..] = first.to_le_bytes();
+    let [ttl, protocol, ..] = second.to_le_bytes();
+    let len = u16::from_be_bytes([len_high, len_low]);
+    let rest = usize::from(len).wrapping_sub(ipv4::HEADER_LEN);
+    let room = frame.len() - IP;
+    if first & FRAGMENT_BITS != 0 || ttl == 0 || usize::from(len) > room || source == destination {
+        return None;
+    }
+    if !is_sum_right(first, second, destination) || !may_be_source(source as u8) || !has_ports(ports) {
+        return None;
+    }
+    // A length below that of the header wraps round: it is far above 65,535 then, so no room is enough for it.
+    if rest > room {
+        return None;
+    }
+    match protocol {
+        protocol::TCP => {
+            let [offset, flags] = load!(u16, head, IP + 20 + 12).to_le_bytes();
+            if !is_valid_tcp(offset, flags, rest) {
+                return None;
+            }
+        }
+        protocol::UDP => {
+            if !is_udp_len_right(load!(u16, head, IP + 20 + 4), rest) {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    let block = FlowKey::block_v4(protocol, source, u64::from(destination) | u64::from(ports) << 32);
+    let service = service_bits(protocol, u64::from(ports >> 16) << 48);
+    Some(V4 { block, service: KeyV4(u64::from(destination) | service), len, traffic_class })
+}
+
+/// A usual IPv6 packet, which fills the frame but for padding. [`family`] said that it is IPv6.
+#[inline(always)]
+pub(super) fn v6(frame: &[u8]) -> Option<V6> {
+    let head: &[u8; V6_LEN] = frame.first_chunk()?;
+    let first = load!(u64, head, IP);
+    let [class_high, class_low, _, _, len_high, len_low, next_header, hop_limit] = first.to_le_bytes();
+    let rest = usize::from(u16::from_be_bytes([len_high, len_low]));
+    let (source, destination) = (load!(u128, head, IP + 8), load!(u128, head, IP + 24));
+    let ports = load!(u32, head, IP + 40);
+    if hop_limit == 0 || rest + ipv6::HEADER_LEN > (frame.len() - IP).min(usize::from(u16::MAX)) {
+        return None;
+    }
+    if !may_be_between(source, destination) || !has_ports(ports) {
+        return None;
+    }
+    match next_header {
+        protocol::TCP => {
+            let head: &[u8; V6_TCP_LEN] = frame.first_chunk()?;
+            let [offset, flags] = load!(u16, head, IP + 40 + 12).to_le_bytes();
+            if !is_valid_tcp(offset, flags, rest) {
+                return None;
+            }
+        }
+        protocol::UDP => {
+            // Length and checksum; of these zero is no checksum, which IPv6 does not allow.
+            let length_checksum = load!(u32, head, IP + 40 + 4);
+            if length_checksum >> 16 == 0 || !is_udp_len_right(length_checksum as u16, rest) {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    let service = service_bits(next_header, u64::from(ports >> 16) << 48);
+    Some(V6 {
+        blocks: [FlowKey::first_block_v6(next_header, ports), source, destination],
+        service: KeyV6([destination as u64, (destination >> 64) as u64, service]),
+        len: (rest + ipv6::HEADER_LEN) as u16,
+        traffic_class: class_high << 4 | class_low >> 4,
+    })
+}
+
+/// The transport header of a usual packet.
+pub(super) struct Transport<'p> {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TCP flags; 0 for UDP.
+    pub flags: u8,
+    /// The header and what follows it.
+    pub header: &'p [u8],
+}
+
+/// The transport header of a packet that was read as usual.
+pub(super) fn transport(frame: &[u8], family: Family) -> Transport<'_> {
+    let (place, offset) = match family {
+        Family::V4 => (IP + 9, IP + ipv4::HEADER_LEN),
+        Family::V6 => (IP + 6, IP + ipv6::HEADER_LEN),
+    };
+    let number = frame.get(place).copied().unwrap_or(0);
+    let header = frame.get(offset..).unwrap_or(&[]);
+    let flags = if number == protocol::TCP { header.get(13).copied().unwrap_or(0) } else { 0 };
+    Transport { protocol: number, flags, header }
+}
+
+/// Whether the checksum of an IPv4 header without options is right: its sum in one's complement is a multiple of 0xffff
+/// (RFC 1071), in words of 64 bits too.
+#[inline(always)]
+fn is_sum_right(first: u64, second: u64, third: u32) -> bool {
+    // The inverse of 0xffff modulo 2^64 and the largest quotient: only multiples come out at or below it (Granlund and
+    // Montgomery, "Division by Invariant Integers using Multiplication", PLDI 1994, section 9).
+    const QUOTIENT: u64 = u64::MAX / 0xffff;
+    const INVERSE: u64 = QUOTIENT.wrapping_neg();
+    let (sum, carry) = first.overflowing_add(second);
+    let (sum, carry_again) = sum.overflowing_add(u64::from(third) + u64::from(carry));
+    // Both carries of one addition of three numbers: the second sum has room for its own.
+    (sum + u64::from(carry_again)).wrapping_mul(INVERSE) <= QUOTIENT
+}
+
+/// RFC 1122, section 3.2.1.3: 0/8, 127/8 and 224/3 are no sources.
+#[inline(always)]
+const fn may_be_source(first_byte: u8) -> bool {
+    first_byte.wrapping_sub(1) < 223 && first_byte != 127
+}
+
+/// Whether these are addresses of hosts apart from each other. In ::/64 lie those that no packet carries (RFC 4291, sections
+/// 2.5.2, 2.5.3 and 2.5.5.2); what else lies there is not usual. A source in ff00::/8 would be multicast.
+#[inline(always)]
+const fn may_be_between(source: u128, destination: u128) -> bool {
+    source as u64 != 0 && destination as u64 != 0 && source as u8 != 0xff && source != destination
+}
+
+/// Whether both are other than zero.
+#[inline(always)]
+const fn has_ports(ports: u32) -> bool {
+    ports as u16 != 0 && ports >> 16 != 0
+}
+
+/// Whether a TCP header with these bytes at its offsets 12 and 13 is right, if the IP header leaves `rest` bytes for it.
+#[inline(always)]
+const fn is_valid_tcp(offset: u8, flags: u8, rest: usize) -> bool {
+    let header_len = (offset >> 2 & 0x3c) as usize;
+    header_len >= tcp::HEADER_LEN && header_len <= rest && are_tcp_flags_valid(flags)
+}
+
+/// Whether the length in a UDP header, as it stands there, fits what the IP header leaves for it.
+#[inline(always)]
+const fn is_udp_len_right(field: u16, rest: usize) -> bool {
+    let claimed = field.swap_bytes() as usize;
+    claimed >= udp::HEADER_LEN && claimed <= rest
+}

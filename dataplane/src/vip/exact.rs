@@ -1,0 +1,182 @@
+//! Exact VIPs for the fast path: one probe of one cache line, by a key as it stands in a packet.
+//!
+//! Beside services there are the addresses of all VIPs, so that a packet for none of them is known as such by one more
+//! probe. What is not found here may still be for a range, any port or a prefix: [`super::VipTable`] says whether.
+
+use super::Steering;
+use crate::ids::{PoolId, VipId};
+
+/// A service of an exact address and port, or with zeros for protocol and port an address alone.
+pub(crate) trait ExactKey: Copy + Eq {
+    /// The key of no service, which stands in empty cells.
+    const NOTHING: Self;
+
+    /// Scattered over all bits, of which the high ones count.
+    fn hash(self) -> u64;
+}
+
+/// IPv4: bits 0..32 the address, 32..40 the protocol, 48..64 the port, address and port as they stand in a packet that
+/// is read in little endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyV4(pub u64);
+
+/// IPv6: the halves of the address, and protocol and port as in [`KeyV4`], with zeros for the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyV6(pub [u64; 3]);
+
+impl KeyV4 {
+    /// The address alone.
+    #[inline(always)]
+    pub const fn address(self) -> Self {
+        Self(self.0 & 0xffff_ffff)
+    }
+}
+
+impl KeyV6 {
+    /// The address alone.
+    #[inline(always)]
+    pub const fn address(self) -> Self {
+        let [low, high, _] = self.0;
+        Self([low, high, 0])
+    }
+}
+
+/// Bits 32..64 of either key.
+#[inline(always)]
+pub(crate) const fn service_bits(protocol: u8, port_bits: u64) -> u64 {
+    (protocol as u64) << 32 | port_bits
+}
+
+/// A port as it stands in a key.
+pub(super) const fn port_bits(port: u16) -> u64 {
+    (u16::from_le_bytes(port.to_be_bytes()) as u64) << 48
+}
+
+// Not keyed, and needs no key: as for `VipKey`, only the configuration decides which keys collide.
+impl ExactKey for KeyV4 {
+    const NOTHING: Self = Self(0);
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        self.0.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ self.0.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
+    }
+}
+
+impl ExactKey for KeyV6 {
+    const NOTHING: Self = Self([0; 3]);
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        let [low, high, service] = self.0;
+        let mixed = low.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ service.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+        (mixed.rotate_left(32) ^ high.rotate_left(17)).wrapping_mul(0x1656_67b1_9e37_79f9)
+    }
+}
+
+/// What is found: enough to go on without the configuration's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exact {
+    /// Which VIP.
+    pub vip: VipId,
+    /// The pool that serves it.
+    pub pool: PoolId,
+    /// How its flows are told apart.
+    pub steering: Steering,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cell<K> {
+    key: K,
+    found: Exact,
+}
+
+/// Open addressing with linear probing, at most half full. Immutable.
+#[derive(Debug)]
+pub(crate) struct ExactTable<K> {
+    cells: Box<[Cell<K>]>,
+    /// Bits of a hash that do not count.
+    shift: u32,
+}
+
+impl<K: ExactKey> ExactTable<K> {
+    /// The table of these. Of two with the same key the first counts.
+    pub(super) fn new(entries: &[(K, Exact)]) -> Self {
+        const NOBODY: Exact = Exact { vip: VipId(0), pool: PoolId(0), steering: Steering::Flow };
+        let len = (entries.len() * 2).next_power_of_two().max(8);
+        let mut table = Self {
+            cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(),
+            shift: u64::BITS - len.trailing_zeros(),
+        };
+        for &(key, found) in entries {
+            if table.find(key).is_none() {
+                let place = table.walk(key).find(|place| table.cells[*place].key == K::NOTHING);
+                table.cells[place.unwrap_or(0)] = Cell { key, found };
+            }
+        }
+        table
+    }
+
+    /// The places where a key may be, in the order of the search.
+    #[inline(always)]
+    fn walk(&self, key: K) -> impl Iterator<Item = usize> + use<K> {
+        let (first, mask) = ((key.hash() >> self.shift) as usize, self.cells.len() - 1);
+        (0..=mask).map(move |step| (first + step) & mask)
+    }
+
+    /// What stands under a key.
+    #[inline(always)]
+    pub(crate) fn find(&self, key: K) -> Option<Exact> {
+        let mut place = (key.hash() >> self.shift) as usize;
+        // At most half full: an empty cell ends every walk.
+        while let Some(cell) = self.cells.get(place) {
+            if cell.key == key {
+                return Some(cell.found);
+            }
+            if cell.key == K::NOTHING {
+                return None;
+            }
+            place = (place + 1) & (self.cells.len() - 1);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn exact(number: u16) -> Exact {
+        Exact { vip: VipId(number), pool: PoolId(number), steering: Steering::Flow }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_map_finds(
+            keys in proptest::collection::vec((0_u64..40, 0_u64..3, 0_u64..3), 0..100),
+            asked in proptest::collection::vec((0_u64..40, 0_u64..3, 0_u64..3), 1..100),
+        ) {
+            let v6 = |&(low, high, service): &(u64, u64, u64)| KeyV6([low + 1, high << 60, service << 32]);
+            let v4 = |&(low, high, service): &(u64, u64, u64)| KeyV4(low + 1 | high << 24 | service << 48);
+            let number = |place: usize| exact(place as u16);
+            let mut oracle = HashMap::new();
+            for (place, key) in keys.iter().enumerate() {
+                oracle.entry(*key).or_insert(number(place));
+            }
+            let entries: Vec<_> = keys.iter().enumerate().map(|(place, key)| (v6(key), number(place))).collect();
+            let table_v6 = ExactTable::new(&entries);
+            let entries: Vec<_> = keys.iter().enumerate().map(|(place, key)| (v4(key), number(place))).collect();
+            let table_v4 = ExactTable::new(&entries);
+            for key in &asked {
+                prop_assert_eq!(table_v6.find(v6(key)), oracle.get(key).copied());
+                prop_assert_eq!(table_v4.find(v4(key)), oracle.get(key).copied());
+            }
+        }
+    }
+
+    #[test]
+    fn two_or_four_cells_share_a_cache_line() {
+        assert_eq!((size_of::<Cell<KeyV4>>(), size_of::<Cell<KeyV6>>()), (16, 32));
+    }
+}
