@@ -84,8 +84,6 @@ impl Trace for () {
 /// packets are too big.
 pub struct Stages<P> {
     fast: Box<FastPath>,
-    /// What the fast path decided.
-    verdicts: [Verdict; BURST],
     /// The headers of the packets of a burst, written in place.
     parsed: Box<[Parsed; BURST]>,
     fragments: Fragments<P>,
@@ -99,7 +97,6 @@ impl<P: Packet> Stages<P> {
     pub fn new(hasher: FlowHasher) -> Self {
         Self {
             fast: Box::new(FastPath::new()),
-            verdicts: [Verdict::Undecided; BURST],
             parsed: Box::new([Parsed::NOTHING; BURST]),
             fragments: Fragments::new(hasher),
             too_big: RateLimit::new(TOO_BIG_RATE),
@@ -144,22 +141,20 @@ impl<P: Packet> Stages<P> {
             self.parse_for_trace(port, burst);
         }
         let mut chosen = [None; BURST];
-        let Self { fast, verdicts, too_big, .. } = self;
+        let Self { fast, too_big, .. } = self;
         let mut refuse = |packet: &mut P, refusal| refuse_usual(too_big, refusal, packet, port, arrival.now, counters);
-        let passed = fast.process(arrival, port, burst, verdicts, &mut chosen, &mut refuse, counters);
+        let passed = fast.process(arrival, port, burst, &mut chosen, &mut refuse, counters);
         if !T::ENABLED && passed.together.is_some() {
             return passed.together;
         }
-        for (place, verdict) in verdicts.iter().enumerate().take(burst.len()) {
-            decisions.push(if passed.slow >> place & 1 != 0 {
-                Decided { verdict: Verdict::Undecided, selection: None }
-            } else if T::ENABLED {
-                Decided { verdict: *verdict, selection: fast.selection(place, arrival, chosen[place]) }
-            } else {
-                Decided { verdict: *verdict, selection: None }
-            });
+        for place in 0..burst.len() {
+            let is = |mask: u64| mask >> place & 1 != 0;
+            let verdict = if is(passed.slow) { Verdict::Undecided } else { fast.verdict(place, &passed, &chosen) };
+            let is_told = T::ENABLED && is(passed.usual);
+            let selection = if is_told { fast.selection(place, arrival, &chosen) } else { None };
+            decisions.push(Decided { verdict, selection });
         }
-        if passed.slow.trailing_zeros() < burst.len() as u32 {
+        if passed.slow != 0 {
             self.process_slowly(arrival, port, burst, decisions, counters);
         }
         None

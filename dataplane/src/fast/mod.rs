@@ -1,44 +1,40 @@
 //! The fast path: what almost every packet is, a burst at a time.
 //!
-//! Stage loops over what [`read`] knows as usual: read and look up the VIP; hash all flows at once; ask for the slots;
-//! read them and ask for the backends; rewrite. What one stage asks for is in the cache when the next one needs it, so the
-//! cost does not depend on how many flows, pools and backends there are. Everything that is not usual is left to the
-//! slow path in [`crate::pipeline`], which decides the same about usual packets and is what this is tested against.
+//! Stage loops over packets that [`read`] knows as usual: [`admit`] reads them and looks up their VIPs; all flows are
+//! hashed at once; [`choose`] asks for the slots, reads them and asks for the backends; [`rewrite`] makes the frames that
+//! leave. What one stage asks for is in the cache when the next one needs it, so the cost does not depend on how many flows,
+//! pools and backends there are. Each stage is a function of its own, so that its loop has the registers to itself, and a
+//! loop knows one kind of packet: what is of another kind is a bit in a mask, for the next loop.
+//!
+//! Everything that is not usual is left to the slow path in [`crate::pipeline`], which decides the same about usual
+//! packets and is what this is tested against.
 
+mod admit;
+mod choose;
 mod read;
+mod rewrite;
 
-use crate::consistency::{Flow, Role, decide};
 use crate::counters::WorkerCounters;
-use crate::drop_reason::DropReason;
-use crate::hash::{BurstBlocks, FlowHash, FlowKey};
+use crate::hash::{BurstBlocks, FlowHash};
 use crate::ids::{PoolId, PortId, VipId};
-use crate::lane::Lane;
 use crate::parse::Family;
 use crate::pipeline::Arrival;
-use crate::port::{BURST, Burst, Packet, RxChecksum};
-use crate::prefetch::prefetch;
-use crate::rewrite::{Applied, Backend, IpPacket, Refusal};
+use crate::port::{BURST, Burst, Packet};
+use crate::rewrite::{Backend, Refusal};
 use crate::select::{Selection, Verdict};
-use crate::snapshot::{PortState, Snapshot};
+use crate::snapshot::PortState;
 use crate::vip::Steering;
-use crate::vip::exact::{Exact, KeyV4, KeyV6};
-use crate::wire::ethernet;
+use crate::vip::exact::Exact;
 use read::Receiver;
-use std::net::Ipv4Addr;
-
-/// The pool of packets that this path has nothing more to do with: there is no such pool.
-const NO_POOL: PoolId = PoolId(u16::MAX);
 
 /// What the stages know of a packet.
 #[derive(Clone, Copy, Debug)]
 struct Usual {
-    pool: PoolId,
-    vip: VipId,
+    vip: Exact,
     /// Length of the IP packet in bytes.
     len: u16,
     traffic_class: u8,
     family: Family,
-    steering: Steering,
     slot: u32,
 }
 
@@ -49,6 +45,10 @@ pub(crate) struct FastPath {
     /// The other blocks of IPv6 flows.
     addresses: [BurstBlocks; 2],
     packets: [Usual; BURST],
+    /// Where they leave, once they are rewritten.
+    egresses: [PortId; BURST],
+    /// Verdicts on packets that are not forwarded whole.
+    verdicts: [Verdict; BURST],
 }
 
 /// What became of a burst. Bit `i` is packet `i`.
@@ -56,30 +56,49 @@ pub(crate) struct FastPath {
 pub(crate) struct Passed {
     /// Packets for the slow path. There is a verdict on every other.
     pub slow: u64,
+    /// Packets that a VIP took here.
+    pub usual: u64,
+    /// Packets that are forwarded as they are now.
+    forwarded: u64,
     /// The way of all packets, if they have the same; and their bytes.
     pub together: Option<(PortId, u64)>,
 }
 
-/// Traffic of one VIP that is not counted yet: packets of one VIP tend to follow each other.
-struct Run {
-    vip: VipId,
-    packets: u64,
-    bytes: u64,
+/// The backends of a burst's packets.
+pub(crate) type Chosen<'s> = [Option<&'s Backend>; BURST];
+
+/// As many low bits as a burst has packets.
+const fn all_of(count: usize) -> u64 {
+    if count >= BURST { u64::MAX } else { (1 << count) - 1 }
+}
+
+/// The places of the bits in a mask.
+fn places(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = mask.trailing_zeros() as usize;
+        // The lowest bit goes.
+        mask &= mask.wrapping_sub(1);
+        (place < BURST).then_some(place)
+    })
 }
 
 impl FastPath {
     pub fn new() -> Self {
         let nothing = Usual {
-            pool: NO_POOL,
-            vip: VipId(0),
+            vip: Exact::new(VipId(0), PoolId(0), Steering::Flow),
             len: 0,
             traffic_class: 0,
             family: Family::V4,
-            steering: Steering::Flow,
             slot: 0,
         };
         let blocks = BurstBlocks([0; BURST]);
-        Self { hashes: blocks.clone(), addresses: [blocks.clone(), blocks], packets: [nothing; BURST] }
+        Self {
+            hashes: blocks.clone(),
+            addresses: [blocks.clone(), blocks],
+            packets: [nothing; BURST],
+            egresses: [PortId(0); BURST],
+            verdicts: [Verdict::Undecided; BURST],
+        }
     }
 
     /// Decides about the usual packets of a burst, and rewrites those that are forwarded. `chosen` is filled with the
@@ -90,251 +109,44 @@ impl FastPath {
         arrival: Arrival<'s>,
         port: &PortState,
         burst: &mut Burst<P>,
-        verdicts: &mut [Verdict; BURST],
-        chosen: &mut [Option<&'s Backend>; BURST],
+        chosen: &mut Chosen<'s>,
         refuse: impl FnMut(&mut P, Refusal) -> Verdict,
         counters: &WorkerCounters,
     ) -> Passed {
-        let lanes = arrival.snapshot.pools.lanes(arrival.worker);
+        let all = all_of(burst.len());
+        // The flow of fragments was found out before: the slow path knows how.
         let Some(receiver) = Receiver::new(port).filter(|_| arrival.first.is_none()) else {
-            return Passed { slow: u64::MAX, together: None };
+            return Passed { slow: all, ..Passed::default() };
         };
-        let (slow, ipv6) = self.read(arrival.snapshot, port, receiver, burst, verdicts);
-        arrival.snapshot.hasher.hash_blocks(&mut self.hashes, &self.addresses, burst.len(), ipv6);
-        self.ask_for_slots(lanes, burst.len());
-        let special = self.choose(lanes, burst.len(), chosen);
-        if special != 0 {
-            self.choose_special(special, arrival, burst, chosen, counters);
+        let admitted = self.admit(arrival.snapshot, port, receiver, burst);
+        if admitted.usual == 0 {
+            return Passed { slow: admitted.slow, ..Passed::default() };
         }
-        let together = self.rewrite(burst, verdicts, chosen, refuse, counters);
-        Passed { slow, together: together.filter(|_| slow == 0) }
+        arrival.snapshot.hasher.hash_blocks(&mut self.hashes, &self.addresses, burst.len(), admitted.ipv6);
+        self.choose(arrival, burst, admitted.usual, chosen, counters);
+        let rewritten = self.rewrite(burst, admitted.usual, chosen, refuse, counters);
+        let together = rewritten.together.filter(|_| rewritten.forwarded == all);
+        Passed { slow: admitted.slow, usual: admitted.usual, forwarded: rewritten.forwarded, together }
     }
 
-    /// The first stage. Returns which packets are not usual, and which are IPv6.
-    #[inline(always)]
-    fn read<P: Packet>(
-        &mut self,
-        snapshot: &Snapshot,
-        port: &PortState,
-        receiver: Receiver,
-        burst: &Burst<P>,
-        verdicts: &mut [Verdict; BURST],
-    ) -> (u64, u64) {
-        let Self { hashes, addresses: [sources, destinations], packets } = self;
-        let exact = snapshot.vips.exact();
-        let nobody = Nobody::new(snapshot, port);
-        let (mut slow, mut all_ipv6, mut bit) = (0, 0, 1_u64);
-        let places = hashes.0.iter_mut().zip(&mut sources.0).zip(&mut destinations.0).zip(packets).zip(verdicts);
-        for (packet, ((((hash, source), destination), usual), verdict)) in burst.iter().zip(places) {
-            let frame = packet.frame();
-            let family = read::family(frame, receiver);
-            let found = match family {
-                _ if packet.total_len() != frame.len() => None,
-                _ if port.rx_checksum && packet.rx_checksum() != RxChecksum::Unknown => None,
-                Some(Family::V4) => read::v4(frame).map(|v4| {
-                    *hash = v4.block;
-                    (usual.len, usual.traffic_class, usual.family) = (v4.len, v4.traffic_class, Family::V4);
-                    exact.v4.find(v4.service).ok_or_else(|| nobody.is_meant_by_v4(v4.service))
-                }),
-                Some(Family::V6) => read::v6(frame).map(|v6| {
-                    [*hash, *source, *destination] = v6.blocks;
-                    (usual.len, usual.traffic_class, usual.family) = (v6.len, v6.traffic_class, Family::V6);
-                    all_ipv6 |= bit;
-                    exact.v6.find(v6.service).ok_or_else(|| nobody.is_meant_by_v6(v6.service))
-                }),
-                None => None,
-            };
-            usual.pool = NO_POOL;
-            match found {
-                Some(Ok(Exact { vip, pool, steering })) => {
-                    (usual.vip, usual.pool, usual.steering) = (vip, pool, steering);
-                    if steering != Steering::Flow {
-                        let is_client = steering == Steering::Client;
-                        (*hash, *destination) = (FlowKey::client_block(*hash), 0);
-                        if !is_client {
-                            usual.pool = NO_POOL;
-                            slow |= bit;
-                        }
-                    }
-                }
-                Some(Err(true)) => *verdict = Verdict::Drop(DropReason::NotForUs),
-                Some(Err(false)) | None => slow |= bit,
+    /// The verdict on a packet that is not for the slow path.
+    #[inline]
+    pub fn verdict(&self, place: usize, passed: &Passed, chosen: &Chosen<'_>) -> Verdict {
+        match chosen[place] {
+            Some(backend) if passed.forwarded >> place & 1 != 0 => {
+                Verdict::Forward { egress: self.egresses[place], backend: backend.id }
             }
-            bit <<= 1;
+            _ => self.verdicts[place],
         }
-        (slow, all_ipv6)
-    }
-
-    /// Finds the slots, and asks for their cache lines.
-    #[inline(always)]
-    fn ask_for_slots(&mut self, lanes: &[Lane], count: usize) {
-        for (usual, hash) in self.packets.iter_mut().zip(&self.hashes.0).take(count) {
-            let slots = lanes.get(usual.pool.index()).map_or(&[][..], Lane::slots);
-            usual.slot = FlowHash(*hash).slot(slots.len() as u32);
-            if let Some(place) = slots.get(usual.slot as usize) {
-                prefetch(place);
-            }
-        }
-    }
-
-    /// Reads the slots, and asks for the records of their backends. Returns which packets have a special slot.
-    #[inline(always)]
-    fn choose<'s>(&self, lanes: &'s [Lane], count: usize, chosen: &mut [Option<&'s Backend>; BURST]) -> u64 {
-        let (mut special, mut bit) = (0, 1_u64);
-        for (usual, chosen) in self.packets.iter().zip(chosen).take(count) {
-            if let Some(lane) = lanes.get(usual.pool.index())
-                && let Some(slot) = lane.slots().get(usual.slot as usize)
-            {
-                if slot.is_special() {
-                    special |= bit;
-                } else if let Some(backend) = lane.backends().get(slot.index()) {
-                    prefetch(backend);
-                    *chosen = Some(backend);
-                }
-            }
-            bit <<= 1;
-        }
-        special
-    }
-
-    /// Asks for the pins of packets of special slots, then decides about them.
-    #[inline(never)]
-    fn choose_special<'s, P: Packet>(
-        &self,
-        special: u64,
-        arrival: Arrival<'s>,
-        burst: &Burst<P>,
-        chosen: &mut [Option<&'s Backend>; BURST],
-        counters: &WorkerCounters,
-    ) {
-        let snapshot = arrival.snapshot;
-        let lanes = snapshot.pools.lanes(arrival.worker);
-        let places = || (0..burst.len()).filter(|place| special >> place & 1 != 0);
-        for place in places() {
-            if let Some(special) = lanes.get(self.packets[place].pool.index()).and_then(Lane::special) {
-                let hash = FlowHash(self.hashes.0[place]);
-                snapshot.pins.prefetch(snapshot.pins.key(hash, special.salt(), special.rules()));
-            }
-        }
-        for place in places() {
-            let Usual { pool, slot, family, steering, .. } = self.packets[place];
-            let Some((lane, special)) = lanes.get(pool.index()).and_then(|lane| Some((lane, lane.special()?))) else {
-                continue;
-            };
-            let Some(current) = lane.slots().get(slot as usize).copied() else { continue };
-            let transport = read::transport(burst[place].frame(), family);
-            let role = Role::of_whole(transport.protocol, transport.flags, transport.header, steering, special.rules());
-            let flow = Flow { hash: FlowHash(self.hashes.0[place]), slot, current, role };
-            let index = decide(special, &flow, &snapshot.pins, arrival.now, &counters.pins);
-            chosen[place] = index.and_then(|index| lane.backends().get(usize::from(index)));
-            if let Some(backend) = chosen[place] {
-                prefetch(backend);
-            }
-        }
-    }
-
-    /// Rewrites what has a backend. Returns the way of all packets of the burst if it is the same, and their bytes.
-    #[inline(always)]
-    fn rewrite<P: Packet>(
-        &mut self,
-        burst: &mut Burst<P>,
-        verdicts: &mut [Verdict; BURST],
-        chosen: &[Option<&Backend>; BURST],
-        mut refuse: impl FnMut(&mut P, Refusal) -> Verdict,
-        counters: &WorkerCounters,
-    ) -> Option<(PortId, u64)> {
-        let mut run = Run { vip: self.packets[0].vip, packets: 0, bytes: 0 };
-        let (mut common, mut together, mut all_bytes) = (None, true, 0);
-        let places = self.packets.iter().zip(&self.hashes.0).zip(chosen).zip(verdicts);
-        for (packet, (((usual, hash), chosen), verdict)) in burst.iter_mut().zip(places) {
-            let Some(backend) = *chosen else {
-                together = false;
-                if usual.pool != NO_POOL {
-                    *verdict = Verdict::Drop(DropReason::NoBackend);
-                }
-                continue;
-            };
-            let Usual { family, len, traffic_class, vip, .. } = *usual;
-            let ip = IpPacket { family, offset: ethernet::HEADER_LEN as u16, len, traffic_class };
-            let (egress, split) = match backend.apply_at(packet, &ip, FlowHash(*hash)) {
-                Ok(Applied { egress, split }) => (egress, split),
-                Err(refusal) => {
-                    together = false;
-                    *verdict = refuse(packet, refusal);
-                    continue;
-                }
-            };
-            let bytes = packet.total_len();
-            if run.vip != vip {
-                run.count(counters);
-                run = Run { vip, packets: 0, bytes: 0 };
-            }
-            run.packets += 1;
-            run.bytes += bytes as u64;
-            all_bytes += bytes as u64;
-            if let Some(traffic) = counters.backend(backend.id) {
-                traffic.add(bytes);
-            }
-            together &= split.is_none() && *common.get_or_insert(egress) == egress;
-            *verdict = match split {
-                None => Verdict::Forward { egress, backend: backend.id },
-                Some(split) => Verdict::Split { egress, backend: backend.id, split },
-            };
-        }
-        run.count(counters);
-        common.filter(|_| together).map(|egress| (egress, all_bytes))
     }
 
     /// What was found out about a packet of the burst, for those who watch.
-    pub fn selection<'s>(
-        &self,
-        place: usize,
-        arrival: Arrival<'s>,
-        chosen: Option<&'s Backend>,
-    ) -> Option<Selection<'s>> {
-        let usual = self.packets.get(place)?;
-        let pool = arrival.snapshot.pool(usual.pool)?;
-        let hash = FlowHash(*self.hashes.0.get(place)?);
-        Some(Selection::of_usual(usual.vip, hash, usual.slot, (pool, arrival.worker), chosen))
-    }
-}
-
-impl Run {
-    #[inline(always)]
-    fn count(&self, counters: &WorkerCounters) {
-        if let Some(traffic) = counters.vip(self.vip) {
-            traffic.packets.add(self.packets);
-            traffic.bytes.add(self.bytes);
-        }
-    }
-}
-
-/// Tells packets that are for nobody here, as far as that is plain to see.
-struct Nobody<'s> {
-    snapshot: &'s Snapshot,
-    /// Whether every address that is served is known as a whole, and what is for nobody has no other use.
-    plain: bool,
-}
-
-impl<'s> Nobody<'s> {
-    fn new(snapshot: &'s Snapshot, port: &PortState) -> Self {
-        Self { snapshot, plain: !snapshot.vips.is_wide() && !port.exception }
-    }
-
-    #[inline(always)]
-    fn is_meant_by_v4(&self, service: KeyV4) -> bool {
-        let [a, b, c, d, ..] = service.0.to_le_bytes();
-        self.plain
-            && self.snapshot.vips.exact().v4.find(service.address()).is_none()
-            && !self.snapshot.is_own(Ipv4Addr::new(a, b, c, d).to_ipv6_mapped().to_bits())
-    }
-
-    #[inline(always)]
-    fn is_meant_by_v6(&self, service: KeyV6) -> bool {
-        let [low, high, _] = service.0;
-        let address = u128::from(high) << 64 | u128::from(low);
-        self.plain
-            && self.snapshot.vips.exact().v6.find(service.address()).is_none()
-            && !self.snapshot.is_own(address.swap_bytes())
+    ///
+    /// `None` if no VIP took it.
+    pub fn selection<'s>(&self, place: usize, arrival: Arrival<'s>, chosen: &Chosen<'s>) -> Option<Selection<'s>> {
+        let usual = &self.packets[place];
+        let pool = arrival.snapshot.pool(usual.vip.pool)?;
+        let hash = FlowHash(self.hashes.0[place]);
+        Some(Selection::of_usual(usual.vip.vip, hash, usual.slot, (pool, arrival.worker), chosen[place]))
     }
 }

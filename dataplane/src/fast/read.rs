@@ -56,25 +56,8 @@ const V6_BEGINS: u32 = ethernet::TYPE_IPV6.swap_bytes() as u32 | 0x60 << 16;
 /// Where the IP header begins.
 const IP: usize = ethernet::HEADER_LEN;
 /// The bits of bytes 4..8 of an IPv4 header, as a number, that make it a fragment: the flags and the offset but for
-/// "don't fragment". They stand in the high half.
-const FRAGMENT_BITS: u64 = ((!ipv4::DONT_FRAGMENT).swap_bytes() as u64) << 48;
-
-/// What Ethernet carries in this frame, if that may be a usual packet. `None` if the frame is short, or not for the receiver.
-#[inline(always)]
-pub(super) fn family(frame: &[u8], receiver: Receiver) -> Option<Family> {
-    let head: &[u8; V4_LEN] = frame.first_chunk()?;
-    if load!(u64, head, 0) & receiver.mask != receiver.mac {
-        return None;
-    }
-    let begins = load!(u32, head, ethernet::ADDRESSES_LEN);
-    if begins & 0xff_ffff == V4_BEGINS {
-        Some(Family::V4)
-    } else if begins & 0xf0_ffff == V6_BEGINS {
-        Some(Family::V6)
-    } else {
-        None
-    }
-}
+/// "don't fragment".
+const FRAGMENT_BITS: u32 = ((!ipv4::DONT_FRAGMENT).swap_bytes() as u32) << 16;
 
 /// Whose frames are read: bits of the first eight bytes, and their values.
 #[derive(Clone, Copy)]
@@ -92,35 +75,43 @@ impl Receiver {
         let any = Self { mask: 1, mac: 0 };
         port.untagged.then_some(if port.any_destination { any } else { one })
     }
+
+    #[inline(always)]
+    const fn is_meant(self, first: u64) -> bool {
+        first & self.mask == self.mac
+    }
 }
 
-/// A usual IPv4 packet, which fills the frame but for padding. [`family`] said that it is IPv4 without options.
+/// The frame's packet if it is a usual one of IPv4 for this receiver.
 #[inline(always)]
-pub(super) fn v4(frame: &[u8]) -> Option<V4> {
+pub(super) fn v4(frame: &[u8], receiver: Receiver) -> Option<V4> {
     let head: &[u8; V4_LEN] = frame.first_chunk()?;
-    let (first, second) = (load!(u64, head, IP), load!(u64, head, IP + 8));
-    let destination = load!(u32, head, IP + 16);
-    let ports = load!(u32, head, IP + 20);
-    let source = (second >> 32) as u32;
-    let [_, traffic_class, len_high, len_low, ..] = first.to_le_bytes();
-    let [ttl, protocol, ..] = second.to_le_bytes();
+    if !receiver.is_meant(load!(u64, head, 0)) || load!(u32, head, ethernet::ADDRESSES_LEN) & 0xff_ffff != V4_BEGINS {
+        return None;
+    }
+    let words: [u32; 5] = [
+        load!(u32, head, IP),
+        load!(u32, head, IP + 4),
+        load!(u32, head, IP + 8),
+        load!(u32, head, IP + 12),
+        load!(u32, head, IP + 16),
+    ];
+    let [length, fragment, rest_of_way, source, destination] = words;
+    let [_, traffic_class, len_high, len_low] = length.to_le_bytes();
+    let [ttl, protocol, ..] = rest_of_way.to_le_bytes();
     let len = u16::from_be_bytes([len_high, len_low]);
-    let rest = usize::from(len).wrapping_sub(ipv4::HEADER_LEN);
     let room = frame.len() - IP;
-    if first & FRAGMENT_BITS != 0 || ttl == 0 || usize::from(len) > room || source == destination {
+    if fragment & FRAGMENT_BITS != 0 || ttl == 0 || usize::from(len) > room || source == destination {
         return None;
     }
-    if !is_sum_right(first, second, destination) || !may_be_source(source as u8) || !has_ports(ports) {
+    let ports = load!(u32, head, IP + 20);
+    if !is_sum_right(&words) || !may_be_source(source as u8) || !has_ports(ports) {
         return None;
     }
-    // A length below that of the header wraps round: it is far above 65,535 then, so no room is enough for it.
-    if rest > room {
-        return None;
-    }
+    let rest = i32::from(len) - ipv4::HEADER_LEN as i32;
     match protocol {
         protocol::TCP => {
-            let [offset, flags] = load!(u16, head, IP + 20 + 12).to_le_bytes();
-            if !is_valid_tcp(offset, flags, rest) {
+            if !is_valid_tcp(load!(u16, head, IP + 20 + 12), rest) {
                 return None;
             }
         }
@@ -136,10 +127,13 @@ pub(super) fn v4(frame: &[u8]) -> Option<V4> {
     Some(V4 { block, service: KeyV4(u64::from(destination) | service), len, traffic_class })
 }
 
-/// A usual IPv6 packet, which fills the frame but for padding. [`family`] said that it is IPv6.
+/// The frame's packet if it is a usual one of IPv6 for this receiver.
 #[inline(always)]
-pub(super) fn v6(frame: &[u8]) -> Option<V6> {
+pub(super) fn v6(frame: &[u8], receiver: Receiver) -> Option<V6> {
     let head: &[u8; V6_LEN] = frame.first_chunk()?;
+    if !receiver.is_meant(load!(u64, head, 0)) || load!(u32, head, ethernet::ADDRESSES_LEN) & 0xf0_ffff != V6_BEGINS {
+        return None;
+    }
     let first = load!(u64, head, IP);
     let [class_high, class_low, _, _, len_high, len_low, next_header, hop_limit] = first.to_le_bytes();
     let rest = usize::from(u16::from_be_bytes([len_high, len_low]));
@@ -154,15 +148,14 @@ pub(super) fn v6(frame: &[u8]) -> Option<V6> {
     match next_header {
         protocol::TCP => {
             let head: &[u8; V6_TCP_LEN] = frame.first_chunk()?;
-            let [offset, flags] = load!(u16, head, IP + 40 + 12).to_le_bytes();
-            if !is_valid_tcp(offset, flags, rest) {
+            if !is_valid_tcp(load!(u16, head, IP + 40 + 12), rest as i32) {
                 return None;
             }
         }
         protocol::UDP => {
             // Length and checksum; of these zero is no checksum, which IPv6 does not allow.
             let length_checksum = load!(u32, head, IP + 40 + 4);
-            if length_checksum >> 16 == 0 || !is_udp_len_right(length_checksum as u16, rest) {
+            if length_checksum >> 16 == 0 || !is_udp_len_right(length_checksum as u16, rest as i32) {
                 return None;
             }
         }
@@ -200,17 +193,10 @@ pub(super) fn transport(frame: &[u8], family: Family) -> Transport<'_> {
 }
 
 /// Whether the checksum of an IPv4 header without options is right: its sum in one's complement is a multiple of 0xffff
-/// (RFC 1071), in words of 64 bits too.
+/// (RFC 1071), in words of 32 bits too, and no header is all zeros.
 #[inline(always)]
-fn is_sum_right(first: u64, second: u64, third: u32) -> bool {
-    // The inverse of 0xffff modulo 2^64 and the largest quotient: only multiples come out at or below it (Granlund and
-    // Montgomery, "Division by Invariant Integers using Multiplication", PLDI 1994, section 9).
-    const QUOTIENT: u64 = u64::MAX / 0xffff;
-    const INVERSE: u64 = QUOTIENT.wrapping_neg();
-    let (sum, carry) = first.overflowing_add(second);
-    let (sum, carry_again) = sum.overflowing_add(u64::from(third) + u64::from(carry));
-    // Both carries of one addition of three numbers: the second sum has room for its own.
-    (sum + u64::from(carry_again)).wrapping_mul(INVERSE) <= QUOTIENT
+fn is_sum_right(words: &[u32; 5]) -> bool {
+    words.iter().map(|word| u64::from(*word)).sum::<u64>().is_multiple_of(0xffff)
 }
 
 /// RFC 1122, section 3.2.1.3: 0/8, 127/8 and 224/3 are no sources.
@@ -232,16 +218,16 @@ const fn has_ports(ports: u32) -> bool {
     ports as u16 != 0 && ports >> 16 != 0
 }
 
-/// Whether a TCP header with these bytes at its offsets 12 and 13 is right, if the IP header leaves `rest` bytes for it.
+/// Whether a TCP header with these two bytes at its offset 12 is right, if the IP header leaves `rest` bytes for it.
 #[inline(always)]
-const fn is_valid_tcp(offset: u8, flags: u8, rest: usize) -> bool {
-    let header_len = (offset >> 2 & 0x3c) as usize;
-    header_len >= tcp::HEADER_LEN && header_len <= rest && are_tcp_flags_valid(flags)
+const fn is_valid_tcp(offset_flags: u16, rest: i32) -> bool {
+    let header_len = (offset_flags as i32 >> 2) & 0x3c;
+    header_len >= tcp::HEADER_LEN as i32 && header_len <= rest && are_tcp_flags_valid((offset_flags >> 8) as u8)
 }
 
 /// Whether the length in a UDP header, as it stands there, fits what the IP header leaves for it.
 #[inline(always)]
-const fn is_udp_len_right(field: u16, rest: usize) -> bool {
-    let claimed = field.swap_bytes() as usize;
-    claimed >= udp::HEADER_LEN && claimed <= rest
+const fn is_udp_len_right(field: u16, rest: i32) -> bool {
+    let claimed = field.swap_bytes() as i32;
+    claimed >= udp::HEADER_LEN as i32 && claimed <= rest
 }

@@ -9,7 +9,7 @@ use crate::wire::ethernet::{self, EthernetHeader, MIN_FRAME};
 use zerocopy::FromBytes;
 
 #[inline]
-pub(super) fn apply<P: Packet>(packet: &mut P, ip: &IpPacket, link: Link<'_>) -> Result<(), Refusal> {
+pub(super) fn apply<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), Refusal> {
     if ip.len > link.hop.mtu {
         return Err(Refusal::too_big(link.hop, 0));
     }
@@ -25,7 +25,7 @@ pub(super) fn apply<P: Packet>(packet: &mut P, ip: &IpPacket, link: Link<'_>) ->
 
 /// Writes a whole new Ethernet header, with the tags of the link instead of those that the packet came in with.
 #[inline(never)]
-fn retag<P: Packet>(packet: &mut P, ip: &IpPacket, link: Link<'_>) -> Result<(), DropReason> {
+fn retag<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), DropReason> {
     let ethertype = match ip.family {
         Family::V4 => ethernet::TYPE_IPV4,
         Family::V6 => ethernet::TYPE_IPV6,

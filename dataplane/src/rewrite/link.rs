@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A next hop whose hardware address is known.
 #[derive(Clone, Copy)]
-pub(super) struct Link<'h> {
+pub(crate) struct Link<'h> {
     pub hop: &'h NextHop,
     pub destination: &'h Mac,
 }
@@ -41,7 +41,7 @@ pub(super) struct Outside<W, S> {
 #[inline(always)]
 pub(super) fn encapsulate<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    ip: &IpPacket,
+    ip: IpPacket,
     link: Link<'_>,
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
@@ -55,7 +55,7 @@ pub(super) fn encapsulate<P: Packet, I: Header, S: Header>(
 #[inline(never)]
 fn encapsulate_tagged<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    ip: &IpPacket,
+    ip: IpPacket,
     link: Link<'_>,
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
@@ -69,7 +69,7 @@ fn encapsulate_tagged<P: Packet, I: Header, S: Header>(
 #[inline(always)]
 fn put<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    ip: &IpPacket,
+    ip: IpPacket,
     link: Link<'_>,
     room: usize,
     outside: Outside<impl FnOnce(&mut I), S>,
@@ -102,7 +102,7 @@ fn insert_tags(frame: &mut [u8], tags: Tags) {
 /// Makes the frame begin `front_len` bytes before its IP packet, whatever stood there (ingress tags are cut off here).
 /// Changes nothing if it fails.
 #[inline]
-pub(super) fn place<P: Packet>(packet: &mut P, ip: &IpPacket, front_len: usize) -> Result<(), DropReason> {
+pub(super) fn place<P: Packet>(packet: &mut P, ip: IpPacket, front_len: usize) -> Result<(), DropReason> {
     let offset = usize::from(ip.offset);
     let placed =
         if front_len >= offset { packet.prepend(front_len - offset) } else { packet.trim_front(offset - front_len) };

@@ -33,7 +33,7 @@ pub enum Encapsulation {
 pub struct Tunnel(Kind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Ipip4(Template<OuterV4, Nothing>),
     Ipip6(Template<OuterV6, Nothing>),
     Gre4(Template<OuterV4, Gre>),
@@ -60,7 +60,15 @@ macro_rules! with_template {
     };
 }
 
+pub(super) use with_template;
+
 impl Tunnel {
+    /// What is held.
+    #[inline(always)]
+    pub(super) const fn kind(&self) -> &Kind {
+        &self.0
+    }
+
     /// A tunnel over IPv4 from `source` to the backend at `destination`.
     #[must_use]
     pub fn v4(source: Source<Ipv4Addr>, destination: Ipv4Addr, encapsulation: Encapsulation) -> Self {
@@ -103,34 +111,14 @@ impl Tunnel {
         with_template!(&self.0, template => template.overhead())
     }
 
-    #[inline(always)]
     pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        ip: &IpPacket,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        match &self.0 {
-            Kind::Ipip4(template) => template.apply(packet, ip, link, hash),
-            Kind::Ipip6(template) => template.apply(packet, ip, link, hash),
-            kind => kind.apply(packet, ip, link, hash),
-        }
-    }
-}
-
-impl Kind {
-    /// Not inlined: IP in IP keeps the registers and the code size that it has without the others. Its own arms here are
-    /// never taken; a type that has none would cost it a few instructions a packet.
-    #[inline(never)]
-    fn apply<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: &IpPacket,
-        link: Link<'_>,
-        hash: FlowHash,
-    ) -> Result<Option<Split>, Refusal> {
-        with_template!(self, template => template.apply(packet, ip, link, hash))
+        with_template!(&self.0, template => template.apply(packet, ip, link, hash))
     }
 }
 
@@ -145,7 +133,7 @@ const fn options(gue: Gue) -> u8 {
 
 /// Everything about a tunnel that does not depend on the packet.
 #[derive(Clone, Debug)]
-struct Template<O, S> {
+pub(crate) struct Template<O, S> {
     outer: O,
     shim: S,
     options: u8,
@@ -168,10 +156,10 @@ impl<O: Outer, S: Shim> Template<O, S> {
     }
 
     #[inline(always)]
-    fn apply<P: Packet>(
+    pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        ip: &IpPacket,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
@@ -188,7 +176,7 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn apply_too_big<P: Packet>(
         &self,
         packet: &mut P,
-        ip: &IpPacket,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
@@ -207,7 +195,7 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn emit<P: Packet>(
         &self,
         packet: &mut P,
-        ip: &IpPacket,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<(), DropReason> {
@@ -226,7 +214,7 @@ impl<O: Outer, S: Shim> Template<O, S> {
 }
 
 /// Whether a router may fragment the packet: IPv4 without "don't fragment", and never IPv6.
-fn may_be_fragmented(frame: &[u8], ip: &IpPacket) -> bool {
+fn may_be_fragmented(frame: &[u8], ip: IpPacket) -> bool {
     let packet = frame.get(usize::from(ip.offset)..).unwrap_or(&[]);
     ip.family == Family::V4
         && Ipv4Header::ref_from_prefix(packet).is_ok_and(|(header, _)| header.fragment.get() & ipv4::DONT_FRAGMENT == 0)

@@ -11,7 +11,7 @@ pub(crate) trait ExactKey: Copy + Eq {
     /// The key of no service, which stands in empty cells.
     const NOTHING: Self;
 
-    /// Scattered over all bits, of which the high ones count.
+    /// Scattered over all bits.
     fn hash(self) -> u64;
 }
 
@@ -24,22 +24,7 @@ pub(crate) struct KeyV4(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyV6(pub [u64; 3]);
 
-impl KeyV4 {
-    /// The address alone.
-    #[inline(always)]
-    pub const fn address(self) -> Self {
-        Self(self.0 & 0xffff_ffff)
-    }
-}
 
-impl KeyV6 {
-    /// The address alone.
-    #[inline(always)]
-    pub const fn address(self) -> Self {
-        let [low, high, _] = self.0;
-        Self([low, high, 0])
-    }
-}
 
 /// Bits 32..64 of either key.
 #[inline(always)]
@@ -52,13 +37,20 @@ pub(super) const fn port_bits(port: u16) -> u64 {
     (u16::from_le_bytes(port.to_be_bytes()) as u64) << 48
 }
 
+/// Scatters by folding the double product with an odd constant: each bit of the result depends on all of the key.
 // Not keyed, and needs no key: as for `VipKey`, only the configuration decides which keys collide.
+#[inline(always)]
+const fn scattered(bits: u64) -> u64 {
+    let product = bits as u128 * 0x9fb2_1c65_1e98_df25;
+    product as u64 ^ (product >> 64) as u64
+}
+
 impl ExactKey for KeyV4 {
     const NOTHING: Self = Self(0);
 
     #[inline(always)]
     fn hash(self) -> u64 {
-        self.0.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ self.0.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
+        scattered(self.0)
     }
 }
 
@@ -68,13 +60,13 @@ impl ExactKey for KeyV6 {
     #[inline(always)]
     fn hash(self) -> u64 {
         let [low, high, service] = self.0;
-        let mixed = low.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ service.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-        (mixed.rotate_left(32) ^ high.rotate_left(17)).wrapping_mul(0x1656_67b1_9e37_79f9)
+        scattered(low ^ service) ^ scattered(high ^ service.rotate_left(32))
     }
 }
 
-/// What is found: enough to go on without the configuration's records.
+/// What is found: enough to go on without the configuration's records. Eight bytes, so that it is copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub(crate) struct Exact {
     /// Which VIP.
     pub vip: VipId,
@@ -82,6 +74,15 @@ pub(crate) struct Exact {
     pub pool: PoolId,
     /// How its flows are told apart.
     pub steering: Steering,
+    // So that no byte of it is undefined, and all are copied as one number.
+    rest: [u8; 3],
+}
+
+impl Exact {
+    /// What is found of a VIP.
+    pub const fn new(vip: VipId, pool: PoolId, steering: Steering) -> Self {
+        Self { vip, pool, steering, rest: [0; 3] }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,19 +95,16 @@ struct Cell<K> {
 #[derive(Debug)]
 pub(crate) struct ExactTable<K> {
     cells: Box<[Cell<K>]>,
-    /// Bits of a hash that do not count.
-    shift: u32,
+    /// One less than their number, which is a power of two.
+    mask: usize,
 }
 
 impl<K: ExactKey> ExactTable<K> {
     /// The table of these. Of two with the same key the first counts.
     pub(super) fn new(entries: &[(K, Exact)]) -> Self {
-        const NOBODY: Exact = Exact { vip: VipId(0), pool: PoolId(0), steering: Steering::Flow };
+        const NOBODY: Exact = Exact::new(VipId(0), PoolId(0), Steering::Flow);
         let len = (entries.len() * 2).next_power_of_two().max(8);
-        let mut table = Self {
-            cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(),
-            shift: u64::BITS - len.trailing_zeros(),
-        };
+        let mut table = Self { cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(), mask: len - 1 };
         for &(key, found) in entries {
             if table.find(key).is_none() {
                 let place = table.walk(key).find(|place| table.cells[*place].key == K::NOTHING);
@@ -116,26 +114,31 @@ impl<K: ExactKey> ExactTable<K> {
         table
     }
 
+    #[inline(always)]
+    fn first(&self, key: K) -> usize {
+        key.hash() as usize & self.mask
+    }
+
     /// The places where a key may be, in the order of the search.
     #[inline(always)]
     fn walk(&self, key: K) -> impl Iterator<Item = usize> + use<K> {
-        let (first, mask) = ((key.hash() >> self.shift) as usize, self.cells.len() - 1);
+        let (first, mask) = (self.first(key), self.mask);
         (0..=mask).map(move |step| (first + step) & mask)
     }
 
     /// What stands under a key.
     #[inline(always)]
-    pub(crate) fn find(&self, key: K) -> Option<Exact> {
-        let mut place = (key.hash() >> self.shift) as usize;
+    pub(crate) fn find(&self, key: K) -> Option<&Exact> {
+        let mut place = self.first(key);
         // At most half full: an empty cell ends every walk.
         while let Some(cell) = self.cells.get(place) {
             if cell.key == key {
-                return Some(cell.found);
+                return Some(&cell.found);
             }
             if cell.key == K::NOTHING {
                 return None;
             }
-            place = (place + 1) & (self.cells.len() - 1);
+            place = (place + 1) & self.mask;
         }
         None
     }
@@ -148,7 +151,7 @@ mod tests {
     use std::collections::HashMap;
 
     fn exact(number: u16) -> Exact {
-        Exact { vip: VipId(number), pool: PoolId(number), steering: Steering::Flow }
+        Exact::new(VipId(number), PoolId(number), Steering::Flow)
     }
 
     proptest! {
@@ -169,8 +172,8 @@ mod tests {
             let entries: Vec<_> = keys.iter().enumerate().map(|(place, key)| (v4(key), number(place))).collect();
             let table_v4 = ExactTable::new(&entries);
             for key in &asked {
-                prop_assert_eq!(table_v6.find(v6(key)), oracle.get(key).copied());
-                prop_assert_eq!(table_v4.find(v4(key)), oracle.get(key).copied());
+                prop_assert_eq!(table_v6.find(v6(key)), oracle.get(key));
+                prop_assert_eq!(table_v4.find(v4(key)), oracle.get(key));
             }
         }
     }

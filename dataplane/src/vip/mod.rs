@@ -206,7 +206,7 @@ impl ExactTables {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for service in services.iter().filter(|service| service.prefix_bits() == 128) {
             let VipEntry { vip, pool, steering } = service.entry;
-            let found = Exact { vip, pool, steering };
+            let found = Exact::new(vip, pool, steering);
             let exact = match service.port {
                 ServicePort::Exact(port) => Some(service_bits(service.protocol, port_bits(port))),
                 ServicePort::Range(_) | ServicePort::Any => None,

@@ -1,0 +1,189 @@
+//! The last stage: the frames that leave.
+
+use super::{Chosen, FastPath, Usual};
+use crate::counters::WorkerCounters;
+use crate::drop_reason::DropReason;
+use crate::hash::FlowHash;
+use crate::ids::{PortId, VipId};
+use crate::port::{Burst, Packet};
+use crate::rewrite::mode::{ForMode, Mode};
+use crate::rewrite::{Applied, Backend, IpPacket, Refusal};
+use crate::select::Verdict;
+use crate::wire::ethernet;
+
+/// What the last stage makes of a burst.
+pub(super) struct Rewritten {
+    /// Packets that are forwarded whole: bit `i` is packet `i`.
+    pub forwarded: u64,
+    /// Their way, if it is the same for all, and their bytes.
+    pub together: Option<(PortId, u64)>,
+}
+
+/// Packets of one VIP, which tend to follow each other, that are not counted yet.
+struct Run {
+    vip: VipId,
+    packets: u64,
+    /// Bytes of all packets before it.
+    bytes_before: u64,
+}
+
+impl Default for Run {
+    /// None, of nobody.
+    fn default() -> Self {
+        Self { vip: VipId(u16::MAX), packets: 0, bytes_before: 0 }
+    }
+}
+
+impl Run {
+    #[inline]
+    fn count(&self, counters: &WorkerCounters, bytes: u64) {
+        if let Some(traffic) = counters.vip(self.vip) {
+            traffic.packets.add(self.packets);
+            traffic.bytes.add(bytes - self.bytes_before);
+        }
+    }
+}
+
+/// Whether packets leave by the same port: bits that any port has, and bits that all have.
+struct Ways {
+    any: u16,
+    all: u16,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { any: 0, all: u16::MAX }
+    }
+}
+
+impl Ways {
+    #[inline(always)]
+    const fn add(&mut self, way: PortId) {
+        self.any |= way.0;
+        self.all &= way.0;
+    }
+
+    /// The port, if it is the same.
+    fn one(&self) -> Option<PortId> {
+        (self.any == self.all).then_some(PortId(self.all))
+    }
+}
+
+impl FastPath {
+    /// Makes frames for their backends of the packets in `usual`. There is a verdict on those that are not forwarded whole.
+    pub(super) fn rewrite<P: Packet>(
+        &mut self,
+        burst: &mut Burst<P>,
+        usual: u64,
+        chosen: &Chosen<'_>,
+        mut refuse: impl FnMut(&mut P, Refusal) -> Verdict,
+        counters: &WorkerCounters,
+    ) -> Rewritten {
+        let mut rewritten = Rewritten { forwarded: 0, together: None };
+        let mut left = usual;
+        // A turn for each mode that the backends of this burst have, usually one.
+        while left != 0 {
+            let first = left.trailing_zeros() as usize;
+            let Some(backend) = chosen[first] else {
+                self.verdicts[first] = Verdict::Drop(DropReason::NoBackend);
+                left &= left - 1;
+                continue;
+            };
+            let pass = Pass { fast: self, burst, left, chosen, refuse: &mut refuse, counters };
+            let done = backend.rewrite.for_mode(pass);
+            let alone = left == usual && done.left == 0;
+            left = done.left;
+            rewritten.forwarded |= done.forwarded;
+            rewritten.together = done.together.filter(|_| alone);
+        }
+        rewritten
+    }
+}
+
+/// The packets of one mode.
+struct Pass<'a, 's, P, R> {
+    fast: &'a mut FastPath,
+    burst: &'a mut Burst<P>,
+    /// Packets that are not rewritten yet, of this mode and of others; the first of them has a backend of this mode.
+    left: u64,
+    chosen: &'a Chosen<'s>,
+    refuse: &'a mut R,
+    counters: &'a WorkerCounters,
+}
+
+/// What one mode's pass did.
+struct Done {
+    /// Packets of other modes.
+    left: u64,
+    forwarded: u64,
+    together: Option<(PortId, u64)>,
+}
+
+impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P, R> {
+    type Output = Done;
+
+    #[inline(never)]
+    fn run<M: Mode>(self) -> Done {
+        let Self { fast, burst, left: all, chosen, refuse, counters } = self;
+        let (mut bit, mut left, mut excepted) = (1_u64, 0, 0);
+        let (mut run, mut bytes, mut ways) = (Run::default(), 0, Ways::default());
+        let packets = fast.packets.iter().zip(&fast.hashes.0).zip(chosen).zip(&mut fast.egresses);
+        for (place, (packet, (((usual, hash), chosen), egress))) in burst.iter_mut().zip(packets).enumerate() {
+            if all & bit != 0 {
+                let Usual { family, len, traffic_class, .. } = *usual;
+                let ip = IpPacket { family, offset: ethernet::HEADER_LEN as u16, len, traffic_class };
+                match chosen.map(|backend| (backend, backend.apply_as::<M, P>(packet, ip, FlowHash(*hash)))) {
+                    Some((backend, Some(Ok(Applied { egress: way, split: None })))) => {
+                        let frame = packet.total_len() as u64;
+                        if run.vip != usual.vip.vip {
+                            run.count(counters, bytes);
+                            run = Run { vip: usual.vip.vip, packets: 0, bytes_before: bytes };
+                        }
+                        run.packets += 1;
+                        bytes += frame;
+                        if let Some(traffic) = counters.backend(backend.id) {
+                            traffic.add(frame as usize);
+                        }
+                        *egress = way;
+                        ways.add(way);
+                    }
+                    Some((_, None)) => left |= bit,
+                    Some((_, Some(other))) => {
+                        excepted |= bit;
+                        fast.verdicts[place] = except(other, packet, (usual, *chosen), refuse, counters);
+                    }
+                    None => {
+                        excepted |= bit;
+                        fast.verdicts[place] = Verdict::Drop(DropReason::NoBackend);
+                    }
+                }
+            }
+            bit <<= 1;
+        }
+        run.count(counters, bytes);
+        let forwarded = all & !left & !excepted;
+        Done { left, forwarded, together: ways.one().map(|egress| (egress, bytes)) }
+    }
+}
+
+/// A packet that is not forwarded whole.
+#[cold]
+#[inline(never)]
+fn except<P: Packet>(
+    result: Result<Applied, Refusal>,
+    packet: &mut P,
+    (usual, chosen): (&Usual, Option<&Backend>),
+    refuse: &mut impl FnMut(&mut P, Refusal) -> Verdict,
+    counters: &WorkerCounters,
+) -> Verdict {
+    match (result, chosen) {
+        (Ok(Applied { egress, split: Some(split) }), Some(backend)) => {
+            for traffic in [counters.vip(usual.vip.vip), counters.backend(backend.id)].into_iter().flatten() {
+                traffic.add(packet.total_len());
+            }
+            Verdict::Split { egress, backend: backend.id, split }
+        }
+        (Err(refusal), _) => refuse(packet, refusal),
+        (Ok(_), _) => Verdict::Drop(DropReason::NoBackend),
+    }
+}
