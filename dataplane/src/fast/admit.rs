@@ -4,8 +4,7 @@ use super::read::{self, Receiver};
 use super::{FastPath, all_of, places};
 use crate::drop_reason::DropReason;
 use crate::hash::FlowKey;
-use crate::parse::Family;
-use crate::port::{Burst, Packet, RxChecksum};
+use crate::port::{BURST, Burst, Packet, RxChecksum};
 use crate::select::Verdict;
 use crate::snapshot::{PortState, Snapshot};
 use crate::vip::Steering;
@@ -30,8 +29,6 @@ struct Found {
     rest: u64,
     /// Usual ones whose service is not known as it stands.
     unmatched: u64,
-    /// Whether any VIP steers by something else than the flow.
-    steered: bool,
 }
 
 impl FastPath {
@@ -53,12 +50,12 @@ impl FastPath {
             admitted.slow = v6.rest;
             admitted.usual |= found.rest & !(v6.rest | v6.unmatched);
             found.unmatched |= v6.unmatched;
-            found.steered |= v6.steered;
         }
         if found.unmatched != 0 {
             self.refuse(snapshot, port, found.unmatched, &mut admitted);
         }
-        if found.steered {
+        let exact = snapshot.vips.exact();
+        if exact.v4.steers() || exact.v6.steers() {
             self.steer(&mut admitted);
         }
         if port.rx_checksum {
@@ -70,25 +67,21 @@ impl FastPath {
     #[inline(never)]
     fn admit_v4<P: Packet>(&mut self, snapshot: &Snapshot, receiver: Receiver, burst: &Burst<P>) -> Found {
         let table = &snapshot.vips.exact().v4;
-        let (mut found, mut bit, mut steering) = (Found::default(), 1_u64, 0);
-        let places = self.hashes.0.iter_mut().zip(&mut self.packets);
-        for (packet, (block, usual)) in burst.iter().zip(places) {
+        let mut found = Found::default();
+        for place in 0..burst.len().min(BURST) {
+            let packet = &burst[place];
             let frame = packet.frame();
             if let Some(v4) = read::v4(frame, receiver).filter(|_| packet.total_len() == frame.len()) {
-                *block = v4.block;
-                (usual.len, usual.traffic_class, usual.family) = (v4.len, v4.traffic_class, Family::V4);
-                if let Some(vip) = table.find(v4.service) {
-                    usual.vip = *vip;
-                    steering |= vip.steering as u8;
-                } else {
-                    found.unmatched |= bit;
+                self.hashes.0[place] = v4.block;
+                self.packets[place].header = v4.header;
+                match table.find(v4.service) {
+                    Some(vip) => self.packets[place].vip = vip,
+                    None => found.unmatched |= 1 << place,
                 }
             } else {
-                found.rest |= bit;
+                found.rest |= 1 << place;
             }
-            bit <<= 1;
         }
-        found.steered = steering != 0;
         found
     }
 
@@ -102,29 +95,25 @@ impl FastPath {
         candidates: u64,
     ) -> Found {
         let table = &snapshot.vips.exact().v6;
-        let (mut found, mut bit, mut steering) = (Found::default(), 1_u64, 0);
         let [sources, destinations] = &mut self.addresses;
-        let blocks = self.hashes.0.iter_mut().zip(&mut sources.0).zip(&mut destinations.0);
-        for (packet, (((first, source), destination), usual)) in burst.iter().zip(blocks.zip(&mut self.packets)) {
+        let mut found = Found::default();
+        for place in 0..burst.len().min(BURST) {
+            if candidates >> place & 1 == 0 {
+                continue;
+            }
+            let packet = &burst[place];
             let frame = packet.frame();
-            let is_candidate = candidates & bit != 0 && packet.total_len() == frame.len();
-            if !is_candidate {
-                found.rest |= candidates & bit;
-            } else if let Some(v6) = read::v6(frame, receiver) {
-                [*first, *source, *destination] = v6.blocks;
-                (usual.len, usual.traffic_class, usual.family) = (v6.len, v6.traffic_class, Family::V6);
-                if let Some(vip) = table.find(v6.service) {
-                    usual.vip = *vip;
-                    steering |= vip.steering as u8;
-                } else {
-                    found.unmatched |= bit;
+            if let Some(v6) = read::v6(frame, receiver).filter(|_| packet.total_len() == frame.len()) {
+                [self.hashes.0[place], sources.0[place], destinations.0[place]] = v6.blocks;
+                self.packets[place].header = v6.header;
+                match table.find(v6.service) {
+                    Some(vip) => self.packets[place].vip = vip,
+                    None => found.unmatched |= 1 << place,
                 }
             } else {
-                found.rest |= bit;
+                found.rest |= 1 << place;
             }
-            bit <<= 1;
         }
-        found.steered = steering != 0;
         found
     }
 
@@ -136,16 +125,19 @@ impl FastPath {
         let exact = snapshot.vips.exact();
         for place in places(unmatched) {
             let bit = 1 << place;
-            let (of_vip, address) = if admitted.ipv6 & bit != 0 {
+            let block = self.hashes.0[place];
+            let (of_vip, address, port) = if admitted.ipv6 & bit != 0 {
                 let address = self.addresses[1].0[place];
                 let key = KeyV6([address as u64, (address >> 64) as u64, 0]);
-                (exact.v6.find(key).is_some(), address.swap_bytes())
+                (exact.v6.find(key).is_some(), address.swap_bytes(), block >> 48)
             } else {
-                let address = (self.hashes.0[place] >> 64) as u32;
+                let address = (block >> 64) as u32;
                 let is_vip = exact.v4.find(KeyV4(address.into())).is_some();
-                (is_vip, Ipv4Addr::from(address.to_le_bytes()).to_ipv6_mapped().to_bits())
+                (is_vip, Ipv4Addr::from(address.to_le_bytes()).to_ipv6_mapped().to_bits(), block >> 112)
             };
-            if !plain || of_vip || snapshot.is_own(address) {
+            let has_port_zero = port as u16 == 0;
+            // Port zero has a reason of its own.
+            if !plain || of_vip || has_port_zero || snapshot.is_own(address) {
                 admitted.slow |= bit;
             } else {
                 self.verdicts[place] = Verdict::Drop(DropReason::NotForUs);
@@ -157,7 +149,7 @@ impl FastPath {
     #[inline(never)]
     fn steer(&mut self, admitted: &mut Admitted) {
         for place in places(admitted.usual) {
-            match self.packets[place].vip.steering {
+            match self.packets[place].vip.steering() {
                 Steering::Flow => {}
                 Steering::Client => {
                     self.hashes.0[place] = FlowKey::client_block(self.hashes.0[place]);

@@ -1,13 +1,14 @@
 //! The middle stage: from a flow's hash to the backend that gets its packets.
 
-use super::{Chosen, FastPath, Usual, places, read};
+use super::admit::Admitted;
+use super::{Chosen, FastPath, Usual, family, places, read};
 use crate::consistency::{Flow, Role, decide};
 use crate::counters::WorkerCounters;
 use crate::hash::FlowHash;
 use crate::ids::PoolId;
 use crate::lane::Lane;
 use crate::pipeline::Arrival;
-use crate::port::{Burst, Packet};
+use crate::port::{BURST, Burst, Packet};
 use crate::prefetch::prefetch;
 use crate::rewrite::Backend;
 use crate::table::Slot;
@@ -36,59 +37,59 @@ impl<'s> Current<'s> {
 }
 
 impl FastPath {
-    /// Chooses the backends of the packets in `usual`, and asks for their records.
+    /// Chooses the backends of the usual packets, and asks for their records.
     #[inline]
     pub(super) fn choose<'s, P: Packet>(
         &mut self,
         arrival: Arrival<'s>,
         burst: &Burst<P>,
-        usual: u64,
+        admitted: Admitted,
         chosen: &mut Chosen<'s>,
         counters: &WorkerCounters,
     ) {
+        let Admitted { usual, ipv6, .. } = admitted;
         let lanes = arrival.snapshot.pools.lanes(arrival.worker);
         self.ask_for_slots(lanes, usual, burst.len());
         let special = self.read_slots(lanes, usual, burst.len(), chosen);
         if special != 0 {
-            self.choose_special(arrival, burst, special, chosen, counters);
+            self.choose_special(arrival, burst, (special, ipv6), chosen, counters);
         }
     }
 
     #[inline(never)]
-    fn ask_for_slots(&mut self, lanes: &[Lane], mut mask: u64, count: usize) {
+    fn ask_for_slots(&mut self, lanes: &[Lane], usual: u64, count: usize) {
         let mut current = Current::new(lanes, PoolId(0));
-        for (usual, hash) in self.packets.iter_mut().zip(&self.hashes.0).take(count) {
-            if mask & 1 != 0 {
-                current.go_to(lanes, usual.vip.pool);
-                usual.slot = FlowHash(*hash).slot(current.slots.len() as u32);
-                if let Some(slot) = current.slots.get(usual.slot as usize) {
+        for place in 0..count.min(BURST) {
+            if usual >> place & 1 != 0 {
+                let packet = &mut self.packets[place];
+                current.go_to(lanes, packet.vip.pool());
+                packet.slot = FlowHash(self.hashes.0[place]).slot(current.slots.len() as u32);
+                if let Some(slot) = current.slots.get(packet.slot as usize) {
                     prefetch(slot);
                 }
             }
-            mask >>= 1;
         }
     }
 
     /// Returns which packets have a special slot.
     #[inline(never)]
-    fn read_slots<'s>(&self, lanes: &'s [Lane], mut mask: u64, count: usize, chosen: &mut Chosen<'s>) -> u64 {
+    fn read_slots<'s>(&self, lanes: &'s [Lane], usual: u64, count: usize, chosen: &mut Chosen<'s>) -> u64 {
         let mut current = Current::new(lanes, PoolId(0));
-        let (mut special, mut bit) = (0, 1_u64);
-        for (usual, chosen) in self.packets.iter().zip(chosen).take(count) {
-            *chosen = None;
-            if mask & 1 != 0 {
-                current.go_to(lanes, usual.vip.pool);
-                if let Some(slot) = current.slots.get(usual.slot as usize) {
+        let mut special = 0;
+        for place in 0..count.min(BURST) {
+            chosen[place] = None;
+            if usual >> place & 1 != 0 {
+                let packet = &self.packets[place];
+                current.go_to(lanes, packet.vip.pool());
+                if let Some(slot) = current.slots.get(packet.slot as usize) {
                     if slot.is_special() {
-                        special |= bit;
+                        special |= 1 << place;
                     } else if let Some(backend) = current.backends.get(slot.index()) {
                         prefetch(backend);
-                        *chosen = Some(backend);
+                        chosen[place] = Some(backend);
                     }
                 }
             }
-            bit <<= 1;
-            mask >>= 1;
         }
         special
     }
@@ -99,14 +100,14 @@ impl FastPath {
         &self,
         arrival: Arrival<'s>,
         burst: &Burst<P>,
-        special: u64,
+        (special, ipv6): (u64, u64),
         chosen: &mut Chosen<'s>,
         counters: &WorkerCounters,
     ) {
         let snapshot = arrival.snapshot;
         let lanes = snapshot.pools.lanes(arrival.worker);
         let lane_of = |usual: &Usual| {
-            let lane = lanes.get(usual.vip.pool.index())?;
+            let lane = lanes.get(usual.vip.pool().index())?;
             Some((lane, lane.special()?))
         };
         for place in places(special) {
@@ -119,9 +120,9 @@ impl FastPath {
             let usual = &self.packets[place];
             let Some((lane, special)) = lane_of(usual) else { continue };
             let Some(current) = lane.slots().get(usual.slot as usize).copied() else { continue };
-            let transport = read::transport(burst[place].frame(), usual.family);
+            let transport = read::transport(burst[place].frame(), family(ipv6, place));
             let (number, flags) = (transport.protocol, transport.flags);
-            let role = Role::of_whole(number, flags, transport.header, usual.vip.steering, special.rules());
+            let role = Role::of_whole(number, flags, transport.header, usual.vip.steering(), special.rules());
             let flow = Flow { hash: FlowHash(self.hashes.0[place]), slot: usual.slot, current, role };
             let index = decide(special, &flow, &snapshot.pins, arrival.now, &counters.pins);
             chosen[place] = index.and_then(|index| lane.backends().get(usize::from(index)));

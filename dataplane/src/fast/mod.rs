@@ -25,16 +25,13 @@ use crate::select::{Selection, Verdict};
 use crate::snapshot::PortState;
 use crate::vip::Steering;
 use crate::vip::exact::Exact;
-use read::Receiver;
+use read::{Header, Receiver};
 
 /// What the stages know of a packet.
 #[derive(Clone, Copy, Debug)]
 struct Usual {
     vip: Exact,
-    /// Length of the IP packet in bytes.
-    len: u16,
-    traffic_class: u8,
-    family: Family,
+    header: Header,
     slot: u32,
 }
 
@@ -72,6 +69,12 @@ const fn all_of(count: usize) -> u64 {
     if count >= BURST { u64::MAX } else { (1 << count) - 1 }
 }
 
+/// The family of a packet, by those that are IPv6.
+#[inline(always)]
+const fn family(ipv6: u64, place: usize) -> Family {
+    if ipv6 >> place & 1 != 0 { Family::V6 } else { Family::V4 }
+}
+
 /// The places of the bits in a mask.
 fn places(mut mask: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -86,9 +89,7 @@ impl FastPath {
     pub fn new() -> Self {
         let nothing = Usual {
             vip: Exact::new(VipId(0), PoolId(0), Steering::Flow),
-            len: 0,
-            traffic_class: 0,
-            family: Family::V4,
+            header: Header::default(),
             slot: 0,
         };
         let blocks = BurstBlocks([0; BURST]);
@@ -123,8 +124,8 @@ impl FastPath {
             return Passed { slow: admitted.slow, ..Passed::default() };
         }
         arrival.snapshot.hasher.hash_blocks(&mut self.hashes, &self.addresses, burst.len(), admitted.ipv6);
-        self.choose(arrival, burst, admitted.usual, chosen, counters);
-        let rewritten = self.rewrite(burst, admitted.usual, chosen, refuse, counters);
+        self.choose(arrival, burst, admitted, chosen, counters);
+        let rewritten = self.rewrite(burst, admitted, chosen, refuse, counters);
         let together = rewritten.together.filter(|_| rewritten.forwarded == all);
         Passed { slow: admitted.slow, usual: admitted.usual, forwarded: rewritten.forwarded, together }
     }
@@ -145,8 +146,8 @@ impl FastPath {
     /// `None` if no VIP took it.
     pub fn selection<'s>(&self, place: usize, arrival: Arrival<'s>, chosen: &Chosen<'s>) -> Option<Selection<'s>> {
         let usual = &self.packets[place];
-        let pool = arrival.snapshot.pool(usual.vip.pool)?;
+        let pool = arrival.snapshot.pool(usual.vip.pool())?;
         let hash = FlowHash(self.hashes.0[place]);
-        Some(Selection::of_usual(usual.vip.vip, hash, usual.slot, (pool, arrival.worker), chosen[place]))
+        Some(Selection::of_usual(usual.vip.vip(), hash, usual.slot, (pool, arrival.worker), chosen[place]))
     }
 }

@@ -17,16 +17,32 @@ const V4_LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN;
 const V6_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + udp::HEADER_LEN;
 const V6_TCP_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + tcp::HEADER_LEN;
 
+/// What is remembered of an IP header: bits 0..8 DSCP and ECN, 8..24 the length of the packet with the bytes as they stand in
+/// IPv4; what is above them means nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Header(u32);
+
+impl Header {
+    /// DSCP and ECN.
+    #[inline(always)]
+    pub const fn traffic_class(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Length of the IP packet in bytes.
+    #[inline(always)]
+    pub const fn len(self) -> u16 {
+        ((self.0 >> 8) as u16).swap_bytes()
+    }
+}
+
 /// A usual IPv4 packet.
 pub(super) struct V4 {
     /// The block of its [`FlowKey`].
     pub block: u128,
     /// The service that it is for.
     pub service: KeyV4,
-    /// Length of the IP packet in bytes.
-    pub len: u16,
-    /// DSCP and ECN.
-    pub traffic_class: u8,
+    pub header: Header,
 }
 
 /// A usual IPv6 packet.
@@ -35,10 +51,7 @@ pub(super) struct V6 {
     pub blocks: [u128; 3],
     /// The service that it is for.
     pub service: KeyV6,
-    /// Length of the IP packet in bytes.
-    pub len: u16,
-    /// DSCP and ECN.
-    pub traffic_class: u8,
+    pub header: Header,
 }
 
 /// The number at a place in a header, its first byte the least significant one. `at` is a constant: no check remains.
@@ -48,16 +61,20 @@ macro_rules! load {
     };
 }
 
-/// Ethernet type, version and header length, as they stand in the first three bytes of a usual packet behind the addresses.
-const V4_BEGINS: u32 = ethernet::TYPE_IPV4.swap_bytes() as u32 | 0x45 << 16;
-/// The same of IPv6, whose version shares its byte with the traffic class.
-const V6_BEGINS: u32 = ethernet::TYPE_IPV6.swap_bytes() as u32 | 0x60 << 16;
-
 /// Where the IP header begins.
 const IP: usize = ethernet::HEADER_LEN;
-/// The bits of bytes 4..8 of an IPv4 header, as a number, that make it a fragment: the flags and the offset but for
-/// "don't fragment".
-const FRAGMENT_BITS: u32 = ((!ipv4::DONT_FRAGMENT).swap_bytes() as u32) << 16;
+/// Bits of bytes 12..20 of a frame that say that it is IPv4 without options: type, version and header length.
+const V4_MASK: u64 = 0xff_ffff;
+const V4_BEGINS: u64 = ethernet::TYPE_IPV4.swap_bytes() as u64 | 0x45 << 16;
+/// The same of IPv6, whose version shares its byte with the traffic class.
+const V6_MASK: u64 = 0xf0_ffff;
+const V6_BEGINS: u64 = ethernet::TYPE_IPV6.swap_bytes() as u64 | 0x60 << 16;
+/// Bits of bytes 20..28 of a frame of IPv4 that make it a fragment, and its protocol.
+const V4_WHOLE_MASK: u64 = (!ipv4::DONT_FRAGMENT).swap_bytes() as u64 | 0xff << 24;
+const V4_TCP: u64 = (protocol::TCP as u64) << 24;
+const V4_UDP: u64 = (protocol::UDP as u64) << 24;
+/// The byte of these with the hops that are left.
+const V4_TTL: u64 = 0xff << 16;
 
 /// Whose frames are read: bits of the first eight bytes, and their values.
 #[derive(Clone, Copy)]
@@ -86,52 +103,44 @@ impl Receiver {
 #[inline(always)]
 pub(super) fn v4(frame: &[u8], receiver: Receiver) -> Option<V4> {
     let head: &[u8; V4_LEN] = frame.first_chunk()?;
-    if !receiver.is_meant(load!(u64, head, 0)) || load!(u32, head, ethernet::ADDRESSES_LEN) & 0xff_ffff != V4_BEGINS {
+    // Type, version, traffic class, length, identification. Then flags and offset, hops, protocol, checksum, half of the
+    // source; from there on with the other half.
+    let (first, second, third) = (load!(u64, head, 12), load!(u64, head, 20), load!(u64, head, 28));
+    if !receiver.is_meant(load!(u64, head, 0)) || first & V4_MASK != V4_BEGINS {
         return None;
     }
-    let words: [u32; 5] = [
-        load!(u32, head, IP),
-        load!(u32, head, IP + 4),
-        load!(u32, head, IP + 8),
-        load!(u32, head, IP + 12),
-        load!(u32, head, IP + 16),
-    ];
-    let [length, fragment, rest_of_way, source, destination] = words;
-    let [_, traffic_class, len_high, len_low] = length.to_le_bytes();
-    let [ttl, protocol, ..] = rest_of_way.to_le_bytes();
-    let len = u16::from_be_bytes([len_high, len_low]);
-    let room = frame.len() - IP;
-    if fragment & FRAGMENT_BITS != 0 || ttl == 0 || usize::from(len) > room || source == destination {
+    let len = i32::from(u16::from_be((first >> 32) as u16));
+    if len as usize > frame.len() - IP || second & V4_TTL == 0 || !is_sum_right(first, second, third) {
         return None;
     }
-    let ports = load!(u32, head, IP + 20);
-    if !is_sum_right(&words) || !may_be_source(source as u8) || !has_ports(ports) {
+    let source = load!(u32, head, IP + 12);
+    let destination_ports = load!(u64, head, IP + 16);
+    if source == destination_ports as u32 || !may_be_source(source as u8) || (destination_ports >> 32) as u16 == 0 {
         return None;
     }
-    let rest = i32::from(len) - ipv4::HEADER_LEN as i32;
-    match protocol {
-        protocol::TCP => {
-            if !is_valid_tcp(load!(u16, head, IP + 20 + 12), rest) {
-                return None;
-            }
+    let rest = len - ipv4::HEADER_LEN as i32;
+    let (block, protocol) = if second & V4_WHOLE_MASK == V4_TCP {
+        if !is_valid_tcp(load!(u16, head, IP + 20 + 12), rest) {
+            return None;
         }
-        protocol::UDP => {
-            if !is_udp_len_right(load!(u16, head, IP + 20 + 4), rest) {
-                return None;
-            }
+        (FlowKey::block_v4(protocol::TCP, source, destination_ports), protocol::TCP)
+    } else if second & V4_WHOLE_MASK == V4_UDP {
+        if !is_udp_len_right(load!(u16, head, IP + 20 + 4), rest) {
+            return None;
         }
-        _ => return None,
-    }
-    let block = FlowKey::block_v4(protocol, source, u64::from(destination) | u64::from(ports) << 32);
-    let service = service_bits(protocol, u64::from(ports >> 16) << 48);
-    Some(V4 { block, service: KeyV4(u64::from(destination) | service), len, traffic_class })
+        (FlowKey::block_v4(protocol::UDP, source, destination_ports), protocol::UDP)
+    } else {
+        return None;
+    };
+    let service = destination_ports & 0xffff_0000_ffff_ffff | service_bits(protocol, 0);
+    Some(V4 { block, service: KeyV4(service), header: Header((first >> 24) as u32) })
 }
 
 /// The frame's packet if it is a usual one of IPv6 for this receiver.
 #[inline(always)]
 pub(super) fn v6(frame: &[u8], receiver: Receiver) -> Option<V6> {
     let head: &[u8; V6_LEN] = frame.first_chunk()?;
-    if !receiver.is_meant(load!(u64, head, 0)) || load!(u32, head, ethernet::ADDRESSES_LEN) & 0xf0_ffff != V6_BEGINS {
+    if !receiver.is_meant(load!(u64, head, 0)) || load!(u64, head, 12) & V6_MASK != V6_BEGINS {
         return None;
     }
     let first = load!(u64, head, IP);
@@ -142,7 +151,7 @@ pub(super) fn v6(frame: &[u8], receiver: Receiver) -> Option<V6> {
     if hop_limit == 0 || rest + ipv6::HEADER_LEN > (frame.len() - IP).min(usize::from(u16::MAX)) {
         return None;
     }
-    if !may_be_between(source, destination) || !has_ports(ports) {
+    if !may_be_between(source, destination) || ports as u16 == 0 {
         return None;
     }
     match next_header {
@@ -165,8 +174,10 @@ pub(super) fn v6(frame: &[u8], receiver: Receiver) -> Option<V6> {
     Some(V6 {
         blocks: [FlowKey::first_block_v6(next_header, ports), source, destination],
         service: KeyV6([destination as u64, (destination >> 64) as u64, service]),
-        len: (rest + ipv6::HEADER_LEN) as u16,
-        traffic_class: class_high << 4 | class_low >> 4,
+        header: Header(
+            u32::from(class_high << 4 | class_low >> 4)
+                | u32::from(((rest + ipv6::HEADER_LEN) as u16).swap_bytes()) << 8,
+        ),
     })
 }
 
@@ -192,11 +203,20 @@ pub(super) fn transport(frame: &[u8], family: Family) -> Transport<'_> {
     Transport { protocol: number, flags, header }
 }
 
-/// Whether the checksum of an IPv4 header without options is right: its sum in one's complement is a multiple of 0xffff
-/// (RFC 1071), in words of 32 bits too, and no header is all zeros.
+/// Whether the checksum of an IPv4 header without options is right, by bytes 12..36 of a frame: the type, which is known, the
+/// header, and two bytes that do not count.
+///
+/// The sum in one's complement is a multiple of 0xffff then (RFC 1071), in words of 64 bits as of 16, and no header is all
+/// zeros.
 #[inline(always)]
-fn is_sum_right(words: &[u32; 5]) -> bool {
-    words.iter().map(|word| u64::from(*word)).sum::<u64>().is_multiple_of(0xffff)
+const fn is_sum_right(first: u64, second: u64, third: u64) -> bool {
+    /// What the type adds, taken away modulo 0xffff.
+    const TYPE: u64 = 0xffff - ethernet::TYPE_IPV4.swap_bytes() as u64;
+    let (sum, carry) = first.overflowing_add(second);
+    let (sum, carry_again) = sum.overflowing_add(third << 16);
+    // The halves, so that no carry is lost.
+    let sum = (sum >> 32) + (sum & 0xffff_ffff) + carry as u64 + carry_again as u64 + TYPE;
+    sum.is_multiple_of(0xffff)
 }
 
 /// RFC 1122, section 3.2.1.3: 0/8, 127/8 and 224/3 are no sources.
@@ -210,12 +230,6 @@ const fn may_be_source(first_byte: u8) -> bool {
 #[inline(always)]
 const fn may_be_between(source: u128, destination: u128) -> bool {
     source as u64 != 0 && destination as u64 != 0 && source as u8 != 0xff && source != destination
-}
-
-/// Whether both are other than zero.
-#[inline(always)]
-const fn has_ports(ports: u32) -> bool {
-    ports as u16 != 0 && ports >> 16 != 0
 }
 
 /// Whether a TCP header with these two bytes at its offset 12 is right, if the IP header leaves `rest` bytes for it.

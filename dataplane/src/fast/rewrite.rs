@@ -1,11 +1,12 @@
 //! The last stage: the frames that leave.
 
-use super::{Chosen, FastPath, Usual};
+use super::admit::Admitted;
+use super::{Chosen, FastPath, Usual, family};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::ids::{PortId, VipId};
-use crate::port::{Burst, Packet};
+use crate::port::{BURST, Burst, Packet};
 use crate::rewrite::mode::{ForMode, Mode};
 use crate::rewrite::{Applied, Backend, IpPacket, Refusal};
 use crate::select::Verdict;
@@ -70,16 +71,17 @@ impl Ways {
 }
 
 impl FastPath {
-    /// Makes frames for their backends of the packets in `usual`. There is a verdict on those that are not forwarded whole.
+    /// Makes frames for their backends of the usual packets. There is a verdict on those that are not forwarded whole.
     pub(super) fn rewrite<P: Packet>(
         &mut self,
         burst: &mut Burst<P>,
-        usual: u64,
+        admitted: Admitted,
         chosen: &Chosen<'_>,
         mut refuse: impl FnMut(&mut P, Refusal) -> Verdict,
         counters: &WorkerCounters,
     ) -> Rewritten {
         let mut rewritten = Rewritten { forwarded: 0, together: None };
+        let Admitted { usual, ipv6, .. } = admitted;
         let mut left = usual;
         // A turn for each mode that the backends of this burst have, usually one.
         while left != 0 {
@@ -89,7 +91,7 @@ impl FastPath {
                 left &= left - 1;
                 continue;
             };
-            let pass = Pass { fast: self, burst, left, chosen, refuse: &mut refuse, counters };
+            let pass = Pass { fast: self, burst, left, ipv6, chosen, refuse: &mut refuse, counters };
             let done = backend.rewrite.for_mode(pass);
             let alone = left == usual && done.left == 0;
             left = done.left;
@@ -106,6 +108,7 @@ struct Pass<'a, 's, P, R> {
     burst: &'a mut Burst<P>,
     /// Packets that are not rewritten yet, of this mode and of others; the first of them has a backend of this mode.
     left: u64,
+    ipv6: u64,
     chosen: &'a Chosen<'s>,
     refuse: &'a mut R,
     counters: &'a WorkerCounters,
@@ -124,41 +127,50 @@ impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P
 
     #[inline(never)]
     fn run<M: Mode>(self) -> Done {
-        let Self { fast, burst, left: all, chosen, refuse, counters } = self;
-        let (mut bit, mut left, mut excepted) = (1_u64, 0, 0);
+        let Self { fast, burst, left: all, ipv6, chosen, refuse, counters } = self;
+        let (mut left, mut excepted) = (0, 0);
         let (mut run, mut bytes, mut ways) = (Run::default(), 0, Ways::default());
-        let packets = fast.packets.iter().zip(&fast.hashes.0).zip(chosen).zip(&mut fast.egresses);
-        for (place, (packet, (((usual, hash), chosen), egress))) in burst.iter_mut().zip(packets).enumerate() {
-            if all & bit != 0 {
-                let Usual { family, len, traffic_class, .. } = *usual;
-                let ip = IpPacket { family, offset: ethernet::HEADER_LEN as u16, len, traffic_class };
-                match chosen.map(|backend| (backend, backend.apply_as::<M, P>(packet, ip, FlowHash(*hash)))) {
-                    Some((backend, Some(Ok(Applied { egress: way, split: None })))) => {
-                        let frame = packet.total_len() as u64;
-                        if run.vip != usual.vip.vip {
-                            run.count(counters, bytes);
-                            run = Run { vip: usual.vip.vip, packets: 0, bytes_before: bytes };
-                        }
-                        run.packets += 1;
-                        bytes += frame;
-                        if let Some(traffic) = counters.backend(backend.id) {
-                            traffic.add(frame as usize);
-                        }
-                        *egress = way;
-                        ways.add(way);
-                    }
-                    Some((_, None)) => left |= bit,
-                    Some((_, Some(other))) => {
-                        excepted |= bit;
-                        fast.verdicts[place] = except(other, packet, (usual, *chosen), refuse, counters);
-                    }
-                    None => {
-                        excepted |= bit;
-                        fast.verdicts[place] = Verdict::Drop(DropReason::NoBackend);
-                    }
-                }
+        for place in 0..burst.len().min(BURST) {
+            if all >> place & 1 == 0 {
+                continue;
             }
-            bit <<= 1;
+            let packet = &mut burst[place];
+            let Usual { vip, header, .. } = fast.packets[place];
+            let ip = IpPacket {
+                family: family(ipv6, place),
+                offset: ethernet::HEADER_LEN as u16,
+                len: header.len(),
+                traffic_class: header.traffic_class(),
+            };
+            let Some(backend) = chosen[place] else {
+                excepted |= 1 << place;
+                fast.verdicts[place] = Verdict::Drop(DropReason::NoBackend);
+                continue;
+            };
+            let result = match backend.apply_as::<M, P>(packet, ip, FlowHash(fast.hashes.0[place])) {
+                Some(result) => result,
+                None => {
+                    left |= 1 << place;
+                    continue;
+                }
+            };
+            let Ok(Applied { egress, split: None }) = result else {
+                excepted |= 1 << place;
+                fast.verdicts[place] = except(result, packet, vip.vip(), backend, refuse, counters);
+                continue;
+            };
+            let frame = packet.total_len();
+            if run.vip != vip.vip() {
+                run.count(counters, bytes);
+                run = Run { vip: vip.vip(), packets: 0, bytes_before: bytes };
+            }
+            run.packets += 1;
+            bytes += frame as u64;
+            if let Some(traffic) = counters.backend(backend.id) {
+                traffic.add(frame);
+            }
+            fast.egresses[place] = egress;
+            ways.add(egress);
         }
         run.count(counters, bytes);
         let forwarded = all & !left & !excepted;
@@ -172,18 +184,20 @@ impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P
 fn except<P: Packet>(
     result: Result<Applied, Refusal>,
     packet: &mut P,
-    (usual, chosen): (&Usual, Option<&Backend>),
+    vip: VipId,
+    backend: &Backend,
     refuse: &mut impl FnMut(&mut P, Refusal) -> Verdict,
     counters: &WorkerCounters,
 ) -> Verdict {
-    match (result, chosen) {
-        (Ok(Applied { egress, split: Some(split) }), Some(backend)) => {
-            for traffic in [counters.vip(usual.vip.vip), counters.backend(backend.id)].into_iter().flatten() {
-                traffic.add(packet.total_len());
-            }
-            Verdict::Split { egress, backend: backend.id, split }
-        }
-        (Err(refusal), _) => refuse(packet, refusal),
-        (Ok(_), _) => Verdict::Drop(DropReason::NoBackend),
+    let Applied { egress, split } = match result {
+        Ok(applied) => applied,
+        Err(refusal) => return refuse(packet, refusal),
+    };
+    for traffic in [counters.vip(vip), counters.backend(backend.id)].into_iter().flatten() {
+        traffic.add(packet.total_len());
+    }
+    match split {
+        Some(split) => Verdict::Split { egress, backend: backend.id, split },
+        None => Verdict::Forward { egress, backend: backend.id },
     }
 }

@@ -64,24 +64,44 @@ impl ExactKey for KeyV6 {
     }
 }
 
-/// What is found: enough to go on without the configuration's records. Eight bytes, so that it is copied at once.
+/// What is found: enough to go on without the configuration's records. One number, so that it is copied at once.
+///
+/// Bits 0..16 the VIP, 16..32 the pool, 32..40 the steering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub(crate) struct Exact {
-    /// Which VIP.
-    pub vip: VipId,
-    /// The pool that serves it.
-    pub pool: PoolId,
-    /// How its flows are told apart.
-    pub steering: Steering,
-    // So that no byte of it is undefined, and all are copied as one number.
-    rest: [u8; 3],
-}
+#[repr(transparent)]
+pub(crate) struct Exact(u64);
 
 impl Exact {
     /// What is found of a VIP.
     pub const fn new(vip: VipId, pool: PoolId, steering: Steering) -> Self {
-        Self { vip, pool, steering, rest: [0; 3] }
+        let steering = match steering {
+            Steering::Flow => 0,
+            Steering::Client => 1,
+            Steering::Quic => 2,
+        };
+        Self(vip.0 as u64 | (pool.0 as u64) << 16 | steering << 32)
+    }
+
+    /// Which VIP.
+    #[inline(always)]
+    pub const fn vip(self) -> VipId {
+        VipId(self.0 as u16)
+    }
+
+    /// The pool that serves it.
+    #[inline(always)]
+    pub const fn pool(self) -> PoolId {
+        PoolId((self.0 >> 16) as u16)
+    }
+
+    /// How its flows are told apart.
+    #[inline(always)]
+    pub const fn steering(self) -> Steering {
+        match self.0 >> 32 {
+            0 => Steering::Flow,
+            1 => Steering::Client,
+            _ => Steering::Quic,
+        }
     }
 }
 
@@ -97,6 +117,8 @@ pub(crate) struct ExactTable<K> {
     cells: Box<[Cell<K>]>,
     /// One less than their number, which is a power of two.
     mask: usize,
+    /// Whether any of them steers by something else than the flow.
+    steers: bool,
 }
 
 impl<K: ExactKey> ExactTable<K> {
@@ -104,7 +126,11 @@ impl<K: ExactKey> ExactTable<K> {
     pub(super) fn new(entries: &[(K, Exact)]) -> Self {
         const NOBODY: Exact = Exact::new(VipId(0), PoolId(0), Steering::Flow);
         let len = (entries.len() * 2).next_power_of_two().max(8);
-        let mut table = Self { cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(), mask: len - 1 };
+        let mut table = Self {
+            cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(),
+            mask: len - 1,
+            steers: entries.iter().any(|(_, found)| found.steering() != Steering::Flow),
+        };
         for &(key, found) in entries {
             if table.find(key).is_none() {
                 let place = table.walk(key).find(|place| table.cells[*place].key == K::NOTHING);
@@ -112,6 +138,12 @@ impl<K: ExactKey> ExactTable<K> {
             }
         }
         table
+    }
+
+    /// Whether any VIP steers by something else than the flow.
+    #[inline(always)]
+    pub(crate) const fn steers(&self) -> bool {
+        self.steers
     }
 
     #[inline(always)]
@@ -128,12 +160,12 @@ impl<K: ExactKey> ExactTable<K> {
 
     /// What stands under a key.
     #[inline(always)]
-    pub(crate) fn find(&self, key: K) -> Option<&Exact> {
+    pub(crate) fn find(&self, key: K) -> Option<Exact> {
         let mut place = self.first(key);
         // At most half full: an empty cell ends every walk.
         while let Some(cell) = self.cells.get(place) {
             if cell.key == key {
-                return Some(&cell.found);
+                return Some(cell.found);
             }
             if cell.key == K::NOTHING {
                 return None;
@@ -172,8 +204,8 @@ mod tests {
             let entries: Vec<_> = keys.iter().enumerate().map(|(place, key)| (v4(key), number(place))).collect();
             let table_v4 = ExactTable::new(&entries);
             for key in &asked {
-                prop_assert_eq!(table_v6.find(v6(key)), oracle.get(key));
-                prop_assert_eq!(table_v4.find(v4(key)), oracle.get(key));
+                prop_assert_eq!(table_v6.find(v6(key)), oracle.get(key).copied());
+                prop_assert_eq!(table_v4.find(v4(key)), oracle.get(key).copied());
             }
         }
     }
