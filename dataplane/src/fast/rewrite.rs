@@ -1,11 +1,13 @@
 //! The last stage: the frames that leave.
 
 use super::admit::Admitted;
-use super::{Chosen, FastPath, Usual, family};
+use super::read::Header;
+use super::{Chosen, FastPath, Usual, family, places};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::ids::{PortId, VipId};
+use crate::parse::Family;
 use crate::port::{BURST, Burst, Packet};
 use crate::rewrite::mode::{ForMode, Mode};
 use crate::rewrite::{Applied, Backend, IpPacket, Refusal};
@@ -26,13 +28,6 @@ struct Run {
     packets: u64,
     /// Bytes of all packets before it.
     bytes_before: u64,
-}
-
-impl Default for Run {
-    /// None, of nobody.
-    fn default() -> Self {
-        Self { vip: VipId(u16::MAX), packets: 0, bytes_before: 0 }
-    }
 }
 
 impl Run {
@@ -128,35 +123,19 @@ impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P
     #[inline(never)]
     fn run<M: Mode>(self) -> Done {
         let Self { fast, burst, left: all, ipv6, chosen, refuse, counters } = self;
-        let (mut left, mut excepted) = (0, 0);
-        let (mut run, mut bytes, mut ways) = (Run::default(), 0, Ways::default());
+        let first = fast.packets[all.trailing_zeros() as usize % BURST].vip.vip();
+        let (mut run, mut bytes, mut odd) = (Run { vip: first, packets: 0, bytes_before: 0 }, 0, 0);
+        let mut ways = Ways::default();
         for place in 0..burst.len().min(BURST) {
-            if all >> place & 1 == 0 {
-                continue;
-            }
             let packet = &mut burst[place];
             let Usual { vip, header, .. } = fast.packets[place];
-            let ip = IpPacket {
-                family: family(ipv6, place),
-                offset: ethernet::HEADER_LEN as u16,
-                len: header.len(),
-                traffic_class: header.traffic_class(),
-            };
-            let Some(backend) = chosen[place] else {
-                excepted |= 1 << place;
-                fast.verdicts[place] = Verdict::Drop(DropReason::NoBackend);
-                continue;
-            };
-            let result = match backend.apply_as::<M, P>(packet, ip, FlowHash(fast.hashes.0[place])) {
-                Some(result) => result,
-                None => {
-                    left |= 1 << place;
-                    continue;
-                }
-            };
-            let Ok(Applied { egress, split: None }) = result else {
-                excepted |= 1 << place;
-                fast.verdicts[place] = except(result, packet, vip.vip(), backend, refuse, counters);
+            let ip = ip_packet(family(ipv6, place), header);
+            let way = chosen[place].filter(|_| all >> place & 1 != 0).and_then(|backend| {
+                let way = backend.apply_as::<M, P>(packet, ip, FlowHash(fast.hashes.0[place]))?;
+                Some((backend.id, way))
+            });
+            let Some((id, egress)) = way else {
+                odd |= 1 << place;
                 continue;
             };
             let frame = packet.total_len();
@@ -166,38 +145,62 @@ impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P
             }
             run.packets += 1;
             bytes += frame as u64;
-            if let Some(traffic) = counters.backend(backend.id) {
+            if let Some(traffic) = counters.backend(id) {
                 traffic.add(frame);
             }
             fast.egresses[place] = egress;
             ways.add(egress);
         }
         run.count(counters, bytes);
-        let forwarded = all & !left & !excepted;
-        Done { left, forwarded, together: ways.one().map(|egress| (egress, bytes)) }
+        let together = ways.one().map(|egress| (egress, bytes));
+        let mut done = Done { left: 0, forwarded: all & !odd, together };
+        if odd & all != 0 {
+            for place in places(odd & all) {
+                match chosen[place] {
+                    Some(backend) if !backend.is_of::<M>() => done.left |= 1 << place,
+                    Some(backend) => {
+                        let verdict = fast.except(burst, place, (family(ipv6, place), backend), refuse, counters);
+                        fast.verdicts[place] = verdict;
+                    }
+                    None => fast.verdicts[place] = Verdict::Drop(DropReason::NoBackend),
+                }
+            }
+        }
+        done
     }
 }
 
-/// A packet that is not forwarded whole.
-#[cold]
-#[inline(never)]
-fn except<P: Packet>(
-    result: Result<Applied, Refusal>,
-    packet: &mut P,
-    vip: VipId,
-    backend: &Backend,
-    refuse: &mut impl FnMut(&mut P, Refusal) -> Verdict,
-    counters: &WorkerCounters,
-) -> Verdict {
-    let Applied { egress, split } = match result {
-        Ok(applied) => applied,
-        Err(refusal) => return refuse(packet, refusal),
-    };
-    for traffic in [counters.vip(vip), counters.backend(backend.id)].into_iter().flatten() {
-        traffic.add(packet.total_len());
+impl FastPath {
+    /// A packet that takes more than usual: it is too big, has several next hops, tags, or none that is resolved.
+    #[cold]
+    #[inline(never)]
+    fn except<P: Packet>(
+        &self,
+        burst: &mut Burst<P>,
+        place: usize,
+        (family, backend): (Family, &Backend),
+        refuse: &mut impl FnMut(&mut P, Refusal) -> Verdict,
+        counters: &WorkerCounters,
+    ) -> Verdict {
+        let packet = &mut burst[place];
+        let Usual { vip, header, .. } = self.packets[place];
+        let ip = ip_packet(family, header);
+        let Applied { egress, split } = match backend.apply_at(packet, ip, FlowHash(self.hashes.0[place])) {
+            Ok(applied) => applied,
+            Err(refusal) => return refuse(packet, refusal),
+        };
+        for traffic in [counters.vip(vip.vip()), counters.backend(backend.id)].into_iter().flatten() {
+            traffic.add(packet.total_len());
+        }
+        match split {
+            Some(split) => Verdict::Split { egress, backend: backend.id, split },
+            None => Verdict::Forward { egress, backend: backend.id },
+        }
     }
-    match split {
-        Some(split) => Verdict::Split { egress, backend: backend.id, split },
-        None => Verdict::Forward { egress, backend: backend.id },
-    }
+}
+
+#[inline(always)]
+const fn ip_packet(family: Family, header: Header) -> IpPacket {
+    let (len, traffic_class) = (header.len(), header.traffic_class());
+    IpPacket { family, offset: ethernet::HEADER_LEN as u16, len, traffic_class }
 }

@@ -16,11 +16,16 @@ pub(super) fn apply<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> 
     if !link.hop.tags.is_empty() || usize::from(ip.offset) != ethernet::HEADER_LEN {
         return Ok(retag(packet, ip, link)?);
     }
-    let (header, _) =
-        EthernetHeader::mut_from_prefix(packet.frame_mut()).map_err(|_| Refusal::Drop(DropReason::Runt))?;
+    if readdress(packet, link) { Ok(()) } else { Err(DropReason::Runt.into()) }
+}
+
+/// Writes new addresses into an untagged frame. Returns whether there is room for them.
+#[inline(always)]
+pub(super) fn readdress<P: Packet>(packet: &mut P, link: Link<'_>) -> bool {
+    let Ok((header, _)) = EthernetHeader::mut_from_prefix(packet.frame_mut()) else { return false };
     header.destination = *link.destination;
     header.source = link.hop.source;
-    Ok(())
+    true
 }
 
 /// Writes a whole new Ethernet header, with the tags of the link instead of those that the packet came in with.

@@ -38,7 +38,6 @@ pub(super) struct Outside<W, S> {
 
 /// Puts an Ethernet header with the link's tags, an outer IP header and what stands behind that in front of the IP
 /// packet; the old Ethernet header is overwritten.
-#[inline(always)]
 pub(super) fn encapsulate<P: Packet, I: Header, S: Header>(
     packet: &mut P,
     ip: IpPacket,
@@ -67,7 +66,7 @@ fn encapsulate_tagged<P: Packet, I: Header, S: Header>(
 
 /// Puts everything but tags in front of the packet, and before that `room` bytes.
 #[inline(always)]
-fn put<P: Packet, I: Header, S: Header>(
+pub(super) fn put<P: Packet, I: Header, S: Header>(
     packet: &mut P,
     ip: IpPacket,
     link: Link<'_>,

@@ -21,6 +21,7 @@ use crate::ids::{BackendId, PortId};
 use crate::parse::{Family, Parsed};
 use crate::port::Packet;
 pub use gue::{Gue, GueVariant};
+use link::Link;
 pub use hops::{BUCKETS, Hops, NextHop};
 pub use source::Source;
 pub use tunnel::{Encapsulation, Tunnel};
@@ -142,11 +143,24 @@ impl Backend {
     ///
     /// The reason why the packet cannot go there; it is unchanged then.
     pub fn apply<P: Packet>(&self, packet: &mut P, parsed: &Parsed, hash: FlowHash) -> Result<Applied, Refusal> {
-        let ip = IpPacket::from(parsed);
-        self.apply_by(packet, hash, |packet, link| match &self.rewrite {
+        self.apply_at(packet, parsed.into(), hash)
+    }
+
+    /// [`Backend::apply`] by what it needs to know of the packet.
+    pub(crate) fn apply_at<P: Packet>(
+        &self,
+        packet: &mut P,
+        ip: IpPacket,
+        hash: FlowHash,
+    ) -> Result<Applied, Refusal> {
+        let unresolved = || Refusal::Drop(DropReason::UnresolvedNeighbor);
+        let hop = self.hops.of_flow(hash).ok_or_else(unresolved)?;
+        let link = Link { hop, destination: hop.destination.as_ref().ok_or_else(unresolved)? };
+        let split = match &self.rewrite {
             Rewrite::L2dsr => l2::apply(packet, ip, link).map(|()| None),
             Rewrite::Tunnel(tunnel) => tunnel.apply(packet, ip, link, hash),
-        })
+        }?;
+        Ok(Applied { egress: hop.egress, split })
     }
 
     /// Bytes that its outer headers add to an IP packet.

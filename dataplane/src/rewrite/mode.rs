@@ -5,24 +5,20 @@ use super::link::Link;
 use super::outer::{Outer, OuterV4, OuterV6};
 use super::shim::{Gre, Nothing, Shim};
 use super::tunnel::{Kind, Template, with_template};
-use super::{Applied, Backend, IpPacket, Refusal, Rewrite, Split, l2};
-use crate::drop_reason::DropReason;
+use super::{Backend, IpPacket, Rewrite, l2};
 use crate::hash::FlowHash;
+use crate::ids::PortId;
 use crate::port::Packet;
+use crate::wire::ethernet;
 
 /// One kind of rewriting: what a backend's record holds for it.
 pub(crate) trait Mode {
     /// The record of a backend whose packets are rewritten this way.
     fn of(rewrite: &Rewrite) -> Option<&Self>;
 
-    /// Makes the frame that leaves by `link`.
-    fn apply<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        link: Link<'_>,
-        hash: FlowHash,
-    ) -> Result<Option<Split>, Refusal>;
+    /// Makes the frame that leaves by an untagged link. `false`, and the packet as it was, if that takes more than usual.
+    #[must_use]
+    fn apply<P: Packet>(&self, packet: &mut P, ip: IpPacket, link: Link<'_>, hash: FlowHash) -> bool;
 }
 
 /// Runs something that is compiled for each mode.
@@ -44,14 +40,8 @@ impl Mode for L2dsr {
     }
 
     #[inline(always)]
-    fn apply<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        link: Link<'_>,
-        _hash: FlowHash,
-    ) -> Result<Option<Split>, Refusal> {
-        l2::apply(packet, ip, link).map(|()| None)
+    fn apply<P: Packet>(&self, packet: &mut P, ip: IpPacket, link: Link<'_>, _hash: FlowHash) -> bool {
+        ip.len <= link.hop.mtu && usize::from(ip.offset) == ethernet::HEADER_LEN && l2::readdress(packet, link)
     }
 }
 
@@ -99,14 +89,8 @@ where
     }
 
     #[inline(always)]
-    fn apply<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        link: Link<'_>,
-        hash: FlowHash,
-    ) -> Result<Option<Split>, Refusal> {
-        Template::apply(self, packet, ip, link, hash)
+    fn apply<P: Packet>(&self, packet: &mut P, ip: IpPacket, link: Link<'_>, hash: FlowHash) -> bool {
+        self.fits(ip, link.hop) && self.emit_untagged(packet, ip, link, hash).is_ok()
     }
 }
 
@@ -125,30 +109,22 @@ impl Rewrite {
 }
 
 impl Backend {
-    /// [`Backend::apply`] for a packet of one mode; `None`, and nothing done, if this backend is of another.
+    /// [`Backend::apply`] for a usual packet of one mode, to a backend with one next hop and no tags. Returns the port that
+    /// it leaves by; `None`, and the packet as it was, if anything is otherwise.
     #[inline(always)]
     pub(crate) fn apply_as<M: Mode, P: Packet>(
         &self,
         packet: &mut P,
         ip: IpPacket,
         hash: FlowHash,
-    ) -> Option<Result<Applied, Refusal>> {
-        let mode = M::of(&self.rewrite)?;
-        Some(self.apply_by(packet, hash, |packet, link| mode.apply(packet, ip, link, hash)))
+    ) -> Option<PortId> {
+        let link = self.hops.plain()?;
+        M::of(&self.rewrite)?.apply(packet, ip, link, hash).then_some(link.hop.egress)
     }
 
-    /// Finds the way of a flow, and makes the frame for it by `apply`.
-    #[inline(always)]
-    pub(super) fn apply_by<P: Packet>(
-        &self,
-        packet: &mut P,
-        hash: FlowHash,
-        apply: impl FnOnce(&mut P, Link<'_>) -> Result<Option<Split>, Refusal>,
-    ) -> Result<Applied, Refusal> {
-        let unresolved = || Refusal::Drop(DropReason::UnresolvedNeighbor);
-        let hop = self.hops.of_flow(hash).ok_or_else(unresolved)?;
-        let link = Link { hop, destination: hop.destination.as_ref().ok_or_else(unresolved)? };
-        let split = apply(packet, link)?;
-        Ok(Applied { egress: hop.egress, split })
+    /// Whether its packets are rewritten this way.
+    #[inline]
+    pub(crate) fn is_of<M: Mode>(&self) -> bool {
+        M::of(&self.rewrite).is_some()
     }
 }

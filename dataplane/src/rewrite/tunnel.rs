@@ -4,10 +4,10 @@
 //! optional fields. GUE is [`super::gue`].
 
 use super::gue::{DirectShim, Gue, GueShim, GueVariant};
-use super::link::{Link, Outside, encapsulate};
+use super::link::{Link, Outside, encapsulate, put};
 use super::outer::{Load, Outer, OuterV4, OuterV6};
 use super::shim::{Gre, Inner, Nothing, Shim};
-use super::{IpPacket, Refusal, Source, Split};
+use super::{IpPacket, NextHop, Refusal, Source, Split};
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::parse::Family;
@@ -155,7 +155,6 @@ impl<O: Outer, S: Shim> Template<O, S> {
         Self::OVERHEAD
     }
 
-    #[inline(always)]
     pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
@@ -163,11 +162,17 @@ impl<O: Outer, S: Shim> Template<O, S> {
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        if u32::from(ip.len) + u32::from(Self::OVERHEAD) > u32::from(link.hop.mtu) {
+        if !self.fits(ip, link.hop) {
             return self.apply_too_big(packet, ip, link, hash);
         }
         self.emit(packet, ip, link, hash)?;
         Ok(None)
+    }
+
+    /// Whether a packet fits into its link with the headers.
+    #[inline(always)]
+    pub(super) fn fits(&self, ip: IpPacket, hop: &NextHop) -> bool {
+        u32::from(ip.len) + u32::from(Self::OVERHEAD) <= u32::from(hop.mtu)
     }
 
     /// A packet that does not fit.
@@ -190,8 +195,7 @@ impl<O: Outer, S: Shim> Template<O, S> {
         Ok(Some(Split { ip_offset, mtu: link.hop.mtu }))
     }
 
-    /// Puts the headers in front of a packet that is at most 65,535 bytes long with them.
-    #[inline(always)]
+    /// Puts the headers in front of a packet that is at most 65,535 bytes long with them, and the link's tags.
     fn emit<P: Packet>(
         &self,
         packet: &mut P,
@@ -199,17 +203,40 @@ impl<O: Outer, S: Shim> Template<O, S> {
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<(), DropReason> {
+        let (load, shim) = self.load(packet, ip, hash);
+        encapsulate(packet, ip, link, self.outside(load, shim))
+    }
+
+    /// The same for a link without tags.
+    #[inline(always)]
+    pub(super) fn emit_untagged<P: Packet>(
+        &self,
+        packet: &mut P,
+        ip: IpPacket,
+        link: Link<'_>,
+        hash: FlowHash,
+    ) -> Result<(), DropReason> {
+        let (load, shim) = self.load(packet, ip, hash);
+        put(packet, ip, link, 0, self.outside(load, shim))
+    }
+
+    /// What the outer header says of the packet, and what stands between them.
+    #[inline(always)]
+    fn load<P: Packet>(&self, packet: &P, ip: IpPacket, hash: FlowHash) -> (Load, S::Header) {
         let entropy = hash.entropy();
         let inner = Inner { family: ip.family, offset: ip.offset, len: ip.len, entropy };
         let len = ip.len + Self::SHIM_LEN;
-        let protocol = self.shim.protocol(&inner);
-        let load = Load { protocol, len, traffic_class: ip.traffic_class, entropy };
+        let load = Load { protocol: self.shim.protocol(&inner), len, traffic_class: ip.traffic_class, entropy };
         let mut shim = self.shim.header(&inner, len);
         if self.options & UDP_CHECKSUM != 0 {
             S::fill_checksum(&mut shim, self.outer.pseudo_sum(load), packet, &inner);
         }
-        let write_ip = |header: &mut O::Header| self.outer.write(load, header);
-        encapsulate(packet, ip, link, Outside { ethertype: O::ETHERTYPE, write_ip, shim })
+        (load, shim)
+    }
+
+    #[inline(always)]
+    fn outside(&self, load: Load, shim: S::Header) -> Outside<impl FnOnce(&mut O::Header), S::Header> {
+        Outside { ethertype: O::ETHERTYPE, write_ip: move |header: &mut O::Header| self.outer.write(load, header), shim }
     }
 }
 
