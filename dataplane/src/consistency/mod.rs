@@ -22,10 +22,12 @@
 //! off to show that.
 
 mod decide;
+mod follow;
 mod role;
 mod rule;
 mod special;
 
+pub(crate) use follow::{follow, is_in_the_middle, key};
 pub use decide::{Flow, decide};
 pub use role::Role;
 pub use rule::{Rule, Rules};

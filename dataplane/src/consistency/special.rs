@@ -2,6 +2,7 @@
 
 use super::rule::{Rule, Rules};
 use crate::ids::BackendId;
+use crate::prefetch::prefetch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -134,6 +135,14 @@ impl Special {
     pub fn side(&self, slot: u32) -> Side {
         let always = Side { base: u16::MAX, phase: Phase::Always };
         self.sides.get(slot as usize).copied().unwrap_or(always)
+    }
+
+    /// Asks for the cache line of [`Special::side`].
+    #[inline]
+    pub(crate) fn prefetch_side(&self, slot: u32) {
+        if let Some(side) = self.sides.get(slot as usize) {
+            prefetch(side);
+        }
     }
 
     /// The pool-local index of a backend; `None` if it is not of this pool.

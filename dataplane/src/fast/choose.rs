@@ -1,12 +1,13 @@
 //! The middle stage: from a flow's hash to the backend that gets its packets.
 
 use super::admit::Admitted;
-use super::{Chosen, FastPath, Usual, family, places, read};
-use crate::consistency::{Flow, Role, decide};
+use super::{Chosen, FastPath, family, places, read};
+use crate::consistency::{Flow, Role, decide, follow, is_in_the_middle, key};
 use crate::counters::WorkerCounters;
 use crate::hash::FlowHash;
 use crate::ids::PoolId;
 use crate::lane::Lane;
+use crate::pin::PinTable;
 use crate::pipeline::Arrival;
 use crate::port::{BURST, Burst, Packet};
 use crate::prefetch::prefetch;
@@ -104,30 +105,42 @@ impl FastPath {
         chosen: &mut Chosen<'s>,
         counters: &WorkerCounters,
     ) {
-        let snapshot = arrival.snapshot;
-        let lanes = snapshot.pools.lanes(arrival.worker);
-        let lane_of = |usual: &Usual| {
-            let lane = lanes.get(usual.vip.pool().index())?;
-            Some((lane, lane.special()?))
-        };
-        for place in places(special) {
-            if let Some((_, special)) = lane_of(&self.packets[place]) {
-                let hash = FlowHash(self.hashes.0[place]);
-                snapshot.pins.prefetch(snapshot.pins.key(hash, special.salt(), special.rules()));
-            }
-        }
+        let lanes = arrival.snapshot.pools.lanes(arrival.worker);
+        let pins = &*arrival.snapshot.pins;
+        self.ask_for_pins(lanes, pins, special);
+        let now = pins.clock().tick(arrival.now);
         for place in places(special) {
             let usual = &self.packets[place];
-            let Some((lane, special)) = lane_of(usual) else { continue };
-            let Some(current) = lane.slots().get(usual.slot as usize).copied() else { continue };
+            let Some(lane) = lanes.get(usual.vip.pool().index()) else { continue };
+            let Some(of_pool) = lane.special() else { continue };
+            let (hash, slot) = (FlowHash(self.hashes.0[place]), usual.slot);
             let transport = read::transport(burst[place].frame(), family(ipv6, place));
-            let (number, flags) = (transport.protocol, transport.flags);
-            let role = Role::of_whole(number, flags, transport.header, usual.vip.steering(), special.rules());
-            let flow = Flow { hash: FlowHash(self.hashes.0[place]), slot: usual.slot, current, role };
-            let index = decide(special, &flow, &snapshot.pins, arrival.now, &counters.pins);
-            chosen[place] = index.and_then(|index| lane.backends().get(usize::from(index)));
-            if let Some(backend) = chosen[place] {
+            let followed = if is_in_the_middle(transport.protocol, transport.flags) {
+                follow(of_pool, hash, slot, pins, now)
+            } else {
+                None
+            };
+            let index = followed.or_else(|| {
+                let (number, flags) = (transport.protocol, transport.flags);
+                let role = Role::of_whole(number, flags, transport.header, usual.vip.steering(), of_pool.rules());
+                let current = lane.slots().get(slot as usize).copied().unwrap_or(Slot::EMPTY);
+                let flow = Flow { hash, slot, current, role };
+                decide(of_pool, &flow, pins, arrival.now, &counters.pins)
+            });
+            if let Some(backend) = index.and_then(|index| lane.backends().get(usize::from(index))) {
                 prefetch(backend);
+                chosen[place] = Some(backend);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn ask_for_pins(&self, lanes: &[Lane], pins: &PinTable, special: u64) {
+        for place in places(special) {
+            let usual = &self.packets[place];
+            if let Some(special) = lanes.get(usual.vip.pool().index()).and_then(Lane::special) {
+                pins.prefetch(key(special, FlowHash(self.hashes.0[place]), pins));
+                special.prefetch_side(usual.slot);
             }
         }
     }

@@ -145,6 +145,15 @@ impl PinTable {
         })
     }
 
+    /// The pin with this tag if it was used at `now` already, by a packet other than one that begins or ends its flow: another
+    /// one would leave it as it is. Whose backend it names is for the caller to see: there may be one more with this tag.
+    #[inline(always)]
+    #[must_use]
+    pub fn used_at(&self, key: PinKey, now: Tick) -> Option<Pin> {
+        let word = self.words(key).iter().map(|word| word.load(Relaxed)).find(|word| *word as u32 == key.tag)?;
+        Pin::of_word(word).filter(|pin| pin.is_used_at(now))
+    }
+
     /// Puts a pin where none of its flow was found. Evicted are, in this order: what is expired; an embryonic pin older
     /// than `arm_time`; if `pin` is none itself, the oldest of those that only one packet came for, at least a tick ago. A
     /// confirmed pin never, so that no flood takes one.

@@ -231,6 +231,16 @@ impl Pin {
         self.used(state, now)
     }
 
+    /// Whether it has this tick, and another packet of its flow in the same tick leaves it as it is.
+    #[inline(always)]
+    #[must_use]
+    pub(super) const fn is_used_at(self, now: Tick) -> bool {
+        const SINGLE: u16 = PinState::Single as u16;
+        const CONFIRMED: u16 = PinState::Confirmed as u16;
+        let (state, tick) = ((self.0 >> STATE) as u16 & 0b111, (self.0 >> TICK) as u16);
+        tick == now.0 && (state == SINGLE || state == CONFIRMED)
+    }
+
     /// The same pin after a packet that ends its flow without being one of it that is waited for: RST.
     #[must_use]
     pub const fn closed(self) -> Self {
