@@ -16,10 +16,10 @@ pub(crate) const fn is_in_the_middle(number: u8, flags: u8) -> bool {
 ///
 /// `None` says nothing; [`super::decide`] does, which says the same where this says something.
 #[inline(always)]
-pub(crate) fn follow(special: &Special, hash: FlowHash, slot: u32, pins: &PinTable, now: Tick) -> Option<u16> {
-    let pin = pins.used_at(key(special, hash, pins), now)?;
+pub(crate) fn follow(special: &Special, key: PinKey, slot: u32, pins: &PinTable, now: Tick) -> Option<u16> {
+    let pin = pins.used_at(key, now)?;
     let index = special.index(pin.backend())?;
-    let follows = special.is_eligible(index) && special.side(slot).phase != Phase::Look;
+    let follows = special.is_eligible(index) && !(special.looks() && special.side(slot).phase == Phase::Look);
     follows.then_some(index)
 }
 

@@ -2,7 +2,6 @@
 
 use super::rule::{Rule, Rules};
 use crate::ids::BackendId;
-use crate::prefetch::prefetch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -92,6 +91,8 @@ pub struct Special {
     /// Slots in which an insertion failed.
     pub(super) failed: Arc<SlotSet>,
     pub(super) rules: Rules,
+    /// Whether any slot is in [`Phase::Look`].
+    looks: bool,
 }
 
 /// What [`Special`] is made of.
@@ -124,7 +125,9 @@ impl From<Parts> for Special {
         for (index, id) in (0..).zip(ids()) {
             indices[usize::from(id - first_id)] = index;
         }
-        Self { sides, members, indices: indices.into(), first_id, size, idle, longest_idle, salt, failed, rules }
+        let looks = sides.iter().any(|side| side.phase == Phase::Look);
+        let indices = indices.into();
+        Self { sides, members, indices, first_id, size, idle, longest_idle, salt, failed, rules, looks }
     }
 }
 
@@ -137,12 +140,10 @@ impl Special {
         self.sides.get(slot as usize).copied().unwrap_or(always)
     }
 
-    /// Asks for the cache line of [`Special::side`].
-    #[inline]
-    pub(crate) fn prefetch_side(&self, slot: u32) {
-        if let Some(side) = self.sides.get(slot as usize) {
-            prefetch(side);
-        }
+    /// Whether any slot is in [`Phase::Look`].
+    #[inline(always)]
+    pub(crate) const fn looks(&self) -> bool {
+        self.looks
     }
 
     /// The pool-local index of a backend; `None` if it is not of this pool.

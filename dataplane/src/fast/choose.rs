@@ -7,7 +7,8 @@ use crate::counters::WorkerCounters;
 use crate::hash::FlowHash;
 use crate::ids::PoolId;
 use crate::lane::Lane;
-use crate::pin::PinTable;
+use crate::parse::Family;
+use crate::pin::{PinTable, Tick};
 use crate::pipeline::Arrival;
 use crate::port::{BURST, Burst, Packet};
 use crate::prefetch::prefetch;
@@ -98,7 +99,7 @@ impl FastPath {
     /// Asks for the pins of packets of special slots, then decides about them.
     #[inline(never)]
     fn choose_special<'s, P: Packet>(
-        &self,
+        &mut self,
         arrival: Arrival<'s>,
         burst: &Burst<P>,
         (special, ipv6): (u64, u64),
@@ -108,25 +109,18 @@ impl FastPath {
         let lanes = arrival.snapshot.pools.lanes(arrival.worker);
         let pins = &*arrival.snapshot.pins;
         self.ask_for_pins(lanes, pins, special);
-        let now = pins.clock().tick(arrival.now);
-        for place in places(special) {
+        let middle = in_the_middle(burst, special & !ipv6, Family::V4) | in_the_middle(burst, special & ipv6, Family::V6);
+        let followed = self.follow_pins(lanes, pins, (middle, pins.clock().tick(arrival.now)), chosen);
+        for place in places(special & !followed) {
             let usual = &self.packets[place];
             let Some(lane) = lanes.get(usual.vip.pool().index()) else { continue };
             let Some(of_pool) = lane.special() else { continue };
-            let (hash, slot) = (FlowHash(self.hashes.0[place]), usual.slot);
             let transport = read::transport(burst[place].frame(), family(ipv6, place));
-            let followed = if is_in_the_middle(transport.protocol, transport.flags) {
-                follow(of_pool, hash, slot, pins, now)
-            } else {
-                None
-            };
-            let index = followed.or_else(|| {
-                let (number, flags) = (transport.protocol, transport.flags);
-                let role = Role::of_whole(number, flags, transport.header, usual.vip.steering(), of_pool.rules());
-                let current = lane.slots().get(slot as usize).copied().unwrap_or(Slot::EMPTY);
-                let flow = Flow { hash, slot, current, role };
-                decide(of_pool, &flow, pins, arrival.now, &counters.pins)
-            });
+            let (number, flags) = (transport.protocol, transport.flags);
+            let role = Role::of_whole(number, flags, transport.header, usual.vip.steering(), of_pool.rules());
+            let current = lane.slots().get(usual.slot as usize).copied().unwrap_or(Slot::EMPTY);
+            let flow = Flow { hash: FlowHash(self.hashes.0[place]), slot: usual.slot, current, role };
+            let index = decide(of_pool, &flow, pins, arrival.now, &counters.pins);
             if let Some(backend) = index.and_then(|index| lane.backends().get(usize::from(index))) {
                 prefetch(backend);
                 chosen[place] = Some(backend);
@@ -135,13 +129,48 @@ impl FastPath {
     }
 
     #[inline(never)]
-    fn ask_for_pins(&self, lanes: &[Lane], pins: &PinTable, special: u64) {
+    fn ask_for_pins(&mut self, lanes: &[Lane], pins: &PinTable, special: u64) {
         for place in places(special) {
-            let usual = &self.packets[place];
-            if let Some(special) = lanes.get(usual.vip.pool().index()).and_then(Lane::special) {
-                pins.prefetch(key(special, FlowHash(self.hashes.0[place]), pins));
-                special.prefetch_side(usual.slot);
+            let pool = self.packets[place].vip.pool();
+            if let Some(special) = lanes.get(pool.index()).and_then(Lane::special) {
+                let key = key(special, FlowHash(self.hashes.0[place]), pins);
+                pins.prefetch(key);
+                self.keys[place] = key;
             }
         }
     }
+
+    /// Decides about packets in the middle of flows whose pins are followed and stay as they are. Returns which these are.
+    #[inline(never)]
+    fn follow_pins<'s>(
+        &self,
+        lanes: &'s [Lane],
+        pins: &PinTable,
+        (middle, now): (u64, Tick),
+        chosen: &mut Chosen<'s>,
+    ) -> u64 {
+        let mut followed = 0;
+        for place in places(middle) {
+            let usual = &self.packets[place];
+            let Some(lane) = lanes.get(usual.vip.pool().index()) else { continue };
+            let Some(special) = lane.special() else { continue };
+            let index = follow(special, self.keys[place], usual.slot, pins, now);
+            if let Some(backend) = index.and_then(|index| lane.backends().get(usize::from(index))) {
+                prefetch(backend);
+                chosen[place] = Some(backend);
+                followed |= 1 << place;
+            }
+        }
+        followed
+    }
+}
+
+/// Which of these packets of one family are in the middle of their flows.
+#[inline(never)]
+fn in_the_middle<P: Packet>(burst: &Burst<P>, candidates: u64, family: Family) -> u64 {
+    let is = |place: &usize| {
+        let transport = read::transport(burst[*place].frame(), family);
+        is_in_the_middle(transport.protocol, transport.flags)
+    };
+    places(candidates).filter(is).map(|place| 1 << place).sum()
 }

@@ -18,6 +18,7 @@ use crate::counters::WorkerCounters;
 use crate::hash::{BurstBlocks, FlowHash};
 use crate::ids::{PoolId, PortId, VipId};
 use crate::parse::Family;
+use crate::pin::PinKey;
 use crate::pipeline::Arrival;
 use crate::port::{BURST, Burst, Packet};
 use crate::rewrite::{Backend, Refusal};
@@ -42,6 +43,8 @@ pub(crate) struct FastPath {
     /// The other blocks of IPv6 flows.
     addresses: [BurstBlocks; 2],
     packets: [Usual; BURST],
+    /// Where the pins of those with a special slot are.
+    keys: [PinKey; BURST],
     /// Where they leave, once they are rewritten.
     egresses: [PortId; BURST],
     /// Verdicts on packets that are not forwarded whole.
@@ -97,6 +100,7 @@ impl FastPath {
             hashes: blocks.clone(),
             addresses: [blocks.clone(), blocks],
             packets: [nothing; BURST],
+            keys: [PinKey::NOTHING; BURST],
             egresses: [PortId(0); BURST],
             verdicts: [Verdict::Undecided; BURST],
         }
