@@ -13,7 +13,12 @@ pub struct Pools {
     pools: Box<[Arc<Pool>]>,
     /// One for each copy of tables: workers share copies as their number says.
     lanes: Box<[Box<[Lane]>]>,
+    /// Whether there are more backends than whose counters stay in the first-level cache.
+    many: bool,
 }
+
+/// Backends whose counters, 16 bytes each, take a third of the first-level cache of a usual processor.
+const FEW_BACKENDS: usize = 1_024;
 
 /// The hot part of a pool: half of a cache line.
 #[derive(Clone, Debug)]
@@ -55,7 +60,8 @@ impl From<Box<[Arc<Pool>]>> for Pools {
             special: pool.special.clone(),
         };
         let of_copy = |copy| pools.iter().map(|pool| lane(pool, copy)).collect();
-        Self { lanes: (0..copies).map(of_copy).collect(), pools }
+        let many = pools.iter().map(|pool| pool.backends.len()).sum::<usize>() > FEW_BACKENDS;
+        Self { lanes: (0..copies).map(of_copy).collect(), many, pools }
     }
 }
 
@@ -81,6 +87,12 @@ impl Deref for Pools {
 }
 
 impl Pools {
+    /// Whether the counters of backends are worth asking for.
+    #[inline(always)]
+    pub(crate) const fn has_many_backends(&self) -> bool {
+        self.many
+    }
+
     /// The lanes of a worker, by pool.
     #[inline(always)]
     pub(crate) fn lanes(&self, worker: crate::ids::WorkerId) -> &[Lane] {

@@ -53,6 +53,15 @@ pub trait Packet: Send {
     #[must_use]
     fn trim_front(&mut self, n: usize) -> bool;
 
+    /// Gives all buffers of a burst back, as dropping each of them would.
+    #[inline]
+    fn free_all(burst: &mut Burst<Self>)
+    where
+        Self: Sized,
+    {
+        burst.clear();
+    }
+
     /// Sets the length of a single-segment frame, growing into tailroom or cutting its end. New bytes hold garbage.
     ///
     /// Returns `false`, and changes nothing, if the buffer is too small or has several segments.

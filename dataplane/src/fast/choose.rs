@@ -56,6 +56,9 @@ impl FastPath {
         if special != 0 {
             self.choose_special(arrival, burst, (special, ipv6), chosen, counters);
         }
+        if arrival.snapshot.pools.has_many_backends() {
+            Self::ask_for_counters(chosen, burst.len(), counters);
+        }
     }
 
     #[inline(never)]
@@ -78,22 +81,31 @@ impl FastPath {
     fn read_slots<'s>(&self, lanes: &'s [Lane], usual: u64, count: usize, chosen: &mut Chosen<'s>) -> u64 {
         let mut current = Current::new(lanes, PoolId(0));
         let mut special = 0;
-        for place in 0..count.min(BURST) {
-            chosen[place] = None;
+        for (place, (packet, chosen)) in self.packets.iter().zip(chosen).enumerate().take(count) {
+            *chosen = None;
             if usual >> place & 1 != 0 {
-                let packet = &self.packets[place];
                 current.go_to(lanes, packet.vip.pool());
                 if let Some(slot) = current.slots.get(packet.slot as usize) {
                     if slot.is_special() {
                         special |= 1 << place;
                     } else if let Some(backend) = current.backends.get(slot.index()) {
                         prefetch(backend);
-                        chosen[place] = Some(backend);
+                        *chosen = Some(backend);
                     }
                 }
             }
         }
         special
+    }
+
+    /// Asks for the counters of the backends.
+    #[inline(never)]
+    pub(super) fn ask_for_counters(chosen: &Chosen<'_>, count: usize, counters: &WorkerCounters) {
+        for backend in chosen.iter().take(count).flatten() {
+            if let Some(traffic) = counters.backend(backend.id) {
+                prefetch(traffic);
+            }
+        }
     }
 
     /// Asks for the pins of packets of special slots, then decides about them.
@@ -109,7 +121,8 @@ impl FastPath {
         let lanes = arrival.snapshot.pools.lanes(arrival.worker);
         let pins = &*arrival.snapshot.pins;
         self.ask_for_pins(lanes, pins, special);
-        let middle = in_the_middle(burst, special & !ipv6, Family::V4) | in_the_middle(burst, special & ipv6, Family::V6);
+        let middle =
+            in_the_middle(burst, special & !ipv6, Family::V4) | in_the_middle(burst, special & ipv6, Family::V6);
         let followed = self.follow_pins(lanes, pins, (middle, pins.clock().tick(arrival.now)), chosen);
         for place in places(special & !followed) {
             let usual = &self.packets[place];

@@ -13,6 +13,8 @@ mod admit;
 mod choose;
 mod read;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use crate::counters::WorkerCounters;
 use crate::hash::{BurstBlocks, FlowHash};
@@ -90,11 +92,8 @@ fn places(mut mask: u64) -> impl Iterator<Item = usize> {
 
 impl FastPath {
     pub fn new() -> Self {
-        let nothing = Usual {
-            vip: Exact::new(VipId(0), PoolId(0), Steering::Flow),
-            header: Header::default(),
-            slot: 0,
-        };
+        let nothing =
+            Usual { vip: Exact::new(VipId(0), PoolId(0), Steering::Flow), header: Header::default(), slot: 0 };
         let blocks = BurstBlocks([0; BURST]);
         Self {
             hashes: blocks.clone(),

@@ -1,14 +1,14 @@
 //! AES-128 with the AES instructions of x86-64.
 #![allow(unsafe_code)]
 
-use super::{Block, BurstBlocks};
 use super::aes_soft::RoundKeys;
+use super::{Block, BurstBlocks};
 use crate::port::BURST;
 use std::arch::x86_64::{
-    __m512i, _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512,
-    _mm512_storeu_si512, _mm512_xor_si512,
-    __m128i, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
+    __m128i, __m512i, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
     _mm_cvtsi128_si64, _mm_load_si128, _mm_set_epi64x, _mm_store_si128, _mm_unpackhi_epi64, _mm_xor_si128,
+    _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_xor_si512,
 };
 use std::mem::transmute;
 

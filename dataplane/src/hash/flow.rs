@@ -87,6 +87,12 @@ impl FlowKey {
         Self { blocks: [Self::client_block(first), if self.is_ipv6() { source } else { 0 }, 0] }
     }
 
+    /// The key whose blocks these are.
+    #[cfg(test)]
+    pub(crate) const fn of_blocks(blocks: [Block; 3]) -> Self {
+        Self { blocks }
+    }
+
     #[inline]
     pub(super) const fn blocks(&self) -> &[Block; 3] {
         &self.blocks

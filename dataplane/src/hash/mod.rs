@@ -215,13 +215,7 @@ impl FlowHasher {
     /// nothing. `ipv6` has bit `i` set if flow `i` is one of IPv6, whose other two blocks are in `rest`. The fast path's
     /// [`hash_burst`](Self::hash_burst): its blocks lie where the cipher wants them.
     #[inline]
-    pub(crate) fn hash_blocks(
-        &self,
-        first: &mut BurstBlocks,
-        rest: &[BurstBlocks; 2],
-        count: usize,
-        ipv6: u64,
-    ) {
+    pub(crate) fn hash_blocks(&self, first: &mut BurstBlocks, rest: &[BurstBlocks; 2], count: usize, ipv6: u64) {
         self.cipher.encrypt_burst(first, count);
         if ipv6 != 0 {
             self.hash_other_blocks(first, rest, count, ipv6);

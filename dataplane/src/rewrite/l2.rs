@@ -1,7 +1,7 @@
 //! Direct server return on one segment: only the Ethernet addresses and the tags change.
 
-use super::{IpPacket, Refusal};
 use super::link::{Link, place, write};
+use super::{IpPacket, Refusal};
 use crate::drop_reason::DropReason;
 use crate::parse::Family;
 use crate::port::Packet;

@@ -21,8 +21,8 @@ use crate::ids::{BackendId, PortId};
 use crate::parse::{Family, Parsed};
 use crate::port::Packet;
 pub use gue::{Gue, GueVariant};
-use link::Link;
 pub use hops::{BUCKETS, Hops, NextHop};
+use link::Link;
 pub use source::Source;
 pub use tunnel::{Encapsulation, Tunnel};
 
@@ -147,12 +147,7 @@ impl Backend {
     }
 
     /// [`Backend::apply`] by what it needs to know of the packet.
-    pub(crate) fn apply_at<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        hash: FlowHash,
-    ) -> Result<Applied, Refusal> {
+    pub(crate) fn apply_at<P: Packet>(&self, packet: &mut P, ip: IpPacket, hash: FlowHash) -> Result<Applied, Refusal> {
         let unresolved = || Refusal::Drop(DropReason::UnresolvedNeighbor);
         let hop = self.hops.of_flow(hash).ok_or_else(unresolved)?;
         let link = Link { hop, destination: hop.destination.as_ref().ok_or_else(unresolved)? };

@@ -112,12 +112,7 @@ impl Backend {
     /// [`Backend::apply`] for a usual packet of one mode, to a backend with one next hop and no tags. Returns the port that
     /// it leaves by; `None`, and the packet as it was, if anything is otherwise.
     #[inline(always)]
-    pub(crate) fn apply_as<M: Mode, P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        hash: FlowHash,
-    ) -> Option<PortId> {
+    pub(crate) fn apply_as<M: Mode, P: Packet>(&self, packet: &mut P, ip: IpPacket, hash: FlowHash) -> Option<PortId> {
         let link = self.hops.plain()?;
         M::of(&self.rewrite)?.apply(packet, ip, link, hash).then_some(link.hop.egress)
     }

@@ -196,13 +196,7 @@ impl<O: Outer, S: Shim> Template<O, S> {
     }
 
     /// Puts the headers in front of a packet that is at most 65,535 bytes long with them, and the link's tags.
-    fn emit<P: Packet>(
-        &self,
-        packet: &mut P,
-        ip: IpPacket,
-        link: Link<'_>,
-        hash: FlowHash,
-    ) -> Result<(), DropReason> {
+    fn emit<P: Packet>(&self, packet: &mut P, ip: IpPacket, link: Link<'_>, hash: FlowHash) -> Result<(), DropReason> {
         let (load, shim) = self.load(packet, ip, hash);
         encapsulate(packet, ip, link, self.outside(load, shim))
     }
@@ -236,7 +230,11 @@ impl<O: Outer, S: Shim> Template<O, S> {
 
     #[inline(always)]
     fn outside(&self, load: Load, shim: S::Header) -> Outside<impl FnOnce(&mut O::Header), S::Header> {
-        Outside { ethertype: O::ETHERTYPE, write_ip: move |header: &mut O::Header| self.outer.write(load, header), shim }
+        Outside {
+            ethertype: O::ETHERTYPE,
+            write_ip: move |header: &mut O::Header| self.outer.write(load, header),
+            shim,
+        }
     }
 }
 

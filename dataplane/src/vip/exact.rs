@@ -24,8 +24,6 @@ pub(crate) struct KeyV4(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyV6(pub [u64; 3]);
 
-
-
 /// Bits 32..64 of either key.
 #[inline(always)]
 pub(crate) const fn service_bits(protocol: u8, port_bits: u64) -> u64 {
@@ -193,7 +191,7 @@ mod tests {
             asked in proptest::collection::vec((0_u64..40, 0_u64..3, 0_u64..3), 1..100),
         ) {
             let v6 = |&(low, high, service): &(u64, u64, u64)| KeyV6([low + 1, high << 60, service << 32]);
-            let v4 = |&(low, high, service): &(u64, u64, u64)| KeyV4(low + 1 | high << 24 | service << 48);
+            let v4 = |&(low, high, service): &(u64, u64, u64)| KeyV4((low + 1) | (high << 24) | (service << 48));
             let number = |place: usize| exact(place as u16);
             let mut oracle = HashMap::new();
             for (place, key) in keys.iter().enumerate() {

@@ -12,6 +12,7 @@ use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
 use crate::punt::{ControlRings, PuntClass, RateLimit};
+use crate::select::Verdict;
 use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
@@ -187,12 +188,19 @@ fn forward<P: Port, T: Trace>(
     if let Some((egress, bytes)) = stages.process::<T>(arrival, &mut burst, &mut decisions, &delivery.counters) {
         return delivery.transmit.stage_burst(burst, egress, bytes, arrival.snapshot, &delivery.counters);
     }
-    for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
+    let mut dropped = Burst::new();
+    for (number, (packet, decided)) in burst.into_iter().zip(&decisions).enumerate() {
         if T::ENABLED {
             trace.decided(number, &stages.decision(&decisions, number));
         }
-        delivery.deliver(arrival, packet, decided.verdict, stages);
+        if let Verdict::Drop(reason) = decided.verdict {
+            delivery.counters.count_drop(reason);
+            dropped.push(packet);
+        } else {
+            delivery.deliver(arrival, packet, decided.verdict, stages);
+        }
     }
+    Packet::free_all(&mut dropped);
 }
 
 /// Sends the fragments whose datagram's first one has come through the stages, and gives up on those that waited too long.
