@@ -10,8 +10,12 @@ pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod generator;
 pub mod machine;
 pub mod memory;
+pub mod mix;
+#[cfg(feature = "dpdk")]
+pub mod pcap;
 pub mod present;
 pub mod record;
 pub mod report;
