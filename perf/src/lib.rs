@@ -10,6 +10,7 @@ pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod file;
 pub mod generator;
 pub mod machine;
 pub mod memory;
