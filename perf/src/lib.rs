@@ -10,8 +10,11 @@ pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod latency;
+pub mod load;
 pub mod machine;
 pub mod memory;
+pub mod ndr;
 pub mod present;
 pub mod record;
 pub mod report;
