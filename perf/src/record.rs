@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::present::Present;
-use crate::report;
+use crate::{ndr, reconfig, report, scale};
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON: a reader refuses others.
@@ -36,6 +36,12 @@ pub struct Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `bench ndr`.
+    Ndr(ndr::report::Report),
+    /// `bench reconfig`.
+    Reconfig(reconfig::report::Report),
+    /// `bench scale`.
+    Scale(scale::report::Report),
 }
 
 impl Results {
@@ -44,6 +50,9 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Ndr(report) => report,
+            Self::Reconfig(report) => report,
+            Self::Scale(report) => report,
         }
     }
 }

@@ -1,0 +1,236 @@
+//! What `bench reconfig` found.
+
+use super::changes::Kind;
+use crate::latency::Percentiles;
+use crate::load::site::Site;
+use crate::ndr::report::{latency_plot, millions};
+use crate::present::{Better, Metric, Plot, Present, TableView};
+use crate::window::Spread;
+use serde::{Deserialize, Serialize};
+
+/// The most that a push may add to the latency's 99.9th percentile, in percent.
+const MOST_ADDED: f64 = 20.0;
+/// The longest time from publication to use by every worker, in nanoseconds.
+const SOON: f64 = 50_000.0;
+
+/// A run of `bench reconfig`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// What joined generator and balancer.
+    pub device: String,
+    /// The cores of generator and worker.
+    pub cores: (usize, usize),
+    /// The core of the pusher; `None`: the generator's, between bursts.
+    pub push_core: Option<usize>,
+    /// Snapshots that were built beforehand and pushed in turns; `None`: each was built for its push.
+    pub built_ahead: Option<usize>,
+    /// Milliseconds from push to push.
+    pub period_ms: f64,
+    /// What changed.
+    pub kinds: Vec<Kind>,
+    /// The cases.
+    pub cases: Vec<CaseReport>,
+}
+
+/// One case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// The case.
+    pub name: String,
+    /// What was balanced.
+    pub site: Site,
+    /// The non-drop rate that was found before, in packets a second; `None`: the rate was given.
+    pub non_drop_rate: Option<f64>,
+    /// The load, in packets a second.
+    pub rate: f64,
+    /// Snapshots published in rounds that counted.
+    pub pushes: u64,
+    /// Rounds without pushes.
+    pub without: Phase,
+    /// Rounds with pushes.
+    pub with: Phase,
+    /// From publication until every worker was seen to use the snapshot.
+    pub visible: Percentiles,
+    /// How long a publication took the pusher.
+    pub publishing: Percentiles,
+}
+
+/// Rounds of one kind, in sum.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Phase {
+    /// Rounds that counted.
+    pub rounds: u32,
+    /// Of these: no thread was without its core. Latencies are theirs alone, if there are any.
+    pub quiet: u32,
+    /// Of these: packets were lost, and a thread was without its core; no try was better.
+    pub disturbed: u32,
+    /// Rounds that did not count.
+    pub voided: u32,
+    /// Packets offered.
+    pub offered: u64,
+    /// Packets lost.
+    pub lost: u64,
+    /// Packets that came after later ones.
+    pub reordered: u64,
+    /// Latencies.
+    pub latency: Percentiles,
+}
+
+impl CaseReport {
+    /// Packets lost to pushes: those lost with pushes beyond the share that is lost without.
+    #[must_use]
+    pub fn lost_to_pushes(&self) -> f64 {
+        let share = self.without.lost as f64 / self.without.offered.max(1) as f64;
+        (self.with.lost as f64 - share * self.with.offered as f64).max(0.0)
+    }
+
+    /// The time in which the load would have lost as much, in microseconds: how long traffic was blocked, in effect.
+    #[must_use]
+    pub fn blocked_micros(&self) -> f64 {
+        self.lost_to_pushes() / self.rate.max(1.0) * 1e6
+    }
+
+    /// By how many percent the 99.9th percentile is higher with pushes.
+    #[must_use]
+    pub fn added_percent(&self) -> f64 {
+        (self.with.latency.p999 / self.without.latency.p999.max(1.0) - 1.0) * 100.0
+    }
+}
+
+impl Present for Report {
+    fn title(&self) -> String {
+        "Changes under load".to_owned()
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        let (generator, worker) = self.cores;
+        let kinds: Vec<String> = self.kinds.iter().map(Kind::to_string).collect();
+        let mut sentences = vec![
+            format!("Generator on core {generator}, worker on core {worker}, over {}.", self.device),
+            format!("A push every {} ms: {}, in every pool.", self.period_ms, kinds.join(", ")),
+        ];
+        sentences.push(match self.push_core {
+            Some(core) => format!("The pusher has core {core}."),
+            None => "The pusher runs on the generator's core between bursts; in the rounds without pushes it does the same \
+                     work and publishes to nobody."
+                .to_owned(),
+        });
+        sentences.push(match self.built_ahead {
+            Some(count) => format!("{count} snapshots were built beforehand and pushed in turns."),
+            None => "Each snapshot was built for its push.".to_owned(),
+        });
+        for case in &self.cases {
+            let disturbed = case.with.disturbed + case.without.disturbed;
+            if disturbed > 0 {
+                let (name, rounds) = (&case.name, case.with.rounds + case.without.rounds);
+                sentences.push(format!("{name}: a thread was without its core in {disturbed} of {rounds} rounds."));
+            }
+            if case.with.quiet == 0 || case.without.quiet == 0 {
+                let name = &case.name;
+                sentences.push(format!("{name}: no round was quiet; latencies are of a busy machine."));
+            }
+        }
+        sentences
+    }
+
+    fn tables(&self) -> Vec<TableView> {
+        vec![self.losses(), self.latencies(), self.publications(), self.lines()]
+    }
+
+    fn plots(&self) -> Vec<Plot> {
+        let plot = |case: &CaseReport| {
+            let of = [("without pushes", &case.without.latency), ("with pushes", &case.with.latency)];
+            latency_plot(format!("Latency of {}", case.name), of.into_iter())
+        };
+        self.cases.iter().map(plot).collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let metric = |case: &CaseReport, name: &str, unit, value| Metric {
+            key: format!("{} {name}", case.name),
+            unit,
+            value: Spread::of([value]),
+            better: Better::Lower,
+        };
+        let of = |case: &CaseReport| {
+            [
+                metric(case, "lost to pushes", "packets", case.lost_to_pushes()),
+                metric(case, "visible p50", "µs", case.visible.p50 / 1e3),
+                metric(case, "visible p99", "µs", case.visible.p99 / 1e3),
+                metric(case, "p99.9 with pushes", "µs", case.with.latency.p999 / 1e3),
+            ]
+        };
+        self.cases.iter().flat_map(of).collect()
+    }
+}
+
+fn owned(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|&name| name.to_owned()).collect()
+}
+
+impl Report {
+    fn losses(&self) -> TableView {
+        let columns =
+            ["case", "pushes", "Mpps", "rounds", "void", "quiet", "lost without", "lost with", "to pushes", "blocked µs"];
+        let row = |case: &CaseReport| {
+            vec![
+                case.name.clone(),
+                case.pushes.to_string(),
+                millions(Some(case.rate)),
+                (case.with.rounds + case.without.rounds).to_string(),
+                (case.with.voided + case.without.voided).to_string(),
+                (case.with.quiet + case.without.quiet).to_string(),
+                case.without.lost.to_string(),
+                case.with.lost.to_string(),
+                format!("{:.0}", case.lost_to_pushes()),
+                format!("{:.1}", case.blocked_micros()),
+            ]
+        };
+        let rows = self.cases.iter().map(row).collect();
+        TableView { caption: "Packets lost".to_owned(), columns: owned(&columns), rows }
+    }
+
+    fn latencies(&self) -> TableView {
+        let mut rows = Vec::new();
+        for case in &self.cases {
+            for (name, phase) in [("no", &case.without), ("yes", &case.with)] {
+                let mut row = vec![case.name.clone(), name.to_owned()];
+                row.extend(phase.latency.cells());
+                rows.push(row);
+            }
+        }
+        let columns = [&["case", "pushes"][..], &Percentiles::COLUMNS].concat();
+        TableView { caption: "Latency from sending to receiving".to_owned(), columns: owned(&columns), rows }
+    }
+
+    fn publications(&self) -> TableView {
+        let mut rows = Vec::new();
+        for case in &self.cases {
+            for (name, of) in [("used by every worker", &case.visible), ("publication", &case.publishing)] {
+                let mut row = vec![case.name.clone(), name.to_owned()];
+                row.extend(of.cells());
+                rows.push(row);
+            }
+        }
+        let columns = [&["case", "time"][..], &Percentiles::COLUMNS].concat();
+        TableView { caption: "Publications".to_owned(), columns: owned(&columns), rows }
+    }
+
+    /// What changes must not do.
+    fn lines(&self) -> TableView {
+        let holds = |holds: bool| if holds { "yes" } else { "no" }.to_owned();
+        let mut rows = Vec::new();
+        for case in &self.cases {
+            let (lost, added) = (case.lost_to_pushes(), case.added_percent());
+            let mut line = |what: &str, found: String, is_so: bool| {
+                rows.push(vec![case.name.clone(), what.to_owned(), found, holds(is_so)]);
+            };
+            line("no packet is lost to pushes", format!("{lost:.0} in {}", case.pushes), lost == 0.0);
+            let visible = case.visible.p50;
+            line("used by every worker within 50 µs (median)", format!("{:.1} µs", visible / 1e3), visible <= SOON);
+            line("p99.9 rises by 20 % at most", format!("{added:+.1} %"), added <= MOST_ADDED);
+        }
+        let columns = ["case", "line", "found", "holds"];
+        TableView { caption: "What changes must not do".to_owned(), columns: owned(&columns), rows }
+    }
+}
