@@ -1,6 +1,11 @@
 //! `guideway bench`: measures this machine, and what changes do to flows.
 
 mod churn;
+mod ndr;
+mod output;
+mod reconfig;
+mod rig;
+mod scale;
 
 use crate::Failure;
 use clap::{Subcommand, ValueEnum, value_parser};
@@ -34,6 +39,12 @@ enum Command {
     Cycles(CyclesArgs),
     /// Simulates flows while backends come and go, and counts those that leave a backend that is up.
     Churn(churn::Args),
+    /// The rate without loss, with a little loss, and latency below it: a generator on one core, a worker on another.
+    Ndr(Box<ndr::Args>),
+    /// What changes of the configuration do to traffic: packets lost, latency, how soon workers know.
+    Reconfig(Box<reconfig::Args>),
+    /// The rate without loss by number of workers.
+    Scale(Box<scale::Args>),
 }
 
 #[derive(clap::Args)]
@@ -132,6 +143,9 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
     let args = match &args.command {
         Command::Cycles(args) => args,
         Command::Churn(args) => return churn::churn(args),
+        Command::Ndr(args) => return ndr::ndr(args),
+        Command::Reconfig(args) => return reconfig::reconfig(args),
+        Command::Scale(args) => return scale::scale(args),
     };
     let report = measure(args)?;
     if args.json {
@@ -205,7 +219,7 @@ mod tests {
     fn parse(line: &str) -> Result<CyclesArgs, clap::Error> {
         match Cli::try_parse_from(line.split(' '))?.args.command {
             Command::Cycles(args) => Ok(args),
-            Command::Churn(_) => panic!("not what was asked for"),
+            _ => panic!("not what was asked for"),
         }
     }
 

@@ -33,12 +33,22 @@ impl Source {
         Self::Ahead { snapshots, next: 0, pools: Vec::new() }
     }
 
+    /// Another source of the same snapshots; of a live one, of none: it has only one.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let snapshots = match self {
+            Self::Ahead { snapshots, .. } => snapshots.clone(),
+            Self::Live(_) => Vec::new(),
+        };
+        Self::Ahead { snapshots, next: 0, pools: Vec::new() }
+    }
+
     /// Gets ahead with the next snapshot; returns it when it is ready.
     fn prepare(&mut self) -> Option<Snapshot> {
         match self {
             Self::Live(changes) => Some(changes.build()),
             Self::Ahead { snapshots, next, pools } => {
-                let whole = &snapshots[*next];
+                let whole = snapshots.get(*next)?;
                 let at = pools.len();
                 if at < whole.pools.len() {
                     pools.reserve_exact(whole.pools.len() - at);

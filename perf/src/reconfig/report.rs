@@ -22,8 +22,6 @@ pub struct Report {
     pub cores: (usize, usize),
     /// The core of the pusher; `None`: the generator's, between bursts.
     pub push_core: Option<usize>,
-    /// Snapshots that were built beforehand and pushed in turns; `None`: each was built for its push.
-    pub built_ahead: Option<usize>,
     /// Milliseconds from push to push.
     pub period_ms: f64,
     /// What changed.
@@ -43,6 +41,8 @@ pub struct CaseReport {
     pub non_drop_rate: Option<f64>,
     /// The load, in packets a second.
     pub rate: f64,
+    /// Snapshots that were built beforehand and pushed in turns; `None`: each was built for its push.
+    pub built_ahead: Option<usize>,
     /// Snapshots published in rounds that counted.
     pub pushes: u64,
     /// Rounds without pushes.
@@ -115,11 +115,11 @@ impl Present for Report {
                      work and publishes to nobody."
                 .to_owned(),
         });
-        sentences.push(match self.built_ahead {
-            Some(count) => format!("{count} snapshots were built beforehand and pushed in turns."),
-            None => "Each snapshot was built for its push.".to_owned(),
-        });
         for case in &self.cases {
+            sentences.push(match case.built_ahead {
+                Some(count) => format!("{}: {count} snapshots were built beforehand and pushed in turns.", case.name),
+                None => format!("{}: each snapshot was built for its push.", case.name),
+            });
             let disturbed = case.with.disturbed + case.without.disturbed;
             if disturbed > 0 {
                 let (name, rounds) = (&case.name, case.with.rounds + case.without.rounds);
