@@ -47,6 +47,11 @@ pub(crate) fn millions(rate: Option<f64>) -> String {
     rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.3}", rate / 1e6))
 }
 
+/// With three decimals at most.
+fn decimal(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
 impl Present for Report {
     fn title(&self) -> String {
         "Non-drop and partial-drop rates".to_owned()
@@ -65,10 +70,10 @@ impl Present for Report {
             sentences.push(format!(
                 "Multiple loss ratio search (RFC 9971): trials of {} s, {} s in all at each load, of which {} % may be bad; \
                  bounds within {} %.",
-                goal.final_trial,
-                goal.duration_sum,
-                goal.exceed_ratio * 100.0,
-                goal.width * 100.0
+                decimal(goal.final_trial),
+                decimal(goal.duration_sum),
+                decimal(goal.exceed_ratio * 100.0),
+                decimal(goal.width * 100.0)
             ));
         }
         for case in &self.cases {
@@ -78,7 +83,10 @@ impl Present for Report {
             }
             if case.found.disturbed > 0 {
                 let (name, disturbed, trials) = (&case.name, case.found.disturbed, case.found.trials);
-                sentences.push(format!("{name}: a thread was without its core in {disturbed} of {trials} trials."));
+                sentences.push(format!(
+                    "{name}: in {disturbed} of {trials} trials a thread was without its core and packets were lost: the rates \
+                     are those of a busy machine."
+                ));
             }
             if case.found.reordered + case.found.duplicated > 0 {
                 let (reordered, duplicated) = (case.found.reordered, case.found.duplicated);
@@ -122,7 +130,7 @@ impl Present for Report {
 
 impl Report {
     fn rates(&self) -> TableView {
-        let columns = ["case", "goal", "lower Mpps", "upper Mpps", "conditional Mpps", "Gbit/s", "trials", "void"];
+        let columns = ["case", "goal", "lower Mpps", "upper Mpps", "conditional Mpps", "Gbit/s", "trials", "void", "disturbed"];
         let mut rows = Vec::new();
         for case in &self.cases {
             for (goal, result) in &case.found.goals {
@@ -136,6 +144,7 @@ impl Report {
                     result.lower.map_or_else(|| "-".to_owned(), |rate| format!("{:.2}", case.gbits(rate))),
                     case.found.trials.to_string(),
                     case.found.voided.to_string(),
+                    case.found.disturbed.to_string(),
                 ]);
             }
         }
@@ -202,5 +211,60 @@ pub(crate) fn latency_plot<'r>(caption: String, of: impl Iterator<Item = (&'r st
         x: Axis { label: "percent of packets".to_owned(), ..Axis::default() },
         y: Axis { label: "µs".to_owned(), logarithmic: true, ..Axis::default() },
         series: of.map(|(name, latency)| Series { name: name.to_owned(), points: points(latency) }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::frames::FrameSize;
+    use crate::load::site::Mode;
+    use crate::ndr::goal::Goal;
+    use crate::ndr::search::GoalResult;
+
+    fn report() -> Report {
+        let result = |lower, upper| GoalResult {
+            goal: Goal::rfc2544(),
+            lower,
+            upper,
+            conditional_throughput: lower,
+        };
+        let found = Found {
+            goals: vec![
+                ("NDR".to_owned(), result(Some(5e6), Some(5.02e6))),
+                ("PDR".to_owned(), result(Some(6e6), None)),
+            ],
+            generator_limit: Some(6e6),
+            trials: 20,
+            trial_seconds: 20.0,
+            voided: 1,
+            disturbed: 0,
+            reordered: 0,
+            duplicated: 0,
+        };
+        let latency = Percentiles { samples: 10, p50: 5_000.0, p90: 6_000.0, p99: 7_000.0, p999: 8_000.0, max: 9_000.0 };
+        let latencies =
+            vec![LatencyReport { load: "10 % of NDR".to_owned(), rate: 5e5, offered: 10, lost: 0, disturbed: false, latency }];
+        let site = Site { mode: Mode::Gue, v6: true, pools: 1, backends: 3, flows: 9, size: FrameSize::Imix };
+        let case = CaseReport { name: site.name(), site, found, latencies };
+        Report { device: "nothing".to_owned(), cores: (0, Some(1)), strict: false, cases: vec![case] }
+    }
+
+    #[test]
+    fn a_rate_that_the_generator_limits_says_so() {
+        let report = report();
+        let rates = &report.tables()[0];
+        assert_eq!((&*rates.rows[0][3], &*rates.rows[1][3]), ("5.020", "generator"));
+        assert!(report.conditions().iter().any(|sentence| sentence.contains("limited by the generator")));
+        assert!(report.tables().iter().all(|table| table.rows.iter().all(|row| row.len() == table.columns.len())));
+        assert_eq!(report.plots().len(), 2, "bars of rates and lines of latencies");
+    }
+
+    #[test]
+    fn json_comes_back_with_the_same_figures() {
+        let report = report();
+        let back: Report = serde_json::from_str(&serde_json::to_string(&report).expect("JSON")).expect("a report");
+        assert_eq!(back.metrics(), report.metrics());
+        assert_eq!(report.metrics().len(), 4);
     }
 }

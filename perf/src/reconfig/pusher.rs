@@ -84,7 +84,9 @@ pub struct Pushed {
 }
 
 impl Pushed {
-    fn new(hz: u64) -> Self {
+    /// None yet; times are in ticks of which there are `hz` a second.
+    #[must_use]
+    pub fn new(hz: u64) -> Self {
         Self { pushes: 0, visible: Latencies::new(hz), publishing: Latencies::new(hz) }
     }
 

@@ -43,7 +43,7 @@ pub struct CaseReport {
     pub rate: f64,
     /// Snapshots that were built beforehand and pushed in turns; `None`: each was built for its push.
     pub built_ahead: Option<usize>,
-    /// Snapshots published in rounds that counted.
+    /// Snapshots published in rounds whose losses count.
     pub pushes: u64,
     /// Rounds without pushes.
     pub without: Phase,
@@ -58,17 +58,17 @@ pub struct CaseReport {
 /// Rounds of one kind, in sum.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Phase {
-    /// Rounds that counted.
+    /// Rounds, repeated ones not counted.
     pub rounds: u32,
     /// Of these: no thread was without its core. Latencies are theirs alone, if there are any.
     pub quiet: u32,
-    /// Of these: packets were lost, and a thread was without its core; no try was better.
+    /// Of these: packets were lost, and a thread was without its core; no try was better. Their losses are not counted.
     pub disturbed: u32,
-    /// Rounds that did not count.
+    /// Rounds that were repeated for that reason.
     pub voided: u32,
-    /// Packets offered.
+    /// Packets offered in rounds whose losses count.
     pub offered: u64,
-    /// Packets lost.
+    /// Packets lost in these.
     pub lost: u64,
     /// Packets that came after later ones.
     pub reordered: u64,
@@ -82,6 +82,18 @@ impl CaseReport {
     pub fn lost_to_pushes(&self) -> f64 {
         let share = self.without.lost as f64 / self.without.offered.max(1) as f64;
         (self.with.lost as f64 - share * self.with.offered as f64).max(0.0)
+    }
+
+    /// Whether losses were counted with pushes and without.
+    #[must_use]
+    pub const fn counts_losses(&self) -> bool {
+        self.pushes > 0 && self.without.offered > 0
+    }
+
+    /// Whether there are latencies of a quiet machine with pushes and without.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.with.quiet > 0 && self.without.quiet > 0
     }
 
     /// The time in which the load would have lost as much, in microseconds: how long traffic was blocked, in effect.
@@ -123,9 +135,12 @@ impl Present for Report {
             let disturbed = case.with.disturbed + case.without.disturbed;
             if disturbed > 0 {
                 let (name, rounds) = (&case.name, case.with.rounds + case.without.rounds);
-                sentences.push(format!("{name}: a thread was without its core in {disturbed} of {rounds} rounds."));
+                sentences.push(format!(
+                    "{name}: in {disturbed} of {rounds} rounds a thread was without its core and packets were lost; these \
+                     losses are not counted."
+                ));
             }
-            if case.with.quiet == 0 || case.without.quiet == 0 {
+            if !case.is_quiet() {
                 let name = &case.name;
                 sentences.push(format!("{name}: no round was quiet; latencies are of a busy machine."));
             }
@@ -218,19 +233,88 @@ impl Report {
 
     /// What changes must not do.
     fn lines(&self) -> TableView {
-        let holds = |holds: bool| if holds { "yes" } else { "no" }.to_owned();
         let mut rows = Vec::new();
         for case in &self.cases {
             let (lost, added) = (case.lost_to_pushes(), case.added_percent());
-            let mut line = |what: &str, found: String, is_so: bool| {
-                rows.push(vec![case.name.clone(), what.to_owned(), found, holds(is_so)]);
+            let mut line = |what: &str, found: String, is_known: bool, is_so: bool| {
+                let (found, holds) = match (is_known, is_so) {
+                    (false, _) => ("the machine was busy".to_owned(), "unknown"),
+                    (true, true) => (found, "yes"),
+                    (true, false) => (found, "no"),
+                };
+                rows.push(vec![case.name.clone(), what.to_owned(), found, holds.to_owned()]);
             };
-            line("no packet is lost to pushes", format!("{lost:.0} in {}", case.pushes), lost == 0.0);
-            let visible = case.visible.p50;
-            line("used by every worker within 50 µs (median)", format!("{:.1} µs", visible / 1e3), visible <= SOON);
-            line("p99.9 rises by 20 % at most", format!("{added:+.1} %"), added <= MOST_ADDED);
+            let found = format!("{lost:.0} in {} pushes", case.pushes);
+            line("no packet is lost to pushes", found, case.counts_losses(), lost == 0.0);
+            let (visible, quiet) = (case.visible.p50, case.is_quiet());
+            let found = format!("{:.1} µs", visible / 1e3);
+            line("used by every worker within 50 µs (median)", found, quiet, visible <= SOON);
+            line("p99.9 rises by 20 % at most", format!("{added:+.1} %"), quiet, added <= MOST_ADDED);
         }
         let columns = ["case", "line", "found", "holds"];
         TableView { caption: "What changes must not do".to_owned(), columns: owned(&columns), rows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::frames::FrameSize;
+    use crate::load::site::Mode;
+
+    fn phase(lost: u64, p999: f64) -> Phase {
+        let latency = Percentiles { samples: 1, p999, ..Percentiles::default() };
+        Phase { rounds: 2, quiet: 2, offered: 1_000_000, lost, latency, ..Phase::default() }
+    }
+
+    fn report(without: Phase, with: Phase) -> Report {
+        let site =
+            Site { mode: Mode::Ipip, v6: false, pools: 1, backends: 3, flows: 9, size: FrameSize::Fixed(64) };
+        let visible = Percentiles { samples: 9, p50: 20_000.0, ..Percentiles::default() };
+        let case = CaseReport {
+            name: "a case".to_owned(),
+            site,
+            non_drop_rate: None,
+            rate: 1e6,
+            built_ahead: Some(4),
+            pushes: 100,
+            without,
+            with,
+            visible,
+            publishing: visible,
+        };
+        let (device, kinds) = ("nothing".to_owned(), vec![Kind::Kill]);
+        Report { device, cores: (0, 1), push_core: None, period_ms: 10.0, kinds, cases: vec![case] }
+    }
+
+    fn holds(report: &Report) -> Vec<String> {
+        report.lines().rows.iter().map(|row| row[3].clone()).collect()
+    }
+
+    #[test]
+    fn what_is_lost_without_pushes_is_not_lost_to_them() {
+        let found = report(phase(10, 1_000.0), phase(10, 1_200.0));
+        assert_eq!(holds(&found), ["yes", "yes", "yes"]);
+        let found = report(phase(10, 1_000.0), phase(50, 1_300.0));
+        assert!((found.cases[0].lost_to_pushes() - 40.0).abs() < 1e-9);
+        assert!((found.cases[0].blocked_micros() - 40.0).abs() < 1e-9);
+        assert_eq!(holds(&found), ["no", "yes", "no"]);
+    }
+
+    #[test]
+    fn nothing_is_claimed_of_a_busy_machine() {
+        let busy = Phase { quiet: 0, disturbed: 2, offered: 0, lost: 0, ..phase(0, 1e6) };
+        assert_eq!(holds(&report(busy, phase(0, 1.0))), ["unknown", "unknown", "unknown"]);
+    }
+
+    #[test]
+    fn tables_are_rectangular_and_json_comes_back() {
+        let found = report(phase(0, 1_000.0), phase(1, 2_000.0));
+        for table in found.tables() {
+            assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "{table:?}");
+        }
+        let text = serde_json::to_string(&found).expect("JSON");
+        let back: Report = serde_json::from_str(&text).expect("a report");
+        assert_eq!(back.metrics(), found.metrics());
     }
 }

@@ -43,7 +43,9 @@ pub struct Outcome {
     pub without: Phase,
     /// Rounds with pushes.
     pub with: Phase,
-    /// The pushes of all rounds that counted.
+    /// Pushes of the rounds whose losses count.
+    pub pushes: u64,
+    /// The pushes of quiet rounds; of all, if none was quiet.
     pub pushed: Pushed,
 }
 
@@ -63,11 +65,13 @@ impl Sums {
         let phase = &mut self.phase;
         phase.rounds += 1;
         phase.voided += voided;
-        phase.offered += trial.run.offered;
-        phase.lost += trial.lost();
-        phase.reordered += trial.run.received.reordered;
         phase.disturbed += u32::from(trial.is_void());
         phase.quiet += u32::from(!trial.is_disturbed());
+        if !trial.is_void() {
+            phase.offered += trial.run.offered;
+            phase.lost += trial.lost();
+            phase.reordered += trial.run.received.reordered;
+        }
         let Some(latencies) = trial.latencies() else { return };
         self.all.add(latencies);
         if !trial.is_disturbed() {
@@ -96,8 +100,8 @@ pub fn run<P: Port, C: Clock + Clone + Send + 'static>(
 ) -> Result<Outcome, LoadError> {
     let hz = clock.hz();
     let (mut without, mut with) = (Sums::new(hz), Sums::new(hz));
-    let mut pushed = None::<Pushed>;
-    let mut done = 0;
+    let (mut quiet, mut all) = (Pushed::new(hz), Pushed::new(hz));
+    let (mut pushes, mut done) = (0, 0);
     while done < options.pushes {
         let round = options.round.clamp(1, options.pushes - done);
         let (trial, voided) = attempt(options, || quiet_round(rig, options, round, &mut place))?;
@@ -105,15 +109,16 @@ pub fn run<P: Port, C: Clock + Clone + Send + 'static>(
         let (trial, voided) = attempt(options, || pushing_round(rig, options, round, &mut place))?;
         with.add(&trial, voided);
         let of_round = place.pusher().pushed();
-        match &mut pushed {
-            Some(pushed) => pushed.add(of_round),
-            None => pushed = Some(of_round.clone()),
+        all.add(of_round);
+        if !trial.is_disturbed() {
+            quiet.add(of_round);
         }
+        pushes += if trial.is_void() { 0 } else { of_round.pushes };
         done += round;
         progress(done);
     }
-    let pushed = pushed.unwrap_or_else(|| place.pusher().pushed().clone());
-    Ok(Outcome { without: without.finish(), with: with.finish(), pushed })
+    let pushed = if quiet.pushes > 0 { quiet } else { all };
+    Ok(Outcome { without: without.finish(), with: with.finish(), pushes, pushed })
 }
 
 /// Repeats a round that is void; returns the last one, and how many were void before it.
