@@ -45,8 +45,7 @@ fn a_load_goes_through_a_worker_and_comes_back_in_order() {
     for mode in [Mode::L2dsr, Mode::Ipip, Mode::Gue] {
         let site = site(mode, 3);
         let (_state, _publisher, mut readers) = site.start(1);
-        let mut rig =
-            single(&mut MemoryJoints, &site, readers.remove(0), pair(), Monotonic::default()).expect("a rig");
+        let mut rig = single(&mut MemoryJoints, &site, readers.remove(0), pair(), Monotonic::default()).expect("a rig");
         let load = Load { rate: 20_000.0, duration: Duration::from_millis(100), latency: true };
         let trial = rig.trial(&load, |_| ()).expect("a trial");
         assert_eq!(trial.run.intended, 2_000);

@@ -113,7 +113,6 @@ pub(super) fn progress() -> ProgressBar {
     bar
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -197,6 +197,7 @@ fn case<J: Joints>(joints: &mut J, args: &Args, site: &Site, pair: (usize, usize
         with: outcome.with,
         visible: outcome.pushed.visible.percentiles(),
         publishing: outcome.pushed.publishing.percentiles(),
+        freeing: outcome.pushed.freeing.percentiles(),
     })
 }
 

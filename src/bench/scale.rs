@@ -60,12 +60,7 @@ fn pairs(cores: &[usize], first: (usize, usize)) -> Vec<(usize, usize)> {
     std::iter::once(first).chain(more).collect()
 }
 
-fn rows<J: Joints>(
-    joints: &mut J,
-    args: &Args,
-    site: Site,
-    pairs: Vec<(usize, usize)>,
-) -> Result<Report, Failure> {
+fn rows<J: Joints>(joints: &mut J, args: &Args, site: Site, pairs: Vec<(usize, usize)>) -> Result<Report, Failure> {
     let options = args.search.options(false)?;
     let clock = Tsc::calibrate();
     let progress = output::progress();

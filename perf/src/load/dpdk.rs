@@ -4,7 +4,9 @@ use super::frames::FRAME_CHECK_SEQUENCE;
 use super::joint::{Enter, Joint, Joints, pin};
 use crate::device::DeviceError;
 use guideway_dataplane::wire::ethernet::{HEADER_LEN, Mac};
-use guideway_dpdk::{Dpdk, Eal, EalConfig, Lcore, LcoreError, Mempool, MempoolConfig, Port, PortConfig, RxQueue, TxQueue};
+use guideway_dpdk::{
+    Dpdk, Eal, EalConfig, Lcore, LcoreError, Mempool, MempoolConfig, Port, PortConfig, RxQueue, TxQueue,
+};
 use std::sync::Arc;
 
 /// Buffers for each pair of generator and worker: two rings of 1,023, and what their caches and bursts hold.

@@ -257,7 +257,11 @@ mod tests {
             let mut frames = Frames::new(&site.frames());
             for sequence in 0..40 {
                 let mut packet = MemoryPacket::new(&[]);
-                let stamp = Stamp { trial: 0xfffe, sequence: 0x1234_5678_u32.wrapping_mul(sequence), ticks: u32::MAX - sequence };
+                let stamp = Stamp {
+                    trial: 0xfffe,
+                    sequence: 0x1234_5678_u32.wrapping_mul(sequence),
+                    ticks: u32::MAX - sequence,
+                };
                 assert!(frames.write(&mut packet, stamp));
                 let frame = packet.frame();
                 let lengths = site.size.lengths(site.v6);
@@ -278,7 +282,8 @@ mod tests {
             let (rx, tx) = (MemoryRx(Arc::clone(&inward)), MemoryTx(Arc::clone(&outward)));
             let (mut worker, _) = worker::<MemoryPort>(0, rx, tx, Arc::new(MemoryPool), readers.remove(0));
             let mut frames = Frames::new(&site.frames());
-            let stamps: Vec<_> = (0..48).map(|n| Stamp { trial: 9, sequence: n, ticks: n.wrapping_mul(0x9e37) }).collect();
+            let stamps: Vec<_> =
+                (0..48).map(|n| Stamp { trial: 9, sequence: n, ticks: n.wrapping_mul(0x9e37) }).collect();
             for &stamp in &stamps {
                 let mut packet = MemoryPacket::new(&[]);
                 assert!(frames.write(&mut packet, stamp));

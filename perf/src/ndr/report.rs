@@ -130,7 +130,8 @@ impl Present for Report {
 
 impl Report {
     fn rates(&self) -> TableView {
-        let columns = ["case", "goal", "lower Mpps", "upper Mpps", "conditional Mpps", "Gbit/s", "trials", "void", "disturbed"];
+        let columns =
+            ["case", "goal", "lower Mpps", "upper Mpps", "conditional Mpps", "Gbit/s", "trials", "void", "disturbed"];
         let mut rows = Vec::new();
         for case in &self.cases {
             for (goal, result) in &case.found.goals {
@@ -172,11 +173,7 @@ impl Report {
         for (at, case) in self.cases.iter().enumerate() {
             for (goal, result) in &case.found.goals {
                 let Some(lower) = result.lower else { continue };
-                let value = Spread {
-                    median: lower / 1e6,
-                    min: lower / 1e6,
-                    max: result.upper.unwrap_or(lower) / 1e6,
-                };
+                let value = Spread { median: lower / 1e6, min: lower / 1e6, max: result.upper.unwrap_or(lower) / 1e6 };
                 let point = (at as f64, value);
                 match series.iter_mut().find(|series| series.name == *goal) {
                     Some(series) => series.points.push(point),
@@ -223,12 +220,7 @@ mod tests {
     use crate::ndr::search::GoalResult;
 
     fn report() -> Report {
-        let result = |lower, upper| GoalResult {
-            goal: Goal::rfc2544(),
-            lower,
-            upper,
-            conditional_throughput: lower,
-        };
+        let result = |lower, upper| GoalResult { goal: Goal::rfc2544(), lower, upper, conditional_throughput: lower };
         let found = Found {
             goals: vec![
                 ("NDR".to_owned(), result(Some(5e6), Some(5.02e6))),
@@ -242,9 +234,16 @@ mod tests {
             reordered: 0,
             duplicated: 0,
         };
-        let latency = Percentiles { samples: 10, p50: 5_000.0, p90: 6_000.0, p99: 7_000.0, p999: 8_000.0, max: 9_000.0 };
-        let latencies =
-            vec![LatencyReport { load: "10 % of NDR".to_owned(), rate: 5e5, offered: 10, lost: 0, disturbed: false, latency }];
+        let latency =
+            Percentiles { samples: 10, p50: 5_000.0, p90: 6_000.0, p99: 7_000.0, p999: 8_000.0, max: 9_000.0 };
+        let latencies = vec![LatencyReport {
+            load: "10 % of NDR".to_owned(),
+            rate: 5e5,
+            offered: 10,
+            lost: 0,
+            disturbed: false,
+            latency,
+        }];
         let site = Site { mode: Mode::Gue, v6: true, pools: 1, backends: 3, flows: 9, size: FrameSize::Imix };
         let case = CaseReport { name: site.name(), site, found, latencies };
         Report { device: "nothing".to_owned(), cores: (0, Some(1)), strict: false, cases: vec![case] }

@@ -59,11 +59,7 @@ impl Found {
 /// # Errors
 ///
 /// [`LoadError`].
-pub fn find(
-    dut: &mut impl Measure,
-    options: &Options,
-    mut progress: impl FnMut(&Trial),
-) -> Result<Found, LoadError> {
+pub fn find(dut: &mut impl Measure, options: &Options, mut progress: impl FnMut(&Trial)) -> Result<Found, LoadError> {
     let goals: Vec<Goal> = options.goals.iter().map(|(_, goal)| *goal).collect();
     let tolerated = goals.iter().map(|goal| goal.loss_ratio).fold(0.0, f64::max);
     let mut search = Search::new(goals, options.min_rate, options.max_rate);

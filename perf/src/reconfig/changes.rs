@@ -177,7 +177,7 @@ mod tests {
             let mut owners = std::collections::HashSet::new();
             for _ in 0..60 {
                 let snapshot = changes.build();
-                for pool in &snapshot.pools {
+                for pool in snapshot.pools.iter() {
                     let slots = pool.slots(WorkerId(0));
                     assert!(!slots.is_empty() && slots.iter().all(|slot| slot.index() < pool.backends.len()));
                     let used: std::collections::BTreeSet<_> = slots.iter().map(|slot| slot.index()).collect();

@@ -4,22 +4,20 @@ use super::changes::Changes;
 use crate::clock::Clock;
 use crate::latency::Latencies;
 use guideway_dataplane::publish::Generation;
-use guideway_dataplane::snapshot::{Pool, Snapshot, SnapshotPublisher, SnapshotReader};
+use guideway_dataplane::snapshot::{Snapshot, SnapshotPublisher, SnapshotReader};
+use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Pools that one call puts into the snapshot to come: a fraction of a microsecond between two bursts.
-const POOLS_AT_ONCE: usize = 8;
 
 /// Where snapshots come from.
 pub enum Source {
-    /// Built beforehand, in turns: a push puts one together of pools that are there.
+    /// Built beforehand, in turns. Those of a round are copied before it begins: they share their pools.
     Ahead {
-        /// They.
+        /// What was built.
         snapshots: Vec<Arc<Snapshot>>,
         /// The next one.
         next: usize,
-        /// Its pools, as far as they are put together.
-        pools: Vec<Arc<Pool>>,
+        /// Copies for the round.
+        copies: VecDeque<Snapshot>,
     },
     /// Built for each push.
     Live(Box<Changes>),
@@ -30,7 +28,7 @@ impl Source {
     #[must_use]
     pub fn ahead(mut changes: Changes, count: usize) -> Self {
         let snapshots = (0..count.max(1)).map(|_| Arc::new(changes.build())).collect();
-        Self::Ahead { snapshots, next: 0, pools: Vec::new() }
+        Self::Ahead { snapshots, next: 0, copies: VecDeque::new() }
     }
 
     /// Another source of the same snapshots; of a live one, of none: it has only one.
@@ -40,35 +38,40 @@ impl Source {
             Self::Ahead { snapshots, .. } => snapshots.clone(),
             Self::Live(_) => Vec::new(),
         };
-        Self::Ahead { snapshots, next: 0, pools: Vec::new() }
+        Self::Ahead { snapshots, next: 0, copies: VecDeque::new() }
     }
 
-    /// Gets ahead with the next snapshot; returns it when it is ready.
-    fn prepare(&mut self) -> Option<Snapshot> {
-        match self {
-            Self::Live(changes) => Some(changes.build()),
-            Self::Ahead { snapshots, next, pools } => {
-                let whole = snapshots.get(*next)?;
-                let at = pools.len();
-                if at < whole.pools.len() {
-                    pools.reserve_exact(whole.pools.len() - at);
-                    pools.extend(whole.pools[at..].iter().take(POOLS_AT_ONCE).cloned());
-                    return None;
-                }
-                let snapshot = Snapshot {
-                    hasher: whole.hasher.clone(),
-                    vips: whole.vips.clone(),
-                    own_addresses: whole.own_addresses.clone(),
-                    tunnel_sources: whole.tunnel_sources.clone(),
-                    ports: whole.ports.clone(),
-                    links: whole.links.clone(),
-                    pins: Arc::clone(&whole.pins),
-                    pools: std::mem::take(pools).into_boxed_slice(),
-                };
+    /// Gets ready for so many pushes.
+    fn begin(&mut self, pushes: u64) {
+        if let Self::Ahead { snapshots, next, copies } = self {
+            while (copies.len() as u64) < pushes
+                && let Some(snapshot) = snapshots.get(*next)
+            {
+                copies.push_back(copy(snapshot));
                 *next = (*next + 1) % snapshots.len();
-                Some(snapshot)
             }
         }
+    }
+
+    /// The next snapshot.
+    fn next(&mut self) -> Option<Snapshot> {
+        match self {
+            Self::Live(changes) => Some(changes.build()),
+            Self::Ahead { copies, .. } => copies.pop_front(),
+        }
+    }
+}
+
+fn copy(snapshot: &Snapshot) -> Snapshot {
+    Snapshot {
+        hasher: snapshot.hasher.clone(),
+        vips: snapshot.vips.clone(),
+        own_addresses: snapshot.own_addresses.clone(),
+        tunnel_sources: snapshot.tunnel_sources.clone(),
+        ports: snapshot.ports.clone(),
+        links: snapshot.links.clone(),
+        pins: Arc::clone(&snapshot.pins),
+        pools: snapshot.pools.clone(),
     }
 }
 
@@ -79,15 +82,18 @@ pub struct Pushed {
     pub pushes: u64,
     /// From the beginning of the publication until every worker was seen to use the snapshot.
     pub visible: Latencies,
-    /// How long the publication took the pusher: the swap, and freeing what no worker uses any more.
+    /// How long the publication took the pusher.
     pub publishing: Latencies,
+    /// How long it took to free the snapshot before, once no worker used it any more.
+    pub freeing: Latencies,
 }
 
 impl Pushed {
     /// None yet; times are in ticks of which there are `hz` a second.
     #[must_use]
     pub fn new(hz: u64) -> Self {
-        Self { pushes: 0, visible: Latencies::new(hz), publishing: Latencies::new(hz) }
+        let none = || Latencies::new(hz);
+        Self { pushes: 0, visible: none(), publishing: none(), freeing: none() }
     }
 
     /// Adds another round's.
@@ -95,6 +101,7 @@ impl Pushed {
         self.pushes += other.pushes;
         self.visible.add(&other.visible);
         self.publishing.add(&other.publishing);
+        self.freeing.add(&other.freeing);
     }
 }
 
@@ -133,12 +140,13 @@ impl<C: Clock> Pusher<C> {
     /// Begins a round of `pushes` pushes, the first one a period from now.
     pub fn begin(&mut self, pushes: u64) {
         self.pushed = Pushed::new(self.clock.hz());
+        self.source.begin(pushes);
         self.due = self.clock.ticks() + self.period;
         self.left = pushes;
     }
 
-    /// Does what is to be done at `now`, in ticks: looks for the acknowledgement, or gets ahead with the next snapshot, or
-    /// publishes it. To be called as often as possible; a call is short, but for the building of a live source.
+    /// Does what is to be done at `now`, in ticks: looks for the acknowledgement, or takes the next snapshot, or publishes it.
+    /// To be called as often as possible; a call is short, but for the building of a live source.
     #[inline]
     pub fn step(&mut self, now: u64) {
         if let Some((generation, published)) = self.pending {
@@ -146,8 +154,12 @@ impl<C: Clock> Pusher<C> {
                 decoy.load();
             }
             if self.publisher.acknowledged() >= generation {
-                self.pushed.visible.record(short(self.clock.ticks().saturating_sub(published)));
+                let seen = self.clock.ticks();
+                self.pushed.visible.record(short(seen.saturating_sub(published)));
                 self.pending = None;
+                // Here and not in the next publication, which would take longer by it.
+                self.publisher.reclaim();
+                self.pushed.freeing.record(short(self.clock.ticks().saturating_sub(seen)));
             }
         } else if self.left > 0 {
             self.push(now);
@@ -162,7 +174,7 @@ impl<C: Clock> Pusher<C> {
 
     fn push(&mut self, now: u64) {
         if self.ready.is_none() {
-            self.ready = self.source.prepare();
+            self.ready = self.source.next();
         } else if now >= self.due
             && let Some(snapshot) = self.ready.take()
         {

@@ -53,6 +53,8 @@ pub struct CaseReport {
     pub visible: Percentiles,
     /// How long a publication took the pusher.
     pub publishing: Percentiles,
+    /// How long it took to free the snapshot before.
+    pub freeing: Percentiles,
 }
 
 /// Rounds of one kind, in sum.
@@ -123,9 +125,11 @@ impl Present for Report {
         ];
         sentences.push(match self.push_core {
             Some(core) => format!("The pusher has core {core}."),
-            None => "The pusher runs on the generator's core between bursts; in the rounds without pushes it does the same \
+            None => {
+                "The pusher runs on the generator's core between bursts; in the rounds without pushes it does the same \
                      work and publishes to nobody."
-                .to_owned(),
+                    .to_owned()
+            }
         });
         for case in &self.cases {
             sentences.push(match case.built_ahead {
@@ -185,8 +189,18 @@ fn owned(columns: &[&str]) -> Vec<String> {
 
 impl Report {
     fn losses(&self) -> TableView {
-        let columns =
-            ["case", "pushes", "Mpps", "rounds", "void", "quiet", "lost without", "lost with", "to pushes", "blocked µs"];
+        let columns = [
+            "case",
+            "pushes",
+            "Mpps",
+            "rounds",
+            "void",
+            "quiet",
+            "lost without",
+            "lost with",
+            "to pushes",
+            "blocked µs",
+        ];
         let row = |case: &CaseReport| {
             vec![
                 case.name.clone(),
@@ -221,7 +235,11 @@ impl Report {
     fn publications(&self) -> TableView {
         let mut rows = Vec::new();
         for case in &self.cases {
-            for (name, of) in [("used by every worker", &case.visible), ("publication", &case.publishing)] {
+            for (name, of) in [
+                ("used by every worker", &case.visible),
+                ("publication", &case.publishing),
+                ("freeing the one before", &case.freeing),
+            ] {
                 let mut row = vec![case.name.clone(), name.to_owned()];
                 row.extend(of.cells());
                 rows.push(row);
@@ -268,8 +286,7 @@ mod tests {
     }
 
     fn report(without: Phase, with: Phase) -> Report {
-        let site =
-            Site { mode: Mode::Ipip, v6: false, pools: 1, backends: 3, flows: 9, size: FrameSize::Fixed(64) };
+        let site = Site { mode: Mode::Ipip, v6: false, pools: 1, backends: 3, flows: 9, size: FrameSize::Fixed(64) };
         let visible = Percentiles { samples: 9, p50: 20_000.0, ..Percentiles::default() };
         let case = CaseReport {
             name: "a case".to_owned(),
@@ -282,6 +299,7 @@ mod tests {
             with,
             visible,
             publishing: visible,
+            freeing: visible,
         };
         let (device, kinds) = ("nothing".to_owned(), vec![Kind::Kill]);
         Report { device, cores: (0, 1), push_core: None, period_ms: 10.0, kinds, cases: vec![case] }

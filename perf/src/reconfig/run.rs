@@ -122,10 +122,7 @@ pub fn run<P: Port, C: Clock + Clone + Send + 'static>(
 }
 
 /// Repeats a round that is void; returns the last one, and how many were void before it.
-fn attempt(
-    options: &Options,
-    mut round: impl FnMut() -> Result<Trial, LoadError>,
-) -> Result<(Trial, u32), LoadError> {
+fn attempt(options: &Options, mut round: impl FnMut() -> Result<Trial, LoadError>) -> Result<(Trial, u32), LoadError> {
     let mut voided = 0;
     loop {
         let trial = round()?;
