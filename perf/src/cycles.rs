@@ -33,6 +33,8 @@ pub struct Options {
     pub lead: usize,
     /// The core that the calling thread is pinned to.
     pub core: usize,
+    /// How often a case that other work disturbed is measured again; the least disturbed counts.
+    pub repeats: u32,
 }
 
 /// Why there are no figures.
@@ -73,7 +75,7 @@ pub fn run<D: Device, C: Clock>(
     let before = CoreTime::of(options.core);
     let mut reports = Vec::with_capacity(cases.len());
     for case in cases {
-        let report = measure(device, clock, options, case)?;
+        let report = undisturbed(device, clock, options, case)?;
         done(&report);
         reports.push(report);
     }
@@ -91,6 +93,26 @@ pub fn run<D: Device, C: Clock>(
         steal_percent: before.zip(after).map(|(before, after)| after.steal_percent_since(before)),
         cases: reports,
     })
+}
+
+/// The least disturbed measurement of a case.
+fn undisturbed<D: Device>(
+    device: &mut D,
+    clock: &impl Clock,
+    options: &Options,
+    case: &Case,
+) -> Result<CaseReport, Error> {
+    let mut best = measure(device, clock, options, case)?;
+    for _ in 0..options.repeats {
+        if !best.is_disturbed() {
+            break;
+        }
+        let again = measure(device, clock, options, case)?;
+        if again.lost_percent < best.lost_percent || !again.is_disturbed() {
+            best = again;
+        }
+    }
+    Ok(best)
 }
 
 fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, case: &Case) -> Result<CaseReport, Error> {
@@ -147,7 +169,11 @@ fn as_expected(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
     let count = |reason: DropReason| counters.drops[reason as usize].get();
     let (received, dropped) = (counters.received.packets.get(), counters.dropped());
     let wanted = case.drops().map_or(counters.sent.packets.get(), count);
-    let most = DropReason::ALL.iter().copied().filter(|reason| Some(*reason) != case.drops()).max_by_key(|reason| count(*reason));
+    let most = DropReason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| Some(*reason) != case.drops())
+        .max_by_key(|reason| count(*reason));
     match most {
         Some(reason) if wanted != received => {
             Err(Error::Dropped { name: case.to_string(), dropped, received, reason: reason.label() })

@@ -56,3 +56,39 @@ impl<R: RxQueue> RxQueue for Generator<R> {
         burst.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Device as _, Queues};
+    use crate::memory::MemoryDevice;
+    use crate::traffic::Frames;
+    use guideway_dataplane::port::{Packet as _, TxQueue as _};
+
+    #[test]
+    fn packets_come_in_order_whatever_the_lead() {
+        let frames = Frames::established([2, 0, 0, 0, 0, 1], "203.0.113.10:80".parse().expect("an address"), 100, 60);
+        let written = |count: usize| {
+            let mut traffic = Traffic::new(&frames);
+            let packet = |_| {
+                let mut packet = guideway_dataplane::memory::MemoryPacket::new(&[]);
+                assert!(traffic.write(&mut packet));
+                packet.frame().to_vec()
+            };
+            (0..count).map(packet).collect::<Vec<_>>()
+        };
+        for lead in [0, BURST, 5 * BURST] {
+            let Queues { rx, mut tx, .. } = MemoryDevice.open().expect("memory");
+            let mut generator = Generator::new(rx, Some(Traffic::new(&frames)), lead);
+            let mut came = Vec::new();
+            for _ in 0..10 {
+                let mut burst = Burst::new();
+                assert_eq!(generator.receive(&mut burst), BURST);
+                assert_eq!(generator.receive(&mut burst), 0, "a full burst");
+                came.extend(burst.iter().map(|packet| packet.frame().to_vec()));
+                tx.transmit(&mut burst);
+            }
+            assert_eq!(came, written(10 * BURST), "{lead}");
+        }
+    }
+}

@@ -35,7 +35,8 @@ impl PcapDevice {
         // A driver keeps its frames as long as its port lives; each case has one for itself and one for its baseline.
         let buffers = 2 * cases * flows as usize + 8_192;
         let (eal, size) = start(core, buffers)?;
-        let captures = tempfile::tempdir().map_err(|error| DeviceError(format!("no directory for captures: {error}")))?;
+        let captures =
+            tempfile::tempdir().map_err(|error| DeviceError(format!("no directory for captures: {error}")))?;
         Ok(Self { pool: pool(&eal, size)?, eal, captures, opened: 0 })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::present::Present;
-use crate::{file, report};
+use crate::{file, ndr, reconfig, report, scale};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -179,6 +179,12 @@ impl Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `bench ndr`.
+    Ndr(ndr::report::Report),
+    /// `bench reconfig`.
+    Reconfig(reconfig::report::Report),
+    /// `bench scale`.
+    Scale(scale::report::Report),
 }
 
 impl Results {
@@ -187,6 +193,9 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Ndr(report) => report,
+            Self::Reconfig(report) => report,
+            Self::Scale(report) => report,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a run found, for people and for programs.
 
 use crate::clock::Unit;
-use crate::present::{Axis, Better, Metric, Plot, PlotKind, Present, Series, TableView};
 use crate::mix::Spreading;
+use crate::present::{Axis, Better, Metric, Plot, PlotKind, Present, Series, TableView};
 use crate::scenario::{Case, Load, Slots, Treatment};
 use crate::window::{Spread, Window};
 use guideway_dataplane::parse::Family;
@@ -137,7 +137,9 @@ impl CaseReport {
     /// Names the case in full.
     fn key(&self) -> String {
         let Self { name, flows, vips, pools, backends, table_size, frame_bytes, .. } = self;
-        format!("{name}, {flows} flows, {vips} VIPs, {pools} pools of {backends}, {table_size} slots, {frame_bytes} bytes")
+        format!(
+            "{name}, {flows} flows, {vips} VIPs, {pools} pools of {backends}, {table_size} slots, {frame_bytes} bytes"
+        )
     }
 }
 

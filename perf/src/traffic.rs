@@ -236,3 +236,107 @@ fn first_source(family: Family) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guideway_dataplane::memory::MemoryPacket;
+    use guideway_dataplane::parse::{Outcome, Parsed, parse};
+    use guideway_dataplane::snapshot::PortState;
+    use std::collections::HashSet;
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 1];
+
+    /// Every kind of traffic, of 1,000 flows.
+    fn kinds() -> Vec<Frames> {
+        let services = ["198.18.0.0:80", "[2001:db8:113::]:80"].map(|service| service.parse().expect("an address"));
+        let mut kinds = Vec::new();
+        for service in services {
+            for (protocol, services) in
+                [(protocol::TCP, 1), (protocol::TCP, 300), (protocol::UDP, 1), (protocol::UDP, 300)]
+            {
+                for len in [0, 75, 1_514, 9_000] {
+                    kinds.push(Frames { protocol, services, ..Frames::established(MAC, service, 1_000, len) });
+                }
+            }
+        }
+        kinds
+    }
+
+    fn frames(traffic: &mut Traffic, count: usize) -> Vec<Vec<u8>> {
+        let frame = |_| {
+            let mut packet = MemoryPacket::new(&[]);
+            assert!(traffic.write(&mut packet));
+            packet.frame().to_vec()
+        };
+        (0..count).map(frame).collect()
+    }
+
+    fn parsed(frame: &[u8]) -> Parsed {
+        match parse(frame, frame.len(), &PortState::new(MAC)) {
+            Outcome::Packet(parsed) => parsed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// RFC 9293, section 3.1, and RFC 768: zero over pseudo header and segment. Written with the definition only.
+    fn checksum_is_right(frame: &[u8], parsed: &Parsed) -> bool {
+        let ip = &frame[14..14 + usize::from(parsed.ip_len)];
+        let (addresses, segment) = match parsed.family {
+            Family::V4 => (&ip[12..20], &ip[20..]),
+            Family::V6 => (&ip[8..40], &ip[40..]),
+        };
+        let bytes = [addresses, &[0, parsed.protocol], &(segment.len() as u16).to_be_bytes(), segment].concat();
+        let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)));
+        words.sum::<u64>() % 0xffff == 0
+    }
+
+    #[test]
+    fn frames_are_right_to_the_checksums_and_flows_are_as_many_as_asked_for() {
+        for kind in kinds() {
+            let mut traffic = Traffic::new(&kind);
+            let frames = frames(&mut traffic, 2_000);
+            assert_eq!(frames[..1_000], frames[1_000..]);
+            let all: Vec<Parsed> = frames[..1_000].iter().map(|frame| parsed(frame)).collect();
+            for (frame, parsed) in frames.iter().zip(&all) {
+                assert_eq!(frame.len(), kind.len.max(shortest_frame(kind.family(), kind.protocol)));
+                assert_eq!(usize::from(parsed.ip_len) + 14, frame.len());
+                assert!(checksum_is_right(frame, parsed), "{frame:02x?}");
+                assert_eq!((parsed.protocol, parsed.destination_port), (kind.protocol, 80));
+            }
+            assert_eq!(all.iter().map(|parsed| parsed.key).collect::<HashSet<_>>().len(), 1_000);
+            let destinations: HashSet<IpAddr> = all.iter().map(|parsed| parsed.key.destination()).collect();
+            let services: HashSet<IpAddr> =
+                (0..kind.services).map(|number| service(kind.service, number).ip()).collect();
+            assert!(destinations.is_subset(&services) && destinations.len() * 10 > services.len() * 9);
+        }
+    }
+
+    #[test]
+    fn every_flow_comes_once_in_a_round_and_neighbours_are_far_apart() {
+        for flows in [1, 2, 3, 10, 1_000, 65_536, 99_991] {
+            let mut traffic = Traffic::new(&Frames::established(MAC, "198.18.0.0:80".parse().expect("one"), flows, 60));
+            let mut seen = HashSet::new();
+            let mut order = Vec::new();
+            for _ in 0..flows {
+                assert!(seen.insert(traffic.next));
+                order.push(traffic.next);
+                traffic.write(&mut MemoryPacket::new(&[]));
+            }
+            assert_eq!(traffic.next, 0, "{flows}");
+            if flows >= 1_000 {
+                assert!(order.windows(2).all(|pair| pair[0].abs_diff(pair[1]) > flows / 4), "{flows}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_flows_are_as_good_as_the_first() {
+        for kind in kinds() {
+            let mut traffic = Traffic::new(&Frames { flows: u32::MAX, ..kind });
+            traffic.next = MAX_FLOWS - 1;
+            let frame = &frames(&mut traffic, 1)[0];
+            assert!(checksum_is_right(frame, &parsed(frame)));
+            assert_eq!(traffic.flows, MAX_FLOWS);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `guideway bench cycles`: what a packet costs in the worker loop.
 
-use super::record::{Output, progress};
+use super::options::{family, seconds};
+use super::output::{OutputArgs, progress, show};
 use crate::Failure;
 use clap::{ValueEnum, value_parser};
 use guideway_dataplane::parse::Family;
@@ -11,7 +12,7 @@ use guideway_perf::dpdk::NullDevice;
 use guideway_perf::memory::MemoryDevice;
 use guideway_perf::mix::Spreading;
 use guideway_perf::pcap::{MAX_PCAP_FLOWS, PcapDevice};
-use guideway_perf::record::Results;
+use guideway_perf::record::{Results, Start};
 use guideway_perf::report::Report;
 use guideway_perf::scenario::{Case, Load, MAX_BACKENDS, Slots, Treatment};
 use guideway_perf::suite;
@@ -82,7 +83,7 @@ pub(super) struct Args {
     #[arg(long)]
     core: Option<usize>,
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -190,25 +191,9 @@ enum SourceKind {
     Pcap,
 }
 
-fn family(text: &str) -> Result<Family, String> {
-    match text {
-        "4" => Ok(Family::V4),
-        "6" => Ok(Family::V6),
-        _ => Err("4 or 6".to_owned()),
-    }
-}
-
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 0.5".to_owned())?;
-    if (0.01..=3_600.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("0.01 to 3600 seconds".to_owned())
-    }
-}
-
 pub(super) fn cycles(args: &Args) -> Result<(), Failure> {
-    args.output.run(|| Ok(Results::Cycles(measure(args)?)))
+    let start = Start::now();
+    show(&args.output, Results::Cycles(measure(args)?), start)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {
@@ -242,10 +227,12 @@ pub(super) fn pin(wanted: Option<usize>) -> Result<usize, Failure> {
 
 fn run(device: &mut impl Device, args: &Args, cases: &[Case], core: usize) -> Result<Report, Failure> {
     let options = Options { time: args.seconds, lead: usize::from(args.lead), core, repeats: args.until_quiet };
-    let bar = progress(cases.len() as u64);
+    let bar = progress();
+    let mut done = 0;
     let report = cycles::run(device, &Tsc::calibrate(), &options, cases, |case| {
-        bar.println(case.to_string());
-        bar.inc(1);
+        done += 1;
+        bar.set_message(format!("{done} of {}: {} costs {:.1}", cases.len(), case.name, case.net.median));
+        bar.tick();
     });
     bar.finish_and_clear();
     Ok(report?)
@@ -262,7 +249,9 @@ fn cases(args: &Args) -> Result<Vec<Case>, Failure> {
         let backends = u32::from(case.pools) * u32::from(case.backends);
         if backends > MAX_BACKENDS {
             let what = format!("{} pools of {} backends are {backends}", case.pools, case.backends);
-            return Err(Failure::Usage(format!("{what}; there can be {MAX_BACKENDS}: give fewer --pools or --backends")));
+            return Err(Failure::Usage(format!(
+                "{what}; there can be {MAX_BACKENDS}: give fewer --pools or --backends"
+            )));
         }
     }
     Ok(cases)
@@ -328,14 +317,19 @@ mod tests {
             chosen.iter().map(|case| (case.to_string(), case.flows, case.backends, case.frame_len)).collect();
         let expected = [(1, 3), (1, 1_000), (1_000, 3), (1_000, 1_000)];
         assert_eq!(found, expected.map(|(flows, backends)| ("ipip IPv6".to_owned(), flows, backends, 124)));
-        let pools = cases_of("cycles --mode l2dsr --family 4 --pools 1,500 --vips 2 --spreading uniform,zipf --load udp");
-        assert_eq!(pools.iter().map(|case| (case.vips, case.pools)).collect::<Vec<_>>(), [(2, 1), (500, 500), (2, 1), (500, 500)]);
+        let pools =
+            cases_of("cycles --mode l2dsr --family 4 --pools 1,500 --vips 2 --spreading uniform,zipf --load udp");
+        assert_eq!(
+            pools.iter().map(|case| (case.vips, case.pools)).collect::<Vec<_>>(),
+            [(2, 1), (500, 500), (2, 1), (500, 500)]
+        );
         assert_eq!(cases_of("cycles --suite quick").len(), suite::quick().len());
     }
 
     #[test]
     fn nonsense_is_bad_usage() {
-        for option in ["--flows 0", "--flows 1000000000", "--backends 0", "--family 5", "--seconds 0", "--seconds nan"] {
+        for option in ["--flows 0", "--flows 1000000000", "--backends 0", "--family 5", "--seconds 0", "--seconds nan"]
+        {
             assert!(parse(&format!("cycles {option}")).is_err(), "{option}");
         }
         let refused = |line: &str, what: &str| {

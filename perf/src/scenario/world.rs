@@ -39,7 +39,8 @@ impl Case {
     /// None of those that a table has, unless there are more backends than a pool may have or the table size is not prime.
     pub fn snapshot(&self) -> Result<Snapshot, BuildError> {
         let hasher = FlowHasher::new(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f");
-        let pools: Result<Vec<_>, _> = (0..self.pools.max(1)).map(|pool| self.pool(&hasher, pool).map(Arc::new)).collect();
+        let pools: Result<Vec<_>, _> =
+            (0..self.pools.max(1)).map(|pool| self.pool(&hasher, pool).map(Arc::new)).collect();
         let services: Vec<VipService> = (0..self.vips.max(1)).map(|vip| self.service(vip)).collect();
         Ok(Snapshot {
             hasher,
