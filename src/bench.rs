@@ -1,6 +1,8 @@
 //! `guideway bench`: measures this machine, and what changes do to flows.
 
 mod churn;
+mod compare;
+mod report;
 
 use crate::Failure;
 use clap::{Subcommand, ValueEnum, value_parser};
@@ -34,6 +36,10 @@ enum Command {
     Cycles(CyclesArgs),
     /// Simulates flows while backends come and go, and counts those that leave a backend that is up.
     Churn(churn::Args),
+    /// Shows records of benchmarks as a page or as tables.
+    Report(report::Args),
+    /// Compares two records of a benchmark: what changed beyond noise.
+    Compare(compare::Args),
 }
 
 #[derive(clap::Args)]
@@ -132,6 +138,8 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
     let args = match &args.command {
         Command::Cycles(args) => args,
         Command::Churn(args) => return churn::churn(args),
+        Command::Report(args) => return report::report(args),
+        Command::Compare(args) => return compare::compare(args),
     };
     let report = measure(args)?;
     if args.json {
@@ -205,7 +213,7 @@ mod tests {
     fn parse(line: &str) -> Result<CyclesArgs, clap::Error> {
         match Cli::try_parse_from(line.split(' '))?.args.command {
             Command::Cycles(args) => Ok(args),
-            Command::Churn(_) => panic!("not what was asked for"),
+            _ => panic!("not what was asked for"),
         }
     }
 

@@ -17,5 +17,6 @@ pub mod present;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod show;
 pub mod traffic;
 pub mod window;
