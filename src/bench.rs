@@ -1,11 +1,13 @@
 //! `guideway bench`: measures this machine, and what changes do to flows.
 
 mod churn;
+mod compare;
 mod cycles;
 mod ndr;
 mod options;
 mod output;
 mod reconfig;
+mod report;
 mod rig;
 mod scale;
 
@@ -31,6 +33,10 @@ enum Command {
     Reconfig(Box<reconfig::Args>),
     /// The rate without loss by number of workers.
     Scale(Box<scale::Args>),
+    /// Shows records of benchmarks as a page or as tables.
+    Report(report::Args),
+    /// Compares two records of a benchmark: what changed beyond noise.
+    Compare(compare::Args),
 }
 
 pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
@@ -40,5 +46,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Ndr(args) => ndr::ndr(args),
         Command::Reconfig(args) => reconfig::reconfig(args),
         Command::Scale(args) => scale::scale(args),
+        Command::Report(args) => report::report(args),
+        Command::Compare(args) => compare::compare(args),
     }
 }

@@ -26,6 +26,7 @@ pub mod record;
 pub mod report;
 pub mod scale;
 pub mod scenario;
+pub mod show;
 pub mod suite;
 pub mod traffic;
 pub mod window;
