@@ -240,7 +240,7 @@ mod tests {
                     --latency-seconds 0.02 --max-rate 200000 --frame-size 64,imix --mode l2dsr,gue --flows 100 \
                     --backends 3";
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let report = measure(&parse(&line).expect("good usage")).unwrap_or_else(|_| panic!("a report"));
+        let report = measure(&parse(&line).expect("good usage")).unwrap_or_else(|failure| panic!("{}", failure.text()));
         assert_eq!(report.cases.len(), 4);
         for case in &report.cases {
             assert!(case.found.trials > 0, "{case:?}");
