@@ -239,7 +239,7 @@ mod tests {
                 "reconfig --pools {pools} --device memory --rate 20000 --pushes 6 --period 2 --ahead 4 --backends 4 \
                  --flows 100 --retries 0"
             )));
-            let report = report.unwrap_or_else(|_| panic!("a report"));
+            let report = report.unwrap_or_else(|failure| panic!("{}", failure.text()));
             let [case] = &report.cases[..] else { panic!("one case") };
             assert!(case.visible.samples > 0, "{case:?}");
             assert!(case.with.latency.samples > 0 && case.without.latency.samples > 0, "{case:?}");
