@@ -1,6 +1,7 @@
 //! `guideway bench`: measures this machine, and what changes do to flows.
 
 mod churn;
+mod wake;
 
 use crate::Failure;
 use clap::{Subcommand, ValueEnum, value_parser};
@@ -34,6 +35,8 @@ enum Command {
     Cycles(CyclesArgs),
     /// Simulates flows while backends come and go, and counts those that leave a backend that is up.
     Churn(churn::Args),
+    /// Latency of a packet that meets an idle worker, and the worker's processor time, for each way to be idle.
+    Wake(wake::Args),
 }
 
 #[derive(clap::Args)]
@@ -132,6 +135,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
     let args = match &args.command {
         Command::Cycles(args) => args,
         Command::Churn(args) => return churn::churn(args),
+        Command::Wake(args) => return wake::wake(args),
     };
     let report = measure(args)?;
     if args.json {
@@ -205,7 +209,7 @@ mod tests {
     fn parse(line: &str) -> Result<CyclesArgs, clap::Error> {
         match Cli::try_parse_from(line.split(' '))?.args.command {
             Command::Cycles(args) => Ok(args),
-            Command::Churn(_) => panic!("not what was asked for"),
+            Command::Churn(_) | Command::Wake(_) => panic!("not what was asked for"),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::machine::Machine;
 use crate::present::Present;
 use crate::report;
+use crate::wake;
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON: a reader refuses others.
@@ -36,6 +37,8 @@ pub struct Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `bench wake`.
+    Wake(wake::report::Report),
 }
 
 impl Results {
@@ -44,6 +47,7 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Wake(report) => report,
         }
     }
 }

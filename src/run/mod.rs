@@ -31,6 +31,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+pub(crate) use threads::enter_worker;
 use threads::{enter_bg, enter_rt, pin};
 use tracing::{error, info, warn};
 use workers::Workers;
