@@ -4,9 +4,11 @@
 //! shortest), at each of them by port (the port itself, then a range, then any). All of it is one hash table; a packet
 //! to an exact address and port, the usual case, costs one probe.
 
+pub(crate) mod exact;
 mod ranges;
 
 use crate::ids::{PoolId, VipId};
+use exact::ExactTables;
 use ranges::{PortRange, PortRanges};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -186,6 +188,8 @@ pub struct VipTable {
     lengths: [Arc<[u8]>; 2],
     /// Every address or prefix of a VIP, and its length.
     addresses: Arc<HashSet<(u128, u8)>>,
+    /// What the fast path looks into.
+    exact: Arc<ExactTables>,
 }
 
 impl VipTable {
@@ -229,7 +233,20 @@ impl VipTable {
             wide: !only_exact || lengths.iter().any(|lengths| !lengths.is_empty()),
             lengths,
             addresses: Arc::new(services.iter().map(bits).collect()),
+            exact: Arc::new(ExactTables::new(services)),
         }
+    }
+
+    /// Exact services and addresses, for the fast path.
+    #[inline(always)]
+    pub(crate) fn exact(&self) -> &ExactTables {
+        &self.exact
+    }
+
+    /// Whether a packet that no exact VIP takes may still be for a range, any port or a prefix.
+    #[inline(always)]
+    pub(crate) const fn is_wide(&self) -> bool {
+        self.wide
     }
 
     #[inline]
