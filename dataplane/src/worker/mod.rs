@@ -138,9 +138,11 @@ impl<P: Port> Worker<P> {
                 counters.busy_nanos.add(nanos);
             }
             // Sleep is idle time, and no stall but for what it was prolonged by.
-            let slept = self.slept.take();
-            counters.sleeps.add(u64::from(slept.is_some()));
-            if slept.unwrap_or(Duration::from_nanos(nanos)) > STALL {
+            let kept = self.slept.take().map_or(Duration::from_nanos(nanos), |late| {
+                counters.sleeps.add(1);
+                late
+            });
+            if kept > STALL {
                 counters.stalls.add(1);
                 counters.last_stall_end.set(now.0);
             }
