@@ -10,6 +10,7 @@ mod reconfig;
 mod report;
 mod rig;
 mod scale;
+mod wake;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -37,6 +38,8 @@ enum Command {
     Report(report::Args),
     /// Compares two records of a benchmark: what changed beyond noise.
     Compare(compare::Args),
+    /// Latency of a packet that meets an idle worker, and the worker's processor time, for each way to be idle.
+    Wake(wake::Args),
 }
 
 pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
@@ -48,5 +51,6 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Scale(args) => scale::scale(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),
+        Command::Wake(args) => wake::wake(args),
     }
 }

@@ -2,7 +2,8 @@
 //! feature `dpdk`, on mbufs of DPDK's null device.
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
-//! flows while backends come and go, and counts those that change their backend.
+//! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
+//! a worker that is idle.
 
 pub mod churn;
 pub mod clock;
@@ -29,4 +30,5 @@ pub mod scenario;
 pub mod show;
 pub mod suite;
 pub mod traffic;
+pub mod wake;
 pub mod window;

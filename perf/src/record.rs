@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::present::Present;
-use crate::{file, ndr, reconfig, report, scale};
+use crate::{file, ndr, reconfig, report, scale, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -185,6 +185,8 @@ pub enum Results {
     Reconfig(reconfig::report::Report),
     /// `bench scale`.
     Scale(scale::report::Report),
+    /// `bench wake`.
+    Wake(wake::report::Report),
 }
 
 impl Results {
@@ -196,6 +198,7 @@ impl Results {
             Self::Ndr(report) => report,
             Self::Reconfig(report) => report,
             Self::Scale(report) => report,
+            Self::Wake(report) => report,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `guideway bench cycles`: what a packet costs in the worker loop.
 
 use super::options::{family, seconds};
-use super::output::{OutputArgs, progress, show};
+use super::output::{self, OutputArgs, progress};
 use crate::Failure;
 use clap::{ValueEnum, value_parser};
 use guideway_dataplane::parse::Family;
@@ -12,7 +12,7 @@ use guideway_perf::dpdk::NullDevice;
 use guideway_perf::memory::MemoryDevice;
 use guideway_perf::mix::Spreading;
 use guideway_perf::pcap::{MAX_PCAP_FLOWS, PcapDevice};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use guideway_perf::report::Report;
 use guideway_perf::scenario::{Case, Load, MAX_BACKENDS, Slots, Treatment};
 use guideway_perf::suite;
@@ -192,8 +192,8 @@ enum SourceKind {
 }
 
 pub(super) fn cycles(args: &Args) -> Result<(), Failure> {
-    let start = Start::now();
-    show(&args.output, Results::Cycles(measure(args)?), start)
+    let begun = output::begin();
+    output::show(&args.output, Results::Cycles(measure(args)?), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {

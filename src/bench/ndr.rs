@@ -17,7 +17,7 @@ use guideway_perf::load::site::Site;
 use guideway_perf::load::trial::{LoadError, Measure};
 use guideway_perf::ndr::report::{CaseReport, Report};
 use guideway_perf::ndr::run::{Found, LatencyReport, Options, find, latencies};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use indicatif::ProgressBar;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,9 +82,9 @@ fn mac(text: &str) -> Result<Mac, String> {
 }
 
 pub(super) fn ndr(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = measure(args)?;
-    output::show(&args.output, Results::Ndr(report), started)
+    output::show(&args.output, Results::Ndr(report), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {

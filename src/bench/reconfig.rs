@@ -15,7 +15,7 @@ use guideway_perf::reconfig::changes::{Changes, Kind};
 use guideway_perf::reconfig::pusher::{Pusher, Source};
 use guideway_perf::reconfig::report::{CaseReport, Report};
 use guideway_perf::reconfig::run::{self, Options, Place};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use std::time::Duration;
 
 /// The share of the non-drop rate that is held.
@@ -87,9 +87,9 @@ fn millis(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn reconfig(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = measure(args)?;
-    output::show(&args.output, Results::Reconfig(report), started)
+    output::show(&args.output, Results::Reconfig(report), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {

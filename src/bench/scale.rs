@@ -8,7 +8,7 @@ use guideway_dpdk::Tsc;
 use guideway_perf::load::dpdk::Buffers;
 use guideway_perf::load::joint::{Joints, MemoryJoints, pin};
 use guideway_perf::load::site::Site;
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use guideway_perf::scale::fleet::measure;
 use guideway_perf::scale::report::Report;
 
@@ -29,9 +29,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn scale(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = run(args)?;
-    output::show(&args.output, Results::Scale(report), started)
+    output::show(&args.output, Results::Scale(report), begun)
 }
 
 fn run(args: &Args) -> Result<Report, Failure> {
