@@ -2,7 +2,8 @@
 //! feature `dpdk`, on mbufs of DPDK's null device.
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
-//! flows while backends come and go, and counts those that change their backend.
+//! flows while backends come and go, and counts those that change their backend. [`peers`] compares the worker with other
+//! programs over DPDK.
 
 pub mod churn;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod device;
 pub mod dpdk;
 pub mod machine;
 pub mod memory;
+pub mod peers;
 pub mod present;
 pub mod record;
 pub mod report;

@@ -1,6 +1,7 @@
 //! What a benchmark leaves behind: its figures with all that a reader needs to judge them, as JSON.
 
 use crate::machine::Machine;
+use crate::peers;
 use crate::present::Present;
 use crate::report;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `scripts/peers`.
+    Peers(peers::report::Report),
 }
 
 impl Results {
@@ -44,6 +47,7 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Peers(report) => report,
         }
     }
 }
