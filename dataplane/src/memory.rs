@@ -119,14 +119,16 @@ impl TxQueue for MemoryTx {
     type Packet = MemoryPacket;
 
     fn transmit(&mut self, burst: &mut Burst<MemoryPacket>) -> usize {
-        let mut sent = 0;
-        for packet in burst.drain(..) {
-            if self.0.push(packet).is_err() {
+        let offered = burst.len();
+        let mut packets = std::mem::take(burst).into_iter();
+        for packet in packets.by_ref() {
+            if let Err(packet) = self.0.push(packet) {
+                burst.push(packet);
                 break;
             }
-            sent += 1;
         }
-        sent
+        burst.extend(packets);
+        offered - burst.len()
     }
 }
 

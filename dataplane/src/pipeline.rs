@@ -1,12 +1,16 @@
-//! The stage loops: parse, select and rewrite run over a whole burst one after the other, in arrays on the stack, so
-//! that each stage's code and the cache lines that the next one needs are there when it starts.
+//! The walk of a burst: usual packets take the fast path, and what it leaves the slow one.
+//!
+//! The slow path is stage loops too: parse, select and rewrite run over what is left of a burst one after the other, so
+//! that each stage's code and the cache lines that the next one needs are there when it starts. It knows every kind of
+//! packet, the usual one among them.
 
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
+use crate::fast::FastPath;
 use crate::fragment::{FirstFragment, Fragments, Resolved};
 use crate::hash::FlowHasher;
 use crate::ids::{PortId, WorkerId};
-use crate::parse::{Kind, Parsed, Refused, parse_into};
+use crate::parse::{Kind, Outcome, Parsed, Refused, parse, parse_into};
 use crate::port::{BURST, Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
 use crate::punt::{PuntClass, RateLimit};
@@ -79,6 +83,7 @@ impl Trace for () {
 /// The stages, and what they keep from one burst to the next: fragments, and how many senders may be told that their
 /// packets are too big.
 pub struct Stages<P> {
+    fast: Box<FastPath>,
     /// The headers of the packets of a burst, written in place.
     parsed: Box<[Parsed; BURST]>,
     fragments: Fragments<P>,
@@ -91,6 +96,7 @@ impl<P: Packet> Stages<P> {
     #[must_use]
     pub fn new(hasher: FlowHasher) -> Self {
         Self {
+            fast: Box::new(FastPath::new()),
             parsed: Box::new([Parsed::NOTHING; BURST]),
             fragments: Fragments::new(hasher),
             too_big: RateLimit::new(TOO_BIG_RATE),
@@ -112,25 +118,58 @@ impl<P: Packet> Stages<P> {
         }
     }
 
-    /// Decides about every packet of a burst, and rewrites those that are forwarded. The decisions are put into
-    /// `decisions`, whose contents are replaced.
+    /// Decides about every packet of a burst, and rewrites those that are forwarded.
+    ///
+    /// Returns the way of all packets and their bytes if they leave by the same port, and nobody watches. Else the decisions
+    /// are put into `decisions`, whose contents are replaced.
     #[inline]
-    pub fn process<'s>(
+    pub(crate) fn process<'s, T: Trace>(
         &mut self,
         arrival: Arrival<'s>,
         burst: &mut Burst<P>,
         decisions: &mut Decisions<'s>,
         counters: &WorkerCounters,
-    ) {
-        for packet in burst.iter() {
-            prefetch(packet.frame());
-        }
+    ) -> Option<(PortId, u64)> {
         decisions.clear();
         let Some(port) = arrival.snapshot.ports.get(arrival.port.index()) else {
             // A port that the snapshot does not know any more: control waits for this worker to leave it alone.
             let down = || Decided { verdict: Verdict::Drop(DropReason::PortDown), selection: None };
-            return decisions.extend(burst.iter().map(|_| down()));
+            decisions.extend(burst.iter().map(|_| down()));
+            return None;
         };
+        if T::ENABLED {
+            self.parse_for_trace(port, burst);
+        }
+        let mut chosen = [None; BURST];
+        let Self { fast, too_big, .. } = self;
+        let mut refuse = |packet: &mut P, refusal| refuse_usual(too_big, refusal, packet, port, arrival.now, counters);
+        let passed = fast.process(arrival, port, burst, &mut chosen, &mut refuse, counters);
+        if !T::ENABLED && passed.together.is_some() {
+            return passed.together;
+        }
+        for place in 0..burst.len() {
+            let is = |mask: u64| mask >> place & 1 != 0;
+            let verdict = if is(passed.slow) { Verdict::Undecided } else { fast.verdict(place, &passed, &chosen) };
+            let is_told = T::ENABLED && is(passed.usual);
+            let selection = if is_told { fast.selection(place, arrival, &chosen) } else { None };
+            decisions.push(Decided { verdict, selection });
+        }
+        if passed.slow != 0 {
+            self.process_slowly(arrival, port, burst, decisions, counters);
+        }
+        None
+    }
+
+    /// What is left undecided.
+    #[inline(never)]
+    fn process_slowly<'s>(
+        &mut self,
+        arrival: Arrival<'s>,
+        port: &PortState,
+        burst: &mut Burst<P>,
+        decisions: &mut Decisions<'s>,
+        counters: &WorkerCounters,
+    ) {
         self.parse_burst(arrival, port, burst, decisions);
         self.locate_burst(arrival, port, burst, decisions);
         if choose_burst(decisions, arrival.snapshot) {
@@ -139,11 +178,25 @@ impl<P: Packet> Stages<P> {
         self.rewrite_burst(arrival, burst, decisions, counters);
     }
 
+    /// Those who watch want to know the headers of usual packets too, as they came in.
+    #[cold]
+    #[inline(never)]
+    fn parse_for_trace(&mut self, port: &PortState, burst: &Burst<P>) {
+        for (packet, parsed) in burst.iter().zip(self.parsed.iter_mut()) {
+            if parse_into(packet.frame(), packet.total_len(), port, parsed).is_err() {
+                *parsed = Parsed::NOTHING;
+            }
+        }
+    }
+
     #[inline]
     fn parse_burst(&mut self, arrival: Arrival<'_>, port: &PortState, burst: &Burst<P>, decisions: &mut Decisions<'_>) {
         let Self { parsed, fragments, .. } = self;
-        for (packet, parsed) in burst.iter().zip(parsed.iter_mut()) {
-            let verdict = match parse_into(packet.frame(), packet.total_len(), port, parsed) {
+        for ((packet, parsed), decided) in burst.iter().zip(parsed.iter_mut()).zip(decisions) {
+            if decided.verdict != Verdict::Undecided {
+                continue;
+            }
+            decided.verdict = match parse_into(packet.frame(), packet.total_len(), port, parsed) {
                 Ok(()) if port.rx_checksum && packet.rx_checksum() != RxChecksum::Unknown => {
                     Verdict::Drop(checksum_reason(packet.rx_checksum()))
                 }
@@ -153,7 +206,6 @@ impl<P: Packet> Stages<P> {
                 Ok(()) => Verdict::Undecided,
                 Err(why) => refused(why, packet.frame(), port, parsed),
             };
-            decisions.push(Decided { verdict, selection: None });
         }
     }
 
@@ -208,7 +260,9 @@ impl<P: Packet> Stages<P> {
         counters: &WorkerCounters,
     ) {
         for ((packet, parsed), decided) in burst.iter_mut().zip(self.parsed.iter()).zip(decisions) {
-            let Some(selection) = &decided.selection else { continue };
+            let Some(selection) = decided.selection.as_ref().filter(|_| decided.verdict == Verdict::Undecided) else {
+                continue;
+            };
             let Some(backend) = selection.chosen else { continue };
             decided.verdict = match backend.apply(packet, parsed, selection.hash) {
                 Ok(Applied { egress, split }) => {
@@ -266,6 +320,23 @@ fn refuse<P: Packet>(
         return Verdict::Reply;
     }
     Verdict::Drop(DropReason::MtuExceeded)
+}
+
+/// [`refuse`] for a packet of the fast path.
+#[cold]
+#[inline(never)]
+fn refuse_usual<P: Packet>(
+    limit: &mut RateLimit,
+    refusal: Refusal,
+    packet: &mut P,
+    port: &PortState,
+    now: Nanos,
+    counters: &WorkerCounters,
+) -> Verdict {
+    match parse(packet.frame(), packet.total_len(), port) {
+        Outcome::Packet(parsed) => refuse(limit, refusal, packet, &parsed, now, counters),
+        Outcome::Punt(_) | Outcome::Drop(_) => Verdict::Drop(refusal.reason()),
+    }
 }
 
 /// A frame that parsing refused: dropped, or for the kernel if it may have a use for it.

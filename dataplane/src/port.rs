@@ -53,6 +53,15 @@ pub trait Packet: Send {
     #[must_use]
     fn trim_front(&mut self, n: usize) -> bool;
 
+    /// Gives all buffers of a burst back, as dropping each of them would.
+    #[inline]
+    fn free_all(burst: &mut Burst<Self>)
+    where
+        Self: Sized,
+    {
+        burst.clear();
+    }
+
     /// Sets the length of a single-segment frame, growing into tailroom or cutting its end. New bytes hold garbage.
     ///
     /// Returns `false`, and changes nothing, if the buffer is too small or has several segments.
@@ -84,9 +93,9 @@ pub trait TxQueue: Send {
     /// The packets of this queue.
     type Packet: Packet;
 
-    /// Hands over the whole burst and leaves it empty. What the device did not take is freed.
+    /// Hands over packets, from the first on; what the device did not take is left in the burst, in its order.
     ///
-    /// Returns how many packets the device took, always a prefix of the burst. Never blocks.
+    /// Returns how many packets the device took. Never blocks.
     fn transmit(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
 }
 

@@ -56,6 +56,7 @@ pub struct Selection<'s> {
     pub hash: FlowHash,
     /// Index of the flow's slot in the pool's table.
     pub slot: u32,
+    steering: Steering,
     pool: &'s Pool,
     place: Option<&'s Slot>,
     /// Who gets the packet: once that was looked up, or at once if the packet itself says so.
@@ -125,7 +126,7 @@ pub fn locate<'s>(
     if let Some(place) = place {
         prefetch(place);
     }
-    Ok(Selection { vip: entry.vip, hash, slot, pool, place, chosen })
+    Ok(Selection { vip: entry.vip, hash, slot, steering: entry.steering, pool, place, chosen })
 }
 
 /// The hash of a flow, and the backend that the packet names, where not the flow alone decides.
@@ -181,6 +182,18 @@ pub fn select<'s>(
 }
 
 impl<'s> Selection<'s> {
+    /// What the fast path found out about a packet of this VIP, hash and slot.
+    pub(crate) fn of_usual(
+        vip: VipId,
+        hash: FlowHash,
+        slot: u32,
+        (pool, worker): (&'s Pool, WorkerId),
+        chosen: Option<&'s Backend>,
+    ) -> Self {
+        let place = pool.slots(worker).get(slot as usize);
+        Self { vip, hash, slot, steering: Steering::Flow, pool, place, chosen }
+    }
+
     /// Who gets the packet, once that was decided.
     #[must_use]
     pub fn backend(&self) -> Option<&'s Backend> {
@@ -219,9 +232,7 @@ impl<'s> Selection<'s> {
         counters: &PinCounters,
     ) -> Option<&'s Backend> {
         let (special, current) = (self.pool.special.as_deref()?, *self.place?);
-        let key = VipKey::new(parsed.destination, parsed.protocol, parsed.destination_port);
-        let steering = snapshot.vips.lookup(key).map(|entry| entry.steering).unwrap_or_default();
-        let role = Role::of(parsed, frame, steering, special.rules());
+        let role = Role::of(parsed, frame, self.steering, special.rules());
         let flow = Flow { hash: self.hash, slot: self.slot, current, role };
         let index = decide(special, &flow, &snapshot.pins, now, counters)?;
         self.chosen = self.pool.backends.get(usize::from(index));

@@ -3,6 +3,7 @@
 use crate::consistency::Special;
 use crate::hash::FlowHasher;
 use crate::ids::{LinkId, PoolId, PortId, WorkerId};
+pub use crate::lane::Pools;
 use crate::pin::PinTable;
 use crate::quic::ServerIds;
 use crate::rewrite::Backend;
@@ -30,7 +31,7 @@ pub struct Snapshot {
     /// The pins of all flows: the same table in every snapshot.
     pub pins: Arc<PinTable>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
-    pub pools: Box<[Arc<Pool>]>,
+    pub pools: Pools,
 }
 
 /// What workers need to know of a port.
@@ -128,16 +129,16 @@ pub struct Pool {
     /// Which backend a QUIC connection ID names, of those that may get packets; `None` if the pool has no such names.
     pub server_ids: Option<Arc<ServerIds>>,
     /// Backends by pool-local index: what a slot of the table names.
-    pub backends: Box<[Backend]>,
+    pub backends: Arc<[Backend]>,
     /// What decides about special slots; `None`: no slot is special.
-    pub special: Option<Box<Special>>,
+    pub special: Option<Arc<Special>>,
 }
 
 impl Pool {
     /// A pool with a table for each worker, or fewer that workers share, and its backends. Each table is a copy of the
     /// same one.
     #[must_use]
-    pub fn new(tables: Arc<[Table]>, backends: Box<[Backend]>) -> Self {
+    pub fn new(tables: Arc<[Table]>, backends: Arc<[Backend]>) -> Self {
         Self { tables, backends, server_ids: None, special: None }
     }
 
@@ -150,7 +151,7 @@ impl Pool {
     /// The same pool with special slots.
     #[must_use]
     pub fn with_special(self, special: Option<Special>) -> Self {
-        Self { special: special.map(Box::new), ..self }
+        Self { special: special.map(Arc::new), ..self }
     }
 
     /// The slots that this worker reads. Empty if the pool has nobody to serve it.

@@ -3,10 +3,9 @@
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::ids::PortId;
-use crate::port::{BURST, Burst, Packet, Port, TxQueue};
+use crate::port::{Burst, Packet, Port, TxQueue};
 use crate::punt::{Inject, InjectRing};
 use crate::snapshot::Snapshot;
-use arrayvec::ArrayVec;
 use std::sync::Arc;
 
 /// How one worker reaches one port.
@@ -21,8 +20,8 @@ struct Egress<P: Port> {
     port: PortId,
     path: TxPath<P>,
     staged: Burst<P::Packet>,
-    // Lengths of what is staged: packets are gone when the device says how many it took.
-    lengths: ArrayVec<u32, BURST>,
+    /// Bytes of what is staged.
+    bytes: u64,
 }
 
 /// All ways out of one worker.
@@ -32,7 +31,7 @@ pub(crate) struct Transmit<P: Port> {
 
 impl<P: Port> Transmit<P> {
     pub(crate) fn new(paths: Vec<TxPath<P>>) -> Self {
-        let egress = |(port, path)| Egress { port: PortId(port), path, staged: Burst::new(), lengths: ArrayVec::new() };
+        let egress = |(port, path)| Egress { port: PortId(port), path, staged: Burst::new(), bytes: 0 };
         Self { egresses: (0..).zip(paths).map(egress).collect() }
     }
 
@@ -45,11 +44,33 @@ impl<P: Port> Transmit<P> {
         if !snapshot.ports.get(port.index()).is_some_and(|state| state.up) {
             return counters.count_drop(DropReason::PortDown);
         }
-        egress.lengths.push(packet.total_len() as u32);
+        egress.bytes += packet.total_len() as u64;
         egress.staged.push(packet);
         if egress.staged.is_full() {
             egress.send(counters);
         }
+    }
+
+    /// Sends a burst of finished frames of `bytes` bytes by a port, behind what is in line there.
+    #[inline]
+    pub(crate) fn stage_burst(
+        &mut self,
+        burst: Burst<P::Packet>,
+        port: PortId,
+        bytes: u64,
+        snapshot: &Snapshot,
+        counters: &WorkerCounters,
+    ) {
+        let up = snapshot.ports.get(port.index()).is_some_and(|state| state.up);
+        let Some(egress) = self.egresses.get_mut(port.index()).filter(|_| up) else {
+            return burst.into_iter().for_each(|packet| self.stage(packet, port, snapshot, counters));
+        };
+        if !egress.staged.is_empty() {
+            egress.send(counters);
+        }
+        egress.staged = burst;
+        egress.bytes = bytes;
+        egress.send(counters);
     }
 
     /// Sends whatever is staged.
@@ -69,9 +90,10 @@ impl<P: Port> Egress<P> {
             TxPath::Queue(queue) => {
                 let offered = self.staged.len();
                 let sent = queue.transmit(&mut self.staged).min(offered);
-                let bytes: u64 = self.lengths.iter().take(sent).map(|len| u64::from(*len)).sum();
+                let left: usize = self.staged.iter().map(Packet::total_len).sum();
+                self.staged.clear();
                 counters.sent.packets.add(sent as u64);
-                counters.sent.bytes.add(bytes);
+                counters.sent.bytes.add(self.bytes.saturating_sub(left as u64));
                 counters.drops[DropReason::TxFull as usize].add((offered - sent) as u64);
             }
             TxPath::Worker(ring) => {
@@ -84,6 +106,6 @@ impl<P: Port> Egress<P> {
                 }
             }
         }
-        self.lengths.clear();
+        self.bytes = 0;
     }
 }

@@ -79,6 +79,6 @@ fn pool_in_change(pool: &Pool) -> Pool {
         ..Parts::default()
     };
     let marked: Box<[Slot]> = slots.iter().map(|slot| slot.with_special(true)).collect();
-    let pool_in_change = Pool::new([Table::from(marked)].into(), pool.backends.clone());
+    let pool_in_change = Pool::new([Table::from(marked)].into(), Arc::clone(&pool.backends));
     pool_in_change.with_server_ids(pool.server_ids.clone()).with_special(Some(parts.into()))
 }

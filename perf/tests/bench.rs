@@ -22,8 +22,8 @@ fn cases() -> Vec<Case> {
 fn figures(device: &mut impl Device, clock: &impl Clock, lead: usize) -> Value {
     let options = Options { time: Duration::from_millis(40), lead, core: 0 };
     let mut names = Vec::new();
-    let report = run(device, clock, &options, &cases(), |case| names.push(case.name)).expect("a report");
-    assert_eq!(names, report.cases.iter().map(|case| case.name).collect::<Vec<_>>());
+    let report = run(device, clock, &options, &cases(), |case| names.push(case.name.clone())).expect("a report");
+    assert_eq!(names, report.cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>());
     let text = report.to_string();
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
     serde_json::to_value(&report).expect("JSON")

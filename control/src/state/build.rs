@@ -105,7 +105,7 @@ fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendStat
     let always = pool.tracking == Tracking::Always;
     let plan = PoolPlan::new(hasher, pool.table_size, Policy::from(pool), always, facts)
         .map_err(|source| StateError::Table { pool: pool.name.clone(), source })?;
-    let built = Arc::new(Pool::new(Arc::from([]), Box::from([])));
+    let built = Arc::new(Pool::new(Arc::from([]), Arc::from([])));
     Ok(PoolState { plan, backends, built, table_stale: true, backends_stale: true })
 }
 

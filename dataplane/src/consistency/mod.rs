@@ -22,11 +22,13 @@
 //! off to show that.
 
 mod decide;
+mod follow;
 mod role;
 mod rule;
 mod special;
 
 pub use decide::{Flow, decide};
+pub(crate) use follow::{follow, is_in_the_middle, key};
 pub use role::Role;
 pub use rule::{Rule, Rules};
 pub use special::{Member, Parts, Phase, Side, SlotSet, Special};

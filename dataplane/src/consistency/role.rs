@@ -43,15 +43,23 @@ impl Role {
         if !matches!(parsed.kind, Kind::Whole | Kind::FirstFragment) {
             return Self::Follower { closes: false, sequence: None };
         }
+        if (steering, parsed.protocol) == (Steering::Quic, protocol::UDP) && is_initial(parsed, frame, rules) {
+            return Self::Initial;
+        }
         let transport = frame.get(usize::from(parsed.transport_offset)..).unwrap_or(&[]);
-        match (steering, parsed.protocol) {
-            (Steering::Client, protocol::TCP) if parsed.flags & tcp::RST != 0 => {
+        Self::of_whole(parsed.protocol, parsed.flags, transport, steering, rules)
+    }
+
+    /// The role of a whole packet that is no QUIC Initial, by its transport header and the TCP flags in it.
+    #[inline]
+    pub(crate) fn of_whole(number: u8, flags: u8, transport: &[u8], steering: Steering, rules: Rules) -> Self {
+        match (steering, number) {
+            (Steering::Client, protocol::TCP) if flags & tcp::RST != 0 => {
                 Self::Follower { closes: false, sequence: None }
             }
             // The client's next connection belongs where the others are.
             (Steering::Client, _) if rules.hold(Rule::AffinityHasNoStart) => Self::Datagram,
-            (_, protocol::TCP) => Self::of_segment(parsed.flags, sequence(transport)),
-            (Steering::Quic, protocol::UDP) if is_initial(parsed, frame, rules) => Self::Initial,
+            (_, protocol::TCP) => Self::of_segment(flags, sequence(transport)),
             _ => Self::Datagram,
         }
     }

@@ -91,6 +91,8 @@ pub struct Special {
     /// Slots in which an insertion failed.
     pub(super) failed: Arc<SlotSet>,
     pub(super) rules: Rules,
+    /// Whether any slot is in [`Phase::Look`].
+    looks: bool,
 }
 
 /// What [`Special`] is made of.
@@ -123,7 +125,9 @@ impl From<Parts> for Special {
         for (index, id) in (0..).zip(ids()) {
             indices[usize::from(id - first_id)] = index;
         }
-        Self { sides, members, indices: indices.into(), first_id, size, idle, longest_idle, salt, failed, rules }
+        let looks = sides.iter().any(|side| side.phase == Phase::Look);
+        let indices = indices.into();
+        Self { sides, members, indices, first_id, size, idle, longest_idle, salt, failed, rules, looks }
     }
 }
 
@@ -134,6 +138,12 @@ impl Special {
     pub fn side(&self, slot: u32) -> Side {
         let always = Side { base: u16::MAX, phase: Phase::Always };
         self.sides.get(slot as usize).copied().unwrap_or(always)
+    }
+
+    /// Whether any slot is in [`Phase::Look`].
+    #[inline(always)]
+    pub(crate) const fn looks(&self) -> bool {
+        self.looks
     }
 
     /// The pool-local index of a backend; `None` if it is not of this pool.

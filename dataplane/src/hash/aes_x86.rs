@@ -1,11 +1,14 @@
 //! AES-128 with the AES instructions of x86-64.
 #![allow(unsafe_code)]
 
-use super::Block;
 use super::aes_soft::RoundKeys;
+use super::{Block, BurstBlocks};
+use crate::port::BURST;
 use std::arch::x86_64::{
-    __m128i, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
+    __m128i, __m512i, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
     _mm_cvtsi128_si64, _mm_load_si128, _mm_set_epi64x, _mm_store_si128, _mm_unpackhi_epi64, _mm_xor_si128,
+    _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_xor_si512,
 };
 use std::mem::transmute;
 
@@ -13,6 +16,8 @@ use std::mem::transmute;
 #[derive(Clone)]
 pub(crate) struct AesX86 {
     round_keys: [__m128i; 11],
+    /// Whether it has them for four blocks at once (VAES with AVX-512).
+    wide: bool,
 }
 
 impl AesX86 {
@@ -21,8 +26,9 @@ impl AesX86 {
         if !std::arch::is_x86_feature_detected!("aes") {
             return None;
         }
+        let wide = std::arch::is_x86_feature_detected!("vaes") && std::arch::is_x86_feature_detected!("avx512f");
         // SAFETY: both are 16 bytes of plain data, and on x86 the first byte of a block is its least significant one.
-        Some(Self { round_keys: round_keys.map(|key| unsafe { transmute::<Block, __m128i>(key) }) })
+        Some(Self { round_keys: round_keys.map(|key| unsafe { transmute::<Block, __m128i>(key) }), wide })
     }
 
     /// Encrypts each block by itself, in place.
@@ -30,6 +36,23 @@ impl AesX86 {
     pub(super) fn encrypt(&self, blocks: &mut [Block]) {
         // SAFETY: a value of this type exists only where `detect` found the instructions.
         unsafe { encrypt(&self.round_keys, blocks) }
+    }
+
+    /// Encrypts the first `count` blocks each by itself, in place, and perhaps some beyond them.
+    #[inline]
+    pub(super) fn encrypt_burst(&self, blocks: &mut BurstBlocks, count: usize) {
+        if self.wide {
+            // SAFETY: `wide` is set only where `detect` found the instructions.
+            unsafe { encrypt_wide(&self.round_keys, blocks, count) }
+        } else {
+            self.encrypt(&mut blocks.0[..count.min(BURST)]);
+        }
+    }
+
+    /// The same with instructions for one block at a time, where there are wider ones.
+    #[cfg(test)]
+    pub(super) fn narrow(self) -> Self {
+        Self { wide: false, ..self }
     }
 
     /// Encrypts one block.
@@ -120,5 +143,46 @@ fn encrypt_lanes<const N: usize>(round_keys: &[__m128i; 11], blocks: &mut [Block
         let cipher = _mm_aesenclast_si128(*state, round_keys[10]);
         // SAFETY: as for the load; the reference is exclusive.
         unsafe { _mm_store_si128((&raw mut *block).cast(), cipher) };
+    }
+}
+
+/// Four blocks in a register, and as many registers at a time as hide the latency of the instructions.
+#[target_feature(enable = "vaes,avx512f")]
+fn encrypt_wide(round_keys: &[__m128i; 11], blocks: &mut BurstBlocks, count: usize) {
+    let (mut done, quads) = (0, blocks.0.as_chunks_mut::<4>().0);
+    while done < count.div_ceil(4) {
+        let rest = quads.get_mut(done..).unwrap_or(&mut []);
+        done += if let Some(lanes) = rest.first_chunk_mut::<8>().filter(|_| count - 4 * done > 8) {
+            encrypt_quads(round_keys, lanes);
+            8
+        } else if let Some(lanes) = rest.first_chunk_mut::<2>() {
+            encrypt_quads(round_keys, lanes);
+            2
+        } else {
+            break;
+        };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "vaes,avx512f")]
+fn encrypt_quads<const N: usize>(round_keys: &[__m128i; 11], quads: &mut [[Block; 4]; N]) {
+    let mut state = [_mm512_broadcast_i32x4(round_keys[0]); N];
+    for (state, quad) in state.iter_mut().zip(quads.iter()) {
+        // SAFETY: the reference is valid for 64 bytes; the load needs no alignment.
+        let quad = unsafe { _mm512_loadu_si512((&raw const *quad).cast::<__m512i>()) };
+        *state = _mm512_xor_si512(*state, quad);
+    }
+    for key in &round_keys[1..10] {
+        let key = _mm512_broadcast_i32x4(*key);
+        for state in &mut state {
+            *state = _mm512_aesenc_epi128(*state, key);
+        }
+    }
+    let last = _mm512_broadcast_i32x4(round_keys[10]);
+    for (state, quad) in state.iter().zip(quads.iter_mut()) {
+        let cipher = _mm512_aesenclast_epi128(*state, last);
+        // SAFETY: as for the load; the reference is exclusive.
+        unsafe { _mm512_storeu_si512((&raw mut *quad).cast::<__m512i>(), cipher) };
     }
 }

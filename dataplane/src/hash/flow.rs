@@ -24,9 +24,8 @@ impl FlowKey {
         source_port: u16,
         destination_port: u16,
     ) -> Self {
-        let low = header(4, protocol) | (u32::from_le_bytes(source) as u64) << 32;
         let high = u32::from_le_bytes(destination) as u64 | (ports(source_port, destination_port) as u64) << 32;
-        Self { blocks: [low as Block | (high as Block) << 64, 0, 0] }
+        Self { blocks: [Self::block_v4(protocol, u32::from_le_bytes(source), high), 0, 0] }
     }
 
     /// An IPv6 flow. Addresses in network order, ports as numbers.
@@ -39,8 +38,30 @@ impl FlowKey {
         source_port: u16,
         destination_port: u16,
     ) -> Self {
-        let low = header(6, protocol) | (ports(source_port, destination_port) as u64) << 32;
-        Self { blocks: [low as Block, Block::from_le_bytes(source), Block::from_le_bytes(destination)] }
+        let first = Self::first_block_v6(protocol, ports(source_port, destination_port));
+        Self { blocks: [first, Block::from_le_bytes(source), Block::from_le_bytes(destination)] }
+    }
+
+    /// The block of an IPv4 flow. The source is given as it stands in a packet that is read in little endian, so are
+    /// destination and ports, which follow each other there.
+    #[inline(always)]
+    pub(crate) const fn block_v4(protocol: u8, source: u32, destination_ports: u64) -> Block {
+        (header(4, protocol) | (source as u64) << 32) as Block | (destination_ports as Block) << 64
+    }
+
+    /// The first block of an IPv6 flow, from its ports as they stand in a packet that is read in little endian; the other two
+    /// are its addresses, read alike.
+    #[inline(always)]
+    pub(crate) const fn first_block_v6(protocol: u8, ports: u32) -> Block {
+        (header(6, protocol) | (ports as u64) << 32) as Block
+    }
+
+    /// The first block of the key of an IPv4 or IPv6 client (see [`FlowKey::client`]).
+    #[inline]
+    pub(crate) const fn client_block(first: Block) -> Block {
+        let ipv6 = first as u16 >> 8 == 6;
+        let low = client_header(if ipv6 { 6 } else { 4 });
+        if ipv6 { low } else { low | first & 0xffff_ffff << 32 }
     }
 
     /// The flow between the same addresses with another transport.
@@ -62,14 +83,14 @@ impl FlowKey {
     #[inline]
     #[must_use]
     pub const fn client(&self) -> Self {
-        let family = if self.is_ipv6() { 6 } else { 4 };
-        let low = u32::from_le_bytes([FORMAT_VERSION, family, 0, Domain::ClientAffinity as u8]) as Block;
         let [first, source, _] = self.blocks;
-        if self.is_ipv6() {
-            Self { blocks: [low, source, 0] }
-        } else {
-            Self { blocks: [low | first & 0xffff_ffff << 32, 0, 0] }
-        }
+        Self { blocks: [Self::client_block(first), if self.is_ipv6() { source } else { 0 }, 0] }
+    }
+
+    /// The key whose blocks these are.
+    #[cfg(test)]
+    pub(crate) const fn of_blocks(blocks: [Block; 3]) -> Self {
+        Self { blocks }
     }
 
     #[inline]
@@ -130,6 +151,11 @@ impl FlowKey {
     const fn port_bit(&self) -> u32 {
         if self.is_ipv6() { 32 } else { 96 }
     }
+}
+
+/// Bytes 0..4 of block 0 of a client's key.
+const fn client_header(family: u8) -> Block {
+    u32::from_le_bytes([FORMAT_VERSION, family, 0, Domain::ClientAffinity as u8]) as Block
 }
 
 /// Bytes 0..4 of block 0.

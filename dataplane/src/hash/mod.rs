@@ -47,6 +47,11 @@ pub const FORMAT_VERSION: u8 = 1;
 /// A cipher block. Its first byte is the least significant one.
 pub(crate) type Block = u128;
 
+/// A block for each packet of a burst, as the cipher likes to read them.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(crate) struct BurstBlocks(pub [Block; BURST]);
+
 /// What a message is about: byte 3 of its first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -96,6 +101,16 @@ impl Cipher {
             #[cfg(target_arch = "x86_64")]
             Self::X86(aes) => aes.encrypt(blocks),
             Self::Software(aes) => aes.encrypt(blocks),
+        }
+    }
+
+    /// Encrypts the first `count` blocks each by itself, in place; of those beyond it some or none.
+    #[inline]
+    fn encrypt_burst(&self, blocks: &mut BurstBlocks, count: usize) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::X86(aes) => aes.encrypt_burst(blocks, count),
+            Self::Software(aes) => aes.encrypt(&mut blocks.0[..count.min(BURST)]),
         }
     }
 
@@ -193,6 +208,37 @@ impl FlowHasher {
         self.cipher.encrypt(state);
         for (state, &i) in state.iter().zip(indices) {
             hashes[usize::from(i)] = FlowHash(*state);
+        }
+    }
+
+    /// Takes the first blocks of as many flows as `count` says to their hashes, in place; those beyond it get values that mean
+    /// nothing. `ipv6` has bit `i` set if flow `i` is one of IPv6, whose other two blocks are in `rest`. The fast path's
+    /// [`hash_burst`](Self::hash_burst): its blocks lie where the cipher wants them.
+    #[inline]
+    pub(crate) fn hash_blocks(&self, first: &mut BurstBlocks, rest: &[BurstBlocks; 2], count: usize, ipv6: u64) {
+        self.cipher.encrypt_burst(first, count);
+        if ipv6 != 0 {
+            self.hash_other_blocks(first, rest, count, ipv6);
+        }
+    }
+
+    /// What IPv6 flows need beyond the first block.
+    #[inline(never)]
+    fn hash_other_blocks(&self, first: &mut BurstBlocks, rest: &[BurstBlocks; 2], count: usize, ipv6: u64) {
+        let mut state = BurstBlocks([0; BURST]);
+        for (place, (state, first)) in state.0.iter_mut().zip(&first.0).enumerate() {
+            *state = if place < count { *first } else { 0 };
+        }
+        for blocks in rest {
+            for (state, block) in state.0.iter_mut().zip(&blocks.0).take(count) {
+                *state ^= block;
+            }
+            self.cipher.encrypt_burst(&mut state, count);
+        }
+        for (place, (first, state)) in first.0.iter_mut().zip(&state.0).enumerate().take(count) {
+            if ipv6 >> place & 1 != 0 {
+                *first = *state;
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! The block ciphers against the vectors of FIPS 197, and against each other.
 
 use super::aes_soft::AesSoft;
-use super::{Block, Cipher, FlowHasher};
+use super::{Block, BurstBlocks, Cipher, FlowHasher, FlowKey};
+use crate::port::BURST;
 use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt, KeyInit};
 use proptest::prelude::*;
@@ -20,9 +21,15 @@ const FIPS_197: [(u128, u128, u128); 2] = [
     ),
 ];
 
-/// The software path, and what `new` picks.
-fn ciphers(key: u128) -> [Cipher; 2] {
-    [FlowHasher::software(key.to_be_bytes()).cipher, FlowHasher::new(key.to_be_bytes()).cipher]
+/// The software path, what `new` picks, and that with instructions for one block at a time.
+fn ciphers(key: u128) -> [Cipher; 3] {
+    let picked = || FlowHasher::new(key.to_be_bytes()).cipher;
+    let narrow = match picked() {
+        #[cfg(target_arch = "x86_64")]
+        Cipher::X86(aes) => Cipher::X86(aes.narrow()),
+        software => software,
+    };
+    [FlowHasher::software(key.to_be_bytes()).cipher, picked(), narrow]
 }
 
 #[test]
@@ -63,6 +70,41 @@ proptest! {
             let decrypted = path.decrypt_one(Block::from_le_bytes(block));
             prop_assert_eq!(decrypted.to_le_bytes(), <[u8; 16]>::from(plain));
             prop_assert_eq!(path.encrypt_one(decrypted).to_le_bytes(), block);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn blocks_of_a_burst_are_hashed_like_each_flow_alone(
+        key in any::<u128>(),
+        flows in proptest::collection::vec((any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u32>(), any::<bool>()), 0..=BURST),
+    ) {
+        let keys: Vec<FlowKey> = flows.iter().map(|(source, destination, ports, ipv6)| {
+            let (source_port, destination_port) = ((ports >> 16) as u16, *ports as u16);
+            if *ipv6 {
+                FlowKey::v6(6, *source, *destination, source_port, destination_port)
+            } else {
+                let first = |address: &[u8; 16]| [address[0], address[1], address[2], address[3]];
+                FlowKey::v4(17, first(source), first(destination), source_port, destination_port)
+            }
+        }).collect();
+        let mut blocks = [const { BurstBlocks([0; BURST]) }; 3];
+        let mut ipv6 = 0;
+        for (place, key) in keys.iter().enumerate() {
+            for (blocks, block) in blocks.iter_mut().zip(key.blocks()) {
+                blocks.0[place] = *block;
+            }
+            ipv6 |= u64::from(key.is_ipv6()) << place;
+        }
+        let [first, source, destination] = blocks;
+        for cipher in ciphers(key) {
+            let hasher = FlowHasher { cipher };
+            let mut hashes = first.clone();
+            hasher.hash_blocks(&mut hashes, &[source.clone(), destination.clone()], keys.len(), ipv6);
+            for (hash, key) in hashes.0.iter().zip(&keys) {
+                prop_assert_eq!(*hash, hasher.hash(key).0);
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::wire::{icmp as wire_icmp, protocol};
 pub use fragments::{FragmentPlace, fragment_place};
 pub use tagged::strip_tags;
 use transport::Transport;
+pub(crate) use transport::are_tcp_flags_valid;
 use zerocopy::FromBytes;
 
 /// The address family of a packet.

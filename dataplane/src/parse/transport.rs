@@ -82,6 +82,12 @@ const INVALID_FLAGS: u64 = {
     invalid
 };
 
+/// Whether a TCP may send these flags.
+#[inline(always)]
+pub(crate) const fn are_tcp_flags_valid(flags: u8) -> bool {
+    INVALID_FLAGS >> (flags & 0x3f) & 1 == 0
+}
+
 #[inline(always)]
 fn parse_tcp(bytes: &[u8], len: usize) -> Result<Transport, DropReason> {
     let header = read::<TcpHeader>(bytes, len, tcp::HEADER_LEN)?;
@@ -89,7 +95,7 @@ fn parse_tcp(bytes: &[u8], len: usize) -> Result<Transport, DropReason> {
     if header_len < tcp::HEADER_LEN || header_len > len {
         return Err(DropReason::BadTcpHeader);
     }
-    if INVALID_FLAGS >> (header.flags & 0x3f) & 1 != 0 {
+    if !are_tcp_flags_valid(header.flags) {
         return Err(DropReason::BadTcpFlags);
     }
     ports(header.source_port.get(), header.destination_port.get(), header.flags)

@@ -38,7 +38,12 @@ pub struct PinTable {
 pub struct PinKey {
     /// Bits 0..32 of the flow's hash.
     pub tag: u32,
-    bucket: usize,
+    bucket: u32,
+}
+
+impl PinKey {
+    /// The key of no flow in particular.
+    pub(crate) const NOTHING: Self = Self { tag: 0, bucket: 0 };
 }
 
 /// A pin as it was read, and its place.
@@ -119,13 +124,13 @@ impl PinTable {
     pub fn key(&self, hash: FlowHash, salt: u32, rules: Rules) -> PinKey {
         let chosen = if rules.hold(Rule::DisjointBits) { hash.bucket() } else { hash.tag() };
         let bits = u64::from(chosen ^ salt);
-        PinKey { tag: hash.tag(), bucket: ((bits * self.buckets.len() as u64) >> 32) as usize }
+        PinKey { tag: hash.tag(), bucket: ((bits * self.buckets.len() as u64) >> 32) as u32 }
     }
 
     #[inline]
     fn words(&self, key: PinKey) -> &[AtomicU64; WAYS] {
         // The key is one of this table: the index is right. That of another one finds some bucket, never a panic.
-        &self.buckets[key.bucket.min(self.buckets.len() - 1)].0
+        &self.buckets[(key.bucket as usize).min(self.buckets.len() - 1)].0
     }
 
     /// Asks for the cache line of a key.
@@ -143,6 +148,15 @@ impl PinTable {
             let pin = Pin::of_word(word.load(Relaxed)).filter(|pin| pin.tag() == key.tag && ours(pin.backend()))?;
             Some(Found { word, pin })
         })
+    }
+
+    /// The pin with this tag if it was used at `now` already, by a packet other than one that begins or ends its flow: another
+    /// one would leave it as it is. Whose backend it names is for the caller to see: there may be one more with this tag.
+    #[inline(always)]
+    #[must_use]
+    pub fn used_at(&self, key: PinKey, now: Tick) -> Option<Pin> {
+        let word = self.words(key).iter().map(|word| word.load(Relaxed)).find(|word| *word as u32 == key.tag)?;
+        Pin::used_at(word, now)
     }
 
     /// Puts a pin where none of its flow was found. Evicted are, in this order: what is expired; an embryonic pin older

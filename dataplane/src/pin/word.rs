@@ -231,6 +231,15 @@ impl Pin {
         self.used(state, now)
     }
 
+    /// The pin in a word if it has this tick, and another packet of its flow in the same tick leaves it as it is.
+    #[inline(always)]
+    pub(super) const fn used_at(word: u64, now: Tick) -> Option<Self> {
+        // Both states follow each other, and the tick stands above them.
+        const _: () = assert!(PinState::Single as u8 + 1 == PinState::Confirmed as u8 && STATE + 3 == TICK);
+        let single = now.0 << 3 | PinState::Single as u16;
+        if ((word >> STATE) as u16).wrapping_sub(single) <= 1 { Some(Self(word)) } else { None }
+    }
+
     /// The same pin after a packet that ends its flow without being one of it that is waited for: RST.
     #[must_use]
     pub const fn closed(self) -> Self {

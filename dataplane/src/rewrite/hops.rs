@@ -1,5 +1,6 @@
 //! Where packets of a backend leave: one next hop, or several that share by flow.
 
+use super::link::Link;
 use crate::hash::FlowHash;
 use crate::ids::PortId;
 use crate::wire::ethernet::Mac;
@@ -79,6 +80,17 @@ impl Hops {
         match &self.0 {
             Choice::One(hop) => Some(hop),
             Choice::Many(shared) => shared.of_flow(hash),
+        }
+    }
+
+    /// The only next hop, if it is resolved and its link has no tags.
+    #[inline(always)]
+    pub(super) fn plain(&self) -> Option<Link<'_>> {
+        match &self.0 {
+            Choice::One(hop) if hop.tags.is_empty() => {
+                hop.destination.as_ref().map(|destination| Link { hop, destination })
+            }
+            _ => None,
         }
     }
 

@@ -1,37 +1,42 @@
 //! Direct server return on one segment: only the Ethernet addresses and the tags change.
 
-use super::Refusal;
 use super::link::{Link, place, write};
+use super::{IpPacket, Refusal};
 use crate::drop_reason::DropReason;
-use crate::parse::{Family, Parsed};
+use crate::parse::Family;
 use crate::port::Packet;
 use crate::wire::ethernet::{self, EthernetHeader, MIN_FRAME};
 use zerocopy::FromBytes;
 
 #[inline]
-pub(super) fn apply<P: Packet>(packet: &mut P, parsed: &Parsed, link: Link<'_>) -> Result<(), Refusal> {
-    if parsed.ip_len > link.hop.mtu {
+pub(super) fn apply<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), Refusal> {
+    if ip.len > link.hop.mtu {
         return Err(Refusal::too_big(link.hop, 0));
     }
-    if !link.hop.tags.is_empty() || usize::from(parsed.ip_offset) != ethernet::HEADER_LEN {
-        return Ok(retag(packet, parsed, link)?);
+    if !link.hop.tags.is_empty() || usize::from(ip.offset) != ethernet::HEADER_LEN {
+        return Ok(retag(packet, ip, link)?);
     }
-    let (header, _) =
-        EthernetHeader::mut_from_prefix(packet.frame_mut()).map_err(|_| Refusal::Drop(DropReason::Runt))?;
+    if readdress(packet, link) { Ok(()) } else { Err(DropReason::Runt.into()) }
+}
+
+/// Writes new addresses into an untagged frame. Returns whether there is room for them.
+#[inline(always)]
+pub(super) fn readdress<P: Packet>(packet: &mut P, link: Link<'_>) -> bool {
+    let Ok((header, _)) = EthernetHeader::mut_from_prefix(packet.frame_mut()) else { return false };
     header.destination = *link.destination;
     header.source = link.hop.source;
-    Ok(())
+    true
 }
 
 /// Writes a whole new Ethernet header, with the tags of the link instead of those that the packet came in with.
 #[inline(never)]
-fn retag<P: Packet>(packet: &mut P, parsed: &Parsed, link: Link<'_>) -> Result<(), DropReason> {
-    let ethertype = match parsed.family {
+fn retag<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), DropReason> {
+    let ethertype = match ip.family {
         Family::V4 => ethernet::TYPE_IPV4,
         Family::V6 => ethernet::TYPE_IPV6,
     };
     let tags = link.hop.tags.bytes();
-    place(packet, parsed, ethernet::HEADER_LEN + tags.len())?;
+    place(packet, ip, ethernet::HEADER_LEN + tags.len())?;
     let parts = [&link.destination[..], &link.hop.source, &tags, &ethertype.to_be_bytes()];
     write(packet.frame_mut(), &parts).ok_or(DropReason::Runt)?;
     pad(packet);

@@ -1,8 +1,7 @@
 //! The front of a frame that leaves: Ethernet addresses, the link's tags, what follows them.
 
-use super::NextHop;
+use super::{IpPacket, NextHop};
 use crate::drop_reason::DropReason;
-use crate::parse::Parsed;
 use crate::port::Packet;
 use crate::wire::ethernet::{self, EthernetHeader, Mac};
 use crate::wire::vlan::Tags;
@@ -11,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A next hop whose hardware address is known.
 #[derive(Clone, Copy)]
-pub(super) struct Link<'h> {
+pub(crate) struct Link<'h> {
     pub hop: &'h NextHop,
     pub destination: &'h Mac,
 }
@@ -39,45 +38,44 @@ pub(super) struct Outside<W, S> {
 
 /// Puts an Ethernet header with the link's tags, an outer IP header and what stands behind that in front of the IP
 /// packet; the old Ethernet header is overwritten.
-#[inline(always)]
 pub(super) fn encapsulate<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    parsed: &Parsed,
+    ip: IpPacket,
     link: Link<'_>,
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
     if link.hop.tags.is_empty() {
-        put(packet, parsed, link, 0, outside)
+        put(packet, ip, link, 0, outside)
     } else {
-        encapsulate_tagged(packet, parsed, link, outside)
+        encapsulate_tagged(packet, ip, link, outside)
     }
 }
 
 #[inline(never)]
 fn encapsulate_tagged<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    parsed: &Parsed,
+    ip: IpPacket,
     link: Link<'_>,
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
     let tags = link.hop.tags;
-    put(packet, parsed, link, tags.len(), outside)?;
+    put(packet, ip, link, tags.len(), outside)?;
     insert_tags(packet.frame_mut(), tags);
     Ok(())
 }
 
 /// Puts everything but tags in front of the packet, and before that `room` bytes.
 #[inline(always)]
-fn put<P: Packet, I: Header, S: Header>(
+pub(super) fn put<P: Packet, I: Header, S: Header>(
     packet: &mut P,
-    parsed: &Parsed,
+    ip: IpPacket,
     link: Link<'_>,
     room: usize,
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
     let front_len = size_of::<Front<I, S>>() + room;
-    place(packet, parsed, front_len)?;
-    trim_padding(packet, front_len + usize::from(parsed.ip_len));
+    place(packet, ip, front_len)?;
+    trim_padding(packet, front_len + usize::from(ip.len));
     // Written in place: making it on the stack and copying it costs as much again.
     let bytes = packet.frame_mut().get_mut(room..).ok_or(DropReason::Runt)?;
     let (front, _) = Front::<I, S>::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
@@ -103,8 +101,8 @@ fn insert_tags(frame: &mut [u8], tags: Tags) {
 /// Makes the frame begin `front_len` bytes before its IP packet, whatever stood there (ingress tags are cut off here).
 /// Changes nothing if it fails.
 #[inline]
-pub(super) fn place<P: Packet>(packet: &mut P, parsed: &Parsed, front_len: usize) -> Result<(), DropReason> {
-    let offset = usize::from(parsed.ip_offset);
+pub(super) fn place<P: Packet>(packet: &mut P, ip: IpPacket, front_len: usize) -> Result<(), DropReason> {
+    let offset = usize::from(ip.offset);
     let placed =
         if front_len >= offset { packet.prepend(front_len - offset) } else { packet.trim_front(offset - front_len) };
     if placed { Ok(()) } else { Err(DropReason::NoHeadroom) }

@@ -8,6 +8,7 @@ mod gue;
 mod hops;
 mod l2;
 mod link;
+pub(crate) mod mode;
 mod outer;
 mod shim;
 mod source;
@@ -17,7 +18,7 @@ mod tunnel;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
 use crate::ids::{BackendId, PortId};
-use crate::parse::Parsed;
+use crate::parse::{Family, Parsed};
 use crate::port::Packet;
 pub use gue::{Gue, GueVariant};
 pub use hops::{BUCKETS, Hops, NextHop};
@@ -50,6 +51,27 @@ pub struct Backend {
     pub hops: Hops,
     /// How they are changed.
     pub rewrite: Rewrite,
+}
+
+/// Where the IP packet lies in a frame, and what of it an outer header repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IpPacket {
+    /// Address family.
+    pub family: Family,
+    /// Where it begins in the frame, in bytes.
+    pub offset: u16,
+    /// Its length in bytes, headers included.
+    pub len: u16,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+}
+
+impl From<&Parsed> for IpPacket {
+    #[inline(always)]
+    fn from(parsed: &Parsed) -> Self {
+        let Parsed { family, ip_offset, ip_len, traffic_class, .. } = *parsed;
+        Self { family, offset: ip_offset, len: ip_len, traffic_class }
+    }
 }
 
 /// A packet that was changed into the frame that goes to its backend.
@@ -120,16 +142,18 @@ impl Backend {
     /// # Errors
     ///
     /// The reason why the packet cannot go there; it is unchanged then.
-    // Always inlined, as everything on the way of IP in IP: left to itself the compiler makes a call of it, whose result
-    // goes through memory, at some 30 instructions a packet.
-    #[inline(always)]
     pub fn apply<P: Packet>(&self, packet: &mut P, parsed: &Parsed, hash: FlowHash) -> Result<Applied, Refusal> {
+        self.apply_at(packet, parsed.into(), hash)
+    }
+
+    /// [`Backend::apply`] by what it needs to know of the packet.
+    pub(crate) fn apply_at<P: Packet>(&self, packet: &mut P, ip: IpPacket, hash: FlowHash) -> Result<Applied, Refusal> {
         let unresolved = || Refusal::Drop(DropReason::UnresolvedNeighbor);
         let hop = self.hops.of_flow(hash).ok_or_else(unresolved)?;
         let link = Link { hop, destination: hop.destination.as_ref().ok_or_else(unresolved)? };
         let split = match &self.rewrite {
-            Rewrite::L2dsr => l2::apply(packet, parsed, link).map(|()| None),
-            Rewrite::Tunnel(tunnel) => tunnel.apply(packet, parsed, link, hash),
+            Rewrite::L2dsr => l2::apply(packet, ip, link).map(|()| None),
+            Rewrite::Tunnel(tunnel) => tunnel.apply(packet, ip, link, hash),
         }?;
         Ok(Applied { egress: hop.egress, split })
     }

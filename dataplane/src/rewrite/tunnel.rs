@@ -4,13 +4,13 @@
 //! optional fields. GUE is [`super::gue`].
 
 use super::gue::{DirectShim, Gue, GueShim, GueVariant};
-use super::link::{Link, Outside, encapsulate};
+use super::link::{Link, Outside, encapsulate, put};
 use super::outer::{Load, Outer, OuterV4, OuterV6};
 use super::shim::{Gre, Inner, Nothing, Shim};
-use super::{Refusal, Source, Split};
+use super::{IpPacket, NextHop, Refusal, Source, Split};
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
-use crate::parse::{Family, Parsed};
+use crate::parse::Family;
 use crate::port::Packet;
 use crate::wire::ethernet;
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -33,7 +33,7 @@ pub enum Encapsulation {
 pub struct Tunnel(Kind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Ipip4(Template<OuterV4, Nothing>),
     Ipip6(Template<OuterV6, Nothing>),
     Gre4(Template<OuterV4, Gre>),
@@ -60,7 +60,15 @@ macro_rules! with_template {
     };
 }
 
+pub(super) use with_template;
+
 impl Tunnel {
+    /// What is held.
+    #[inline(always)]
+    pub(super) const fn kind(&self) -> &Kind {
+        &self.0
+    }
+
     /// A tunnel over IPv4 from `source` to the backend at `destination`.
     #[must_use]
     pub fn v4(source: Source<Ipv4Addr>, destination: Ipv4Addr, encapsulation: Encapsulation) -> Self {
@@ -103,34 +111,14 @@ impl Tunnel {
         with_template!(&self.0, template => template.overhead())
     }
 
-    #[inline(always)]
     pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        match &self.0 {
-            Kind::Ipip4(template) => template.apply(packet, parsed, link, hash),
-            Kind::Ipip6(template) => template.apply(packet, parsed, link, hash),
-            kind => kind.apply(packet, parsed, link, hash),
-        }
-    }
-}
-
-impl Kind {
-    /// Not inlined: IP in IP keeps the registers and the code size that it has without the others. Its own arms here are
-    /// never taken; a type that has none would cost it a few instructions a packet.
-    #[inline(never)]
-    fn apply<P: Packet>(
-        &self,
-        packet: &mut P,
-        parsed: &Parsed,
-        link: Link<'_>,
-        hash: FlowHash,
-    ) -> Result<Option<Split>, Refusal> {
-        with_template!(self, template => template.apply(packet, parsed, link, hash))
+        with_template!(&self.0, template => template.apply(packet, ip, link, hash))
     }
 }
 
@@ -145,7 +133,7 @@ const fn options(gue: Gue) -> u8 {
 
 /// Everything about a tunnel that does not depend on the packet.
 #[derive(Clone, Debug)]
-struct Template<O, S> {
+pub(crate) struct Template<O, S> {
     outer: O,
     shim: S,
     options: u8,
@@ -167,19 +155,24 @@ impl<O: Outer, S: Shim> Template<O, S> {
         Self::OVERHEAD
     }
 
-    #[inline(always)]
-    fn apply<P: Packet>(
+    pub(super) fn apply<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        if u32::from(parsed.ip_len) + u32::from(Self::OVERHEAD) > u32::from(link.hop.mtu) {
-            return self.apply_too_big(packet, parsed, link, hash);
+        if !self.fits(ip, link.hop) {
+            return self.apply_too_big(packet, ip, link, hash);
         }
-        self.emit(packet, parsed, link, hash)?;
+        self.emit(packet, ip, link, hash)?;
         Ok(None)
+    }
+
+    /// Whether a packet fits into its link with the headers.
+    #[inline(always)]
+    pub(super) fn fits(&self, ip: IpPacket, hop: &NextHop) -> bool {
+        u32::from(ip.len) + u32::from(Self::OVERHEAD) <= u32::from(hop.mtu)
     }
 
     /// A packet that does not fit.
@@ -188,46 +181,66 @@ impl<O: Outer, S: Shim> Template<O, S> {
     fn apply_too_big<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<Option<Split>, Refusal> {
-        let representable = parsed.ip_len.checked_add(Self::OVERHEAD).is_some();
-        if self.options & FRAGMENT_OUTER == 0 || !representable || !may_be_fragmented(packet.frame(), parsed) {
+        let representable = ip.len.checked_add(Self::OVERHEAD).is_some();
+        if self.options & FRAGMENT_OUTER == 0 || !representable || !may_be_fragmented(packet.frame(), ip) {
             return Err(Refusal::too_big(link.hop, Self::OVERHEAD));
         }
-        self.emit(packet, parsed, link, hash)?;
+        self.emit(packet, ip, link, hash)?;
         // At most two tags: the sum is small.
         let ip_offset = (ethernet::HEADER_LEN + link.hop.tags.len()) as u16;
         Ok(Some(Split { ip_offset, mtu: link.hop.mtu }))
     }
 
-    /// Puts the headers in front of a packet that is at most 65,535 bytes long with them.
+    /// Puts the headers in front of a packet that is at most 65,535 bytes long with them, and the link's tags.
+    fn emit<P: Packet>(&self, packet: &mut P, ip: IpPacket, link: Link<'_>, hash: FlowHash) -> Result<(), DropReason> {
+        let (load, shim) = self.load(packet, ip, hash);
+        encapsulate(packet, ip, link, self.outside(load, shim))
+    }
+
+    /// The same for a link without tags.
     #[inline(always)]
-    fn emit<P: Packet>(
+    pub(super) fn emit_untagged<P: Packet>(
         &self,
         packet: &mut P,
-        parsed: &Parsed,
+        ip: IpPacket,
         link: Link<'_>,
         hash: FlowHash,
     ) -> Result<(), DropReason> {
+        let (load, shim) = self.load(packet, ip, hash);
+        put(packet, ip, link, 0, self.outside(load, shim))
+    }
+
+    /// What the outer header says of the packet, and what stands between them.
+    #[inline(always)]
+    fn load<P: Packet>(&self, packet: &P, ip: IpPacket, hash: FlowHash) -> (Load, S::Header) {
         let entropy = hash.entropy();
-        let inner = Inner { family: parsed.family, offset: parsed.ip_offset, len: parsed.ip_len, entropy };
-        let len = parsed.ip_len + Self::SHIM_LEN;
-        let protocol = self.shim.protocol(&inner);
-        let load = Load { protocol, len, traffic_class: parsed.traffic_class, entropy };
+        let inner = Inner { family: ip.family, offset: ip.offset, len: ip.len, entropy };
+        let len = ip.len + Self::SHIM_LEN;
+        let load = Load { protocol: self.shim.protocol(&inner), len, traffic_class: ip.traffic_class, entropy };
         let mut shim = self.shim.header(&inner, len);
         if self.options & UDP_CHECKSUM != 0 {
             S::fill_checksum(&mut shim, self.outer.pseudo_sum(load), packet, &inner);
         }
-        let write_ip = |header: &mut O::Header| self.outer.write(load, header);
-        encapsulate(packet, parsed, link, Outside { ethertype: O::ETHERTYPE, write_ip, shim })
+        (load, shim)
+    }
+
+    #[inline(always)]
+    fn outside(&self, load: Load, shim: S::Header) -> Outside<impl FnOnce(&mut O::Header), S::Header> {
+        Outside {
+            ethertype: O::ETHERTYPE,
+            write_ip: move |header: &mut O::Header| self.outer.write(load, header),
+            shim,
+        }
     }
 }
 
 /// Whether a router may fragment the packet: IPv4 without "don't fragment", and never IPv6.
-fn may_be_fragmented(frame: &[u8], parsed: &Parsed) -> bool {
-    let packet = frame.get(usize::from(parsed.ip_offset)..).unwrap_or(&[]);
-    parsed.family == Family::V4
+fn may_be_fragmented(frame: &[u8], ip: IpPacket) -> bool {
+    let packet = frame.get(usize::from(ip.offset)..).unwrap_or(&[]);
+    ip.family == Family::V4
         && Ipv4Header::ref_from_prefix(packet).is_ok_and(|(header, _)| header.fragment.get() & ipv4::DONT_FRAGMENT == 0)
 }

@@ -4,9 +4,11 @@
 //! shortest), at each of them by port (the port itself, then a range, then any). All of it is one hash table; a packet
 //! to an exact address and port, the usual case, costs one probe.
 
+pub(crate) mod exact;
 mod ranges;
 
 use crate::ids::{PoolId, VipId};
+use exact::{Exact, ExactTable, KeyV4, KeyV6, port_bits, service_bits};
 use ranges::{PortRange, PortRanges};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -186,6 +188,43 @@ pub struct VipTable {
     lengths: [Arc<[u8]>; 2],
     /// Every address or prefix of a VIP, and its length.
     addresses: Arc<HashSet<(u128, u8)>>,
+    /// What the fast path looks into.
+    exact: Arc<ExactTables>,
+}
+
+/// Exact services and addresses of VIPs by family.
+#[derive(Debug)]
+pub(crate) struct ExactTables {
+    /// IPv4.
+    pub v4: ExactTable<KeyV4>,
+    /// IPv6.
+    pub v6: ExactTable<KeyV6>,
+}
+
+impl ExactTables {
+    fn new(services: &[VipService]) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for service in services.iter().filter(|service| service.prefix_bits() == 128) {
+            let VipEntry { vip, pool, steering } = service.entry;
+            let found = Exact::new(vip, pool, steering);
+            let exact = match service.port {
+                ServicePort::Exact(port) => Some(service_bits(service.protocol, port_bits(port))),
+                ServicePort::Range(_) | ServicePort::Any => None,
+            };
+            for bits in exact.into_iter().chain([0]) {
+                match service.address {
+                    IpAddr::V4(address) => {
+                        v4.push((KeyV4(u64::from(u32::from_le_bytes(address.octets())) | bits), found));
+                    }
+                    IpAddr::V6(address) => {
+                        let address = u128::from_le_bytes(address.octets());
+                        v6.push((KeyV6([address as u64, (address >> 64) as u64, bits]), found));
+                    }
+                }
+            }
+        }
+        Self { v4: ExactTable::new(&v4), v6: ExactTable::new(&v6) }
+    }
 }
 
 impl VipTable {
@@ -229,7 +268,20 @@ impl VipTable {
             wide: !only_exact || lengths.iter().any(|lengths| !lengths.is_empty()),
             lengths,
             addresses: Arc::new(services.iter().map(bits).collect()),
+            exact: Arc::new(ExactTables::new(services)),
         }
+    }
+
+    /// Exact services and addresses, for the fast path.
+    #[inline(always)]
+    pub(crate) fn exact(&self) -> &ExactTables {
+        &self.exact
+    }
+
+    /// Whether a packet that no exact VIP takes may still be for a range, any port or a prefix.
+    #[inline(always)]
+    pub(crate) const fn is_wide(&self) -> bool {
+        self.wide
     }
 
     #[inline]

@@ -10,7 +10,9 @@ use crate::idle::Idle;
 use crate::ids::{PortId, WorkerId};
 use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
+use crate::prefetch::prefetch;
 use crate::punt::{ControlRings, PuntClass, RateLimit};
+use crate::select::Verdict;
 use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
@@ -166,8 +168,10 @@ fn pass<P: Port, T: Trace>(
     }
     handled += delivery.inject(snapshot);
     delivery.transmit.flush(&delivery.counters);
-    let (entered, left) = delivery.counters.conservation();
-    debug_assert_eq!(entered, left, "packets in, packets accounted for");
+    if cfg!(debug_assertions) {
+        let (entered, left) = delivery.counters.conservation();
+        assert_eq!(entered, left, "packets in, packets accounted for");
+    }
     handled
 }
 
@@ -181,13 +185,22 @@ fn forward<P: Port, T: Trace>(
     trace: &mut T,
 ) {
     let mut decisions = Decisions::new();
-    stages.process(arrival, &mut burst, &mut decisions, &delivery.counters);
-    for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
+    if let Some((egress, bytes)) = stages.process::<T>(arrival, &mut burst, &mut decisions, &delivery.counters) {
+        return delivery.transmit.stage_burst(burst, egress, bytes, arrival.snapshot, &delivery.counters);
+    }
+    let mut dropped = Burst::new();
+    for (number, (packet, decided)) in burst.into_iter().zip(&decisions).enumerate() {
         if T::ENABLED {
             trace.decided(number, &stages.decision(&decisions, number));
         }
-        delivery.deliver(arrival, packet, decided.verdict, stages);
+        if let Verdict::Drop(reason) = decided.verdict {
+            delivery.counters.count_drop(reason);
+            dropped.push(packet);
+        } else {
+            delivery.deliver(arrival, packet, decided.verdict, stages);
+        }
     }
+    Packet::free_all(&mut dropped);
 }
 
 /// Sends the fragments whose datagram's first one has come through the stages, and gives up on those that waited too long.
@@ -212,7 +225,8 @@ fn release<P: Port, T: Trace>(
         let mut burst = Burst::new();
         burst.push(packet);
         let mut decisions = Decisions::new();
-        stages.process(arrival, &mut burst, &mut decisions, &delivery.counters);
+        let together = stages.process::<T>(arrival, &mut burst, &mut decisions, &delivery.counters);
+        debug_assert!(together.is_none(), "the fast path takes no fragments");
         for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
             if T::ENABLED {
                 trace.released(&stages.decision(&decisions, number));
@@ -222,9 +236,14 @@ fn release<P: Port, T: Trace>(
     }
 }
 
+/// Counts a burst, and asks for the first line of each frame.
 #[inline]
 fn count_received<P: Packet>(counters: &WorkerCounters, burst: &Burst<P>) {
-    let bytes: usize = burst.iter().map(Packet::total_len).sum();
+    let mut bytes = 0;
+    for packet in burst {
+        bytes += packet.total_len();
+        prefetch(packet.frame());
+    }
     counters.bursts.add(1);
     counters.received.packets.add(burst.len() as u64);
     counters.received.bytes.add(bytes as u64);

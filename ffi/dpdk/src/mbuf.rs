@@ -1,7 +1,7 @@
 //! Packet buffers, owned.
 
 use dpdk_sys::{GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL, rte_mbuf};
-use guideway_dataplane::port::{Packet, RxChecksum};
+use guideway_dataplane::port::{Burst, Packet, RxChecksum};
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -143,6 +143,16 @@ impl Packet for Mbuf {
         raw.data_len -= cut;
         raw.pkt_len -= u32::from(cut);
         true
+    }
+
+    #[inline]
+    fn free_all(burst: &mut Burst<Self>) {
+        let len = burst.len();
+        // SAFETY: the burst owns its mbufs and is an array of pointers to them; it forgets them before they are freed.
+        unsafe {
+            burst.set_len(0);
+            dpdk_sys::rte_pktmbuf_free_bulk(burst.as_mut_ptr().cast(), len as u32);
+        }
     }
 
     #[inline]

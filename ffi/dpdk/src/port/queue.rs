@@ -106,19 +106,18 @@ impl port::TxQueue for TxQueue {
         if len == 0 {
             return 0;
         }
-        // SAFETY: as in `receive`. The driver takes ownership of the first `sent` mbufs; the burst forgets all of
-        // them, and the rest is freed here.
+        // SAFETY: as in `receive`. The driver takes ownership of the first `sent` mbufs; the burst keeps the others, which
+        // move to its front.
         unsafe {
             let Some(transmit) = (*self.ops).tx_pkt_burst else {
-                burst.clear();
                 return 0;
             };
             let data: *mut c_void = *(*self.ops).txq.data.add(usize::from(self.queue));
             let packets = burst.as_mut_ptr().cast::<*mut rte_mbuf>();
             let sent = usize::from(transmit(data, packets, len as u16)).min(len);
-            burst.set_len(0);
+            burst.set_len(len - sent);
             if sent < len {
-                dpdk_sys::rte_pktmbuf_free_bulk(packets.add(sent), (len - sent) as u32);
+                packets.copy_from(packets.add(sent), len - sent);
             }
             sent
         }

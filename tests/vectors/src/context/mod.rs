@@ -140,7 +140,7 @@ impl Context {
             ports: self.port_states().into(),
             links: self.links().into(),
             pins: Arc::new(PinTable::smallest()),
-            pools: pools?,
+            pools: pools?.into(),
             hasher,
         })
     }

@@ -130,7 +130,7 @@ impl PoolContext {
         let members: Vec<TableBackend<'_>> =
             names.iter().zip(weights).map(|(name, weight)| TableBackend { name, weight }).collect();
         let table = BaseTable::build(&members, hasher, TABLE_SIZE)?.table().clone();
-        let backends: Result<Box<[Backend]>> =
+        let backends: Result<Arc<[Backend]>> =
             self.backends.iter().map(|backend| self.backend(context, backend)).collect();
         Ok(Pool::new([table].into(), backends?).with_server_ids(self.server_ids()))
     }
