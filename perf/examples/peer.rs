@@ -4,7 +4,7 @@
 //! cargo run --release -p guideway-perf --features dpdk --example peer -- --source net_pcap0,rx_pcap=FILE,infinite_rx=1
 //! ```
 //!
-//! Forwards what the source gives to `net_null` until it is ended. Answers each line of its input by a line with the
+//! Forwards what the source gives to the sink until it is ended. Answers each line of its input by a line with the
 //! packets that the source's driver gave and those that the sink's driver took.
 
 use clap::{Parser, ValueEnum};
@@ -33,6 +33,9 @@ struct Args {
     /// The device that packets come from.
     #[arg(long)]
     source: String,
+    /// The device that they leave by; one that writes a capture shows what was forwarded.
+    #[arg(long, default_value = "net_null1,no-rx=1")]
+    sink: String,
     /// Kind of forwarding.
     #[arg(long, value_enum, default_value = "l2dsr")]
     mode: Mode,
@@ -79,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let eal = Eal::init(&config)?;
     let pool = Mempool::new(&eal, &MempoolConfig { size: args.buffers, ..MempoolConfig::default() })?;
     let (source, rx, _source_tx) = open(&eal, &pool, args.source.clone())?;
-    let (sink, _sink_rx, tx) = open(&eal, &pool, "net_null1,no-rx=1".to_owned())?;
+    let (sink, _sink_rx, tx) = open(&eal, &pool, args.sink.clone())?;
     let (mut worker, counters) = worker(&args, rx, tx, pool)?;
     send_ports.send([source, sink])?;
     let clock = Tsc::calibrate();
