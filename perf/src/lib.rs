@@ -3,7 +3,7 @@
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`peers`] compares the worker with other
-//! programs over DPDK.
+//! programs over DPDK. [`gate`] holds counted instructions against a baseline.
 
 pub mod churn;
 pub mod clock;
@@ -11,6 +11,7 @@ pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod gate;
 pub mod machine;
 pub mod memory;
 pub mod peers;
