@@ -169,51 +169,23 @@ impl FlowHasher {
     /// the cipher, so one costs a fraction of its latency; a mix of IPv4 and IPv6 costs no more than its parts.
     pub fn hash_burst(&self, keys: &[FlowKey], hashes: &mut [FlowHash]) {
         for (keys, hashes) in keys.chunks(BURST).zip(hashes.chunks_mut(BURST)) {
-            let count = keys.len().min(hashes.len());
-            self.hash_chunk(&keys[..count], &mut hashes[..count]);
-        }
-    }
-
-    /// [`hash_burst`](Self::hash_burst) for at most [`BURST`] flows and as many hashes.
-    fn hash_chunk(&self, keys: &[FlowKey], hashes: &mut [FlowHash]) {
-        let mut state = [0; BURST];
-        let mut ipv6 = [0_u8; BURST];
-        let mut ipv6_count = 0;
-        for (i, (state, key)) in state.iter_mut().zip(keys).enumerate() {
-            *state = key.blocks()[0];
-            // Written always and kept only for IPv6: no branch on what the packets are.
-            ipv6[ipv6_count] = i as u8;
-            ipv6_count += usize::from(key.is_ipv6());
-        }
-        self.cipher.encrypt(&mut state[..keys.len()]);
-        for (hash, state) in hashes.iter_mut().zip(&state) {
-            *hash = FlowHash(*state);
-        }
-        if ipv6_count > 0 {
-            self.finish_ipv6(&ipv6[..ipv6_count], keys, hashes);
-        }
-    }
-
-    /// Takes the flows at `indices` from the state after block 0 to their hash.
-    fn finish_ipv6(&self, indices: &[u8], keys: &[FlowKey], hashes: &mut [FlowHash]) {
-        let mut state = [0; BURST];
-        let state = &mut state[..indices.len()];
-        for (state, &i) in state.iter_mut().zip(indices) {
-            *state = hashes[usize::from(i)].0 ^ keys[usize::from(i)].blocks()[1];
-        }
-        self.cipher.encrypt(state);
-        for (state, &i) in state.iter_mut().zip(indices) {
-            *state ^= keys[usize::from(i)].blocks()[2];
-        }
-        self.cipher.encrypt(state);
-        for (state, &i) in state.iter().zip(indices) {
-            hashes[usize::from(i)] = FlowHash(*state);
+            let [mut first, mut source, mut destination] = [const { BurstBlocks([0; BURST]) }; 3];
+            let places = first.0.iter_mut().zip(&mut source.0).zip(&mut destination.0);
+            let mut ipv6 = 0;
+            for (place, (key, ((first, source), destination))) in keys.iter().zip(places).enumerate() {
+                [*first, *source, *destination] = *key.blocks();
+                ipv6 |= u64::from(key.is_ipv6()) << place;
+            }
+            self.hash_blocks(&mut first, &[source, destination], keys.len(), ipv6);
+            for (hash, block) in hashes.iter_mut().zip(&first.0).take(keys.len()) {
+                *hash = FlowHash(*block);
+            }
         }
     }
 
     /// Takes the first blocks of as many flows as `count` says to their hashes, in place; those beyond it get values that mean
-    /// nothing. `ipv6` has bit `i` set if flow `i` is one of IPv6, whose other two blocks are in `rest`. The fast path's
-    /// [`hash_burst`](Self::hash_burst): its blocks lie where the cipher wants them.
+    /// nothing. `ipv6` has bit `i` set if flow `i` is one of IPv6, whose other two blocks are in `rest`. The fast path keeps
+    /// its blocks where the cipher wants them.
     #[inline]
     pub(crate) fn hash_blocks(&self, first: &mut BurstBlocks, rest: &[BurstBlocks; 2], count: usize, ipv6: u64) {
         self.cipher.encrypt_burst(first, count);

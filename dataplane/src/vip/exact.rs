@@ -3,8 +3,9 @@
 //! Beside services there are the addresses of all VIPs, so that a packet for none of them is known as such by one more
 //! probe. What is not found here may still be for a range, any port or a prefix: [`super::VipTable`] says whether.
 
-use super::Steering;
+use super::{ServicePort, Steering, VipEntry, VipService};
 use crate::ids::{PoolId, VipId};
+use std::net::IpAddr;
 
 /// A service of an exact address and port, or with zeros for protocol and port an address alone.
 pub(crate) trait ExactKey: Copy + Eq {
@@ -31,7 +32,7 @@ pub(crate) const fn service_bits(protocol: u8, port_bits: u64) -> u64 {
 }
 
 /// A port as it stands in a key.
-pub(super) const fn port_bits(port: u16) -> u64 {
+const fn port_bits(port: u16) -> u64 {
     (u16::from_le_bytes(port.to_be_bytes()) as u64) << 48
 }
 
@@ -171,6 +172,41 @@ impl<K: ExactKey> ExactTable<K> {
             place = (place + 1) & self.mask;
         }
         None
+    }
+}
+
+/// Exact services and addresses of VIPs by family.
+#[derive(Debug)]
+pub(crate) struct ExactTables {
+    /// IPv4.
+    pub v4: ExactTable<KeyV4>,
+    /// IPv6.
+    pub v6: ExactTable<KeyV6>,
+}
+
+impl ExactTables {
+    pub(super) fn new(services: &[VipService]) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for service in services.iter().filter(|service| service.prefix_bits() == 128) {
+            let VipEntry { vip, pool, steering } = service.entry;
+            let found = Exact::new(vip, pool, steering);
+            let exact = match service.port {
+                ServicePort::Exact(port) => Some(service_bits(service.protocol, port_bits(port))),
+                ServicePort::Range(_) | ServicePort::Any => None,
+            };
+            for bits in exact.into_iter().chain([0]) {
+                match service.address {
+                    IpAddr::V4(address) => {
+                        v4.push((KeyV4(u64::from(u32::from_le_bytes(address.octets())) | bits), found));
+                    }
+                    IpAddr::V6(address) => {
+                        let address = u128::from_le_bytes(address.octets());
+                        v6.push((KeyV6([address as u64, (address >> 64) as u64, bits]), found));
+                    }
+                }
+            }
+        }
+        Self { v4: ExactTable::new(&v4), v6: ExactTable::new(&v6) }
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod exact;
 mod ranges;
 
 use crate::ids::{PoolId, VipId};
-use exact::{Exact, ExactTable, KeyV4, KeyV6, port_bits, service_bits};
+use exact::ExactTables;
 use ranges::{PortRange, PortRanges};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -190,41 +190,6 @@ pub struct VipTable {
     addresses: Arc<HashSet<(u128, u8)>>,
     /// What the fast path looks into.
     exact: Arc<ExactTables>,
-}
-
-/// Exact services and addresses of VIPs by family.
-#[derive(Debug)]
-pub(crate) struct ExactTables {
-    /// IPv4.
-    pub v4: ExactTable<KeyV4>,
-    /// IPv6.
-    pub v6: ExactTable<KeyV6>,
-}
-
-impl ExactTables {
-    fn new(services: &[VipService]) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for service in services.iter().filter(|service| service.prefix_bits() == 128) {
-            let VipEntry { vip, pool, steering } = service.entry;
-            let found = Exact::new(vip, pool, steering);
-            let exact = match service.port {
-                ServicePort::Exact(port) => Some(service_bits(service.protocol, port_bits(port))),
-                ServicePort::Range(_) | ServicePort::Any => None,
-            };
-            for bits in exact.into_iter().chain([0]) {
-                match service.address {
-                    IpAddr::V4(address) => {
-                        v4.push((KeyV4(u64::from(u32::from_le_bytes(address.octets())) | bits), found));
-                    }
-                    IpAddr::V6(address) => {
-                        let address = u128::from_le_bytes(address.octets());
-                        v6.push((KeyV6([address as u64, (address >> 64) as u64, bits]), found));
-                    }
-                }
-            }
-        }
-        Self { v4: ExactTable::new(&v4), v6: ExactTable::new(&v6) }
-    }
 }
 
 impl VipTable {
