@@ -2,9 +2,10 @@
 
 use clap::{Parser, ValueEnum, builder::PossibleValue, value_parser};
 use guideway_dpdk::Tsc;
+use guideway_perf::machine::Machine;
 use guideway_perf::peers::contender::{Contender, Programs};
 use guideway_perf::peers::{MAX_FLOWS, Options, run};
-use guideway_perf::record::Results;
+use guideway_perf::record::{Record, Results, Start};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,7 +35,7 @@ struct Args {
     /// Buffers and tables lie in hugepages; 2 GiB of them must be free.
     #[arg(long)]
     hugepages: bool,
-    /// Print JSON.
+    /// Print the record of the run as JSON: what `guideway bench report` reads.
     #[arg(long)]
     json: bool,
     /// DPDK's testpmd.
@@ -46,6 +47,9 @@ struct Args {
     /// The worker's program.
     #[arg(long, hide = true)]
     guideway: PathBuf,
+    /// The version of DPDK.
+    #[arg(long, hide = true)]
+    dpdk: String,
     /// An empty directory for files of the run.
     #[arg(long, hide = true)]
     directory: PathBuf,
@@ -75,6 +79,7 @@ impl ValueEnum for Program {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let start = Start::now();
     let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     let core = args.core.or(cores.last().copied()).unwrap_or(0);
     if !cores.contains(&core) {
@@ -109,8 +114,9 @@ fn main() -> ExitCode {
         print!("{report}");
         return ExitCode::SUCCESS;
     }
-    match serde_json::to_string_pretty(&Results::Peers(report)) {
-        Ok(text) => println!("{text}"),
+    let machine = Machine::this(Some(args.dpdk), Some(options.hz));
+    match Record::new(Results::Peers(report), machine, start).to_json() {
+        Ok(text) => print!("{text}"),
         Err(error) => {
             eprintln!("peers: {error}");
             return ExitCode::FAILURE;

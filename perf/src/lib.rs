@@ -11,6 +11,7 @@ pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod file;
 pub mod gate;
 pub mod machine;
 pub mod memory;
