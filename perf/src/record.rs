@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::peers;
 use crate::present::Present;
-use crate::{file, report};
+use crate::{file, ndr, reconfig, report, scale};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -182,6 +182,12 @@ pub enum Results {
     Cycles(report::Report),
     /// `scripts/peers`.
     Peers(peers::report::Report),
+    /// `bench ndr`.
+    Ndr(ndr::report::Report),
+    /// `bench reconfig`.
+    Reconfig(reconfig::report::Report),
+    /// `bench scale`.
+    Scale(scale::report::Report),
 }
 
 impl Results {
@@ -191,6 +197,9 @@ impl Results {
         match self {
             Self::Cycles(report) => report,
             Self::Peers(report) => report,
+            Self::Ndr(report) => report,
+            Self::Reconfig(report) => report,
+            Self::Scale(report) => report,
         }
     }
 }

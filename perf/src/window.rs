@@ -50,7 +50,7 @@ impl Window {
 }
 
 /// Processor time of the calling thread. Zero, and with it every cost, if the kernel had no such clock; Linux has.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

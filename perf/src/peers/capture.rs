@@ -2,10 +2,10 @@
 
 use super::Error;
 use crate::memory::FreeList;
-use crate::scenario::{Case, Slots, Treatment};
+use crate::scenario::{Case, Treatment};
 use guideway_control::replay::CaptureWriter;
 use guideway_dataplane::hash::FlowKey;
-use guideway_dataplane::parse::{Family, Outcome, parse};
+use guideway_dataplane::parse::{Outcome, parse};
 use guideway_dataplane::port::{Packet as _, PacketPool as _};
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
@@ -77,8 +77,8 @@ impl Capture {
 /// What the worker forwards as `treatment`, for as many flows as the capture has. The same VIP and addresses as those of
 /// the packets.
 #[must_use]
-pub const fn case(treatment: Treatment, flows: u32, backends: u16) -> Case {
-    Case { treatment, family: Family::V4, slots: Slots::Steady, flows, backends, frame_len: FRAME_LEN }
+pub fn case(treatment: Treatment, flows: u32, backends: u16) -> Case {
+    Case { treatment, flows, backends, frame_len: FRAME_LEN, ..Case::default() }
 }
 
 /// A frame of each flow, and its key.
