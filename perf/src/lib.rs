@@ -3,7 +3,8 @@
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
-//! a worker that is idle.
+//! a worker that is idle. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
+//! against a baseline.
 
 pub mod churn;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod file;
+pub mod gate;
 pub mod generator;
 pub mod latency;
 pub mod load;
@@ -21,6 +23,7 @@ pub mod mix;
 pub mod ndr;
 #[cfg(feature = "dpdk")]
 pub mod pcap;
+pub mod peers;
 pub mod present;
 pub mod reconfig;
 pub mod record;

@@ -1,6 +1,7 @@
 //! What a benchmark leaves behind: its figures with all that a reader needs to judge them, as JSON.
 
 use crate::machine::Machine;
+use crate::peers;
 use crate::present::Present;
 use crate::{file, ndr, reconfig, report, scale, wake};
 use serde::{Deserialize, Serialize};
@@ -179,6 +180,8 @@ impl Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `scripts/peers`.
+    Peers(peers::report::Report),
     /// `bench ndr`.
     Ndr(ndr::report::Report),
     /// `bench reconfig`.
@@ -195,6 +198,7 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Peers(report) => report,
             Self::Ndr(report) => report,
             Self::Reconfig(report) => report,
             Self::Scale(report) => report,
