@@ -125,7 +125,9 @@ mod tests {
         let rules = fs::read_to_string(&capture.exact[0]).expect("rules");
         let rules: HashSet<&str> = rules.lines().collect();
         assert_eq!(rules.len(), 1_000);
-        assert!(rules.iter().all(|rule| rule.starts_with("R203.0.113.10 10.") && rule.ends_with(" 6 1")), "{rules:?}");
+        let service = case(Treatment::L2dsr, 1_000, 1).frames().service.ip();
+        let to_service = format!("R{service} ");
+        assert!(rules.iter().all(|rule| rule.starts_with(&to_service) && rule.ends_with(" 6 1")), "{rules:?}");
 
         let mut reader = Reader::open(&capture.packets).expect("a capture");
         let mut seen = HashSet::new();
