@@ -2,6 +2,7 @@
 
 mod churn;
 mod compare;
+mod maglev;
 mod report;
 
 use crate::Failure;
@@ -36,6 +37,8 @@ enum Command {
     Cycles(CyclesArgs),
     /// Simulates flows while backends come and go, and counts those that leave a backend that is up.
     Churn(churn::Args),
+    /// How long tables of backends take to build, how even they are, and what changes move.
+    Maglev(maglev::Args),
     /// Shows records of benchmarks as a page or as tables.
     Report(report::Args),
     /// Compares two records of a benchmark: what changed beyond noise.
@@ -138,6 +141,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
     let args = match &args.command {
         Command::Cycles(args) => args,
         Command::Churn(args) => return churn::churn(args),
+        Command::Maglev(args) => return maglev::maglev(args),
         Command::Report(args) => return report::report(args),
         Command::Compare(args) => return compare::compare(args),
     };

@@ -12,6 +12,7 @@ pub mod device;
 pub mod dpdk;
 pub mod file;
 pub mod machine;
+pub mod maglev;
 pub mod memory;
 pub mod present;
 pub mod record;

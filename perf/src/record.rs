@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::present::Present;
-use crate::{file, report};
+use crate::{file, maglev, report};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -179,6 +179,8 @@ impl Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `bench maglev`.
+    Maglev(maglev::report::Report),
 }
 
 impl Results {
@@ -187,6 +189,7 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Maglev(report) => report,
         }
     }
 }
