@@ -3,6 +3,7 @@
 mod churn;
 mod compare;
 mod cycles;
+mod maglev;
 mod ndr;
 mod options;
 mod output;
@@ -34,6 +35,8 @@ enum Command {
     Reconfig(Box<reconfig::Args>),
     /// The rate without loss by number of workers.
     Scale(Box<scale::Args>),
+    /// How long tables of backends take to build, how even they are, and what changes move.
+    Maglev(maglev::Args),
     /// Shows records of benchmarks as a page or as tables.
     Report(report::Args),
     /// Compares two records of a benchmark: what changed beyond noise.
@@ -49,6 +52,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Ndr(args) => ndr::ndr(args),
         Command::Reconfig(args) => reconfig::reconfig(args),
         Command::Scale(args) => scale::scale(args),
+        Command::Maglev(args) => maglev::maglev(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),
         Command::Wake(args) => wake::wake(args),

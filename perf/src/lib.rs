@@ -18,6 +18,7 @@ pub mod generator;
 pub mod latency;
 pub mod load;
 pub mod machine;
+pub mod maglev;
 pub mod memory;
 pub mod mix;
 pub mod ndr;

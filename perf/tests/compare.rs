@@ -1,11 +1,9 @@
 //! Whether a figure changed: with noise that is made here, so that the truth is known.
 
-use guideway_perf::clock::Unit;
 use guideway_perf::machine::Machine;
+use guideway_perf::maglev::report::{BalanceReport, CaseReport, Report};
 use guideway_perf::present::Better;
 use guideway_perf::record::{Record, Results, Start};
-use guideway_perf::report::{CaseReport, Report};
-use guideway_perf::scenario::{Load, Slots, Treatment};
 use guideway_perf::show::compare::{Comparison, Verdict};
 use guideway_perf::window::Spread;
 
@@ -107,66 +105,40 @@ fn verdicts_at_the_edges() {
     assert_eq!(of(exact(-100.0), exact(-110.0)), Verdict::Better);
 }
 
-fn record(device: &str, cases: &[(&str, Spread)]) -> Record {
-    let case = |&(name, net): &(&str, Spread)| CaseReport {
-        treatment: Treatment::L2dsr,
-        ip_version: 4,
-        load: Load::Tcp,
-        slots: Slots::Steady,
-        affinity: false,
-        vips: 1,
-        pools: 1,
-        zipf: false,
-        table_size: 65_537,
-        name: name.to_owned(),
-        flows: 1,
-        backends: 1,
-        frame_bytes: 60,
-        windows: 7,
-        packets: 1,
-        baseline: exact(1.0),
-        in_all: net,
-        net,
-        mpps: 1.0,
-        baseline_mpps: 1.0,
-        wall_mpps: 1.0,
-        lost_percent: 0.0,
-    };
-    let report = Report {
-        version: String::new(),
-        device: device.to_owned(),
-        processor: String::new(),
-        virtual_machine: false,
-        core: 0,
-        unit: Unit::Cycles,
-        hz: 1,
-        lead: 0,
-        steal_percent: None,
-        cases: cases.iter().map(case).collect(),
+/// A record of tables whose numbers of slots name them, with these times to build.
+fn record(samples: u32, builds: &[(u32, Spread)]) -> Record {
+    let case = |&(slots, build_ms): &(u32, Spread)| CaseReport {
+        slots,
+        backends: 10,
+        build_ms,
+        one_down_ms: exact(1.0),
+        balance: BalanceReport { largest: 1.0, smallest: 1.0 },
+        events: vec![],
     };
     let machine = Machine { processor: "a".to_owned(), hugepages: vec![(2_048, 7, 8)], ..Machine::default() };
-    Record::new(Results::Cycles(report), machine, Start::now())
+    let report = Report { samples, cases: builds.iter().map(case).collect() };
+    Record::new(Results::Maglev(report), machine, Start::now())
 }
 
-/// The figures of [`record`] that every benchmark of cycles has: cases are found by how their keys begin.
-fn of_case<'a>(comparison: &'a Comparison, name: &str) -> Vec<&'a guideway_perf::show::compare::Change> {
-    comparison.changes.iter().filter(|change| change.key.starts_with(name)).collect()
+/// What became of the times to build a table of so many slots.
+fn builds(comparison: &Comparison, slots: u32) -> Vec<Verdict> {
+    let key = format!("{slots} slots, 10 backends: build");
+    comparison.changes.iter().filter(|change| change.key == key).map(|change| change.verdict).collect()
 }
 
 #[test]
 fn figures_meet_by_name_and_the_others_are_named() {
-    let a =
-        record("memory", &[("gone", exact(1.0)), ("twice", exact(1.0)), ("twice", exact(2.0)), ("same", exact(5.0))]);
-    let b =
-        record("memory", &[("same", exact(5.0)), ("twice", exact(1.0)), ("twice", exact(3.0)), ("new", exact(1.0))]);
+    let a = record(1, &[(11, exact(1.0)), (13, exact(1.0)), (13, exact(2.0)), (17, exact(5.0))]);
+    let b = record(1, &[(17, exact(5.0)), (13, exact(1.0)), (13, exact(3.0)), (19, exact(1.0))]);
     let comparison = Comparison::of(&a, &b);
-    let verdicts = |name| of_case(&comparison, name).iter().map(|change| change.verdict).collect::<Vec<_>>();
-    assert_eq!((verdicts("same"), verdicts("twice")), (vec![Verdict::Same], vec![Verdict::Same, Verdict::Worse]));
-    assert!(comparison.only_a.iter().all(|key| key.starts_with("gone")) && comparison.only_a.len() == 1);
-    assert!(comparison.only_b.iter().all(|key| key.starts_with("new")) && comparison.only_b.len() == 1);
+    assert_eq!(builds(&comparison, 17), [Verdict::Same]);
+    assert_eq!(builds(&comparison, 13), [Verdict::Same, Verdict::Worse]);
+    for (only, slots) in [(&comparison.only_a, "11 slots"), (&comparison.only_b, "19 slots")] {
+        assert!(only.len() == 3 && only.iter().all(|key| key.starts_with(slots)), "{only:?}");
+    }
     assert!(comparison.warnings.is_empty(), "{:?}", comparison.warnings);
     for text in [comparison.to_string(), comparison.markdown()] {
-        for word in ["gone", "new", "1.500", "WORSE", "revision"] {
+        for word in ["11 slots", "19 slots", "1.500", "WORSE", "revision"] {
             assert!(text.contains(word), "{word} in\n{text}");
         }
     }
@@ -174,25 +146,20 @@ fn figures_meet_by_name_and_the_others_are_named() {
 
 #[test]
 fn conditions_that_differ_are_named() {
-    let (a, mut b) = (record("memory", &[("x", exact(1.0))]), record("net_null", &[("x", exact(1.0))]));
+    let (a, mut b) = (record(5, &[(13, exact(1.0))]), record(6, &[(13, exact(1.0))]));
     b.machine.governor = Some("powersave".to_owned());
     b.machine.hugepages = vec![(2_048, 1, 8)];
     let warnings = Comparison::of(&a, &b).warnings;
     assert_eq!(warnings[0], "frequency governor: A not the kernel's; B powersave");
-    assert!(warnings[1].starts_with("only A: Device: memory") && warnings[2].starts_with("only B: Device: net_null"));
+    assert!(warnings[1].starts_with("only A: Disruption over 5 choices"), "{warnings:?}");
+    assert!(warnings[2].starts_with("only B: Disruption over 6 choices"), "{warnings:?}");
     assert_eq!(warnings.len(), 3, "how many hugepages are free is no condition: {warnings:?}");
 }
 
 #[test]
 fn regressions_count_from_the_percent_asked_for() {
-    let a = record(
-        "memory",
-        &[("less", exact(100.0)), ("more", exact(100.0)), ("better", exact(100.0)), ("zero", exact(0.0))],
-    );
-    let b = record(
-        "memory",
-        &[("less", exact(104.0)), ("more", exact(120.0)), ("better", exact(50.0)), ("zero", exact(1.0))],
-    );
+    let a = record(1, &[(11, exact(100.0)), (13, exact(100.0)), (17, exact(100.0)), (19, exact(0.0))]);
+    let b = record(1, &[(11, exact(104.0)), (13, exact(120.0)), (17, exact(50.0)), (19, exact(1.0))]);
     let comparison = Comparison::of(&a, &b);
     assert_eq!([0.0, 5.0, 25.0].map(|percent| comparison.regressions(percent).count()), [3, 2, 1]);
 }

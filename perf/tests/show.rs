@@ -1,11 +1,9 @@
 //! Pages and Markdown of records: well-formed, complete, and nothing in them that a record's text could break.
 
-use guideway_perf::clock::Unit;
 use guideway_perf::machine::Machine;
+use guideway_perf::maglev::report::{BalanceReport, CaseReport, Event, EventReport, Report};
 use guideway_perf::present::{Axis, Plot, PlotKind, Series};
 use guideway_perf::record::{Record, Results, Start};
-use guideway_perf::report::{CaseReport, Report};
-use guideway_perf::scenario::{Load, Slots, Treatment};
 use guideway_perf::show::{html, markdown, svg};
 use guideway_perf::window::Spread;
 use proptest::prelude::*;
@@ -14,48 +12,30 @@ use roxmltree::{Document, ParsingOptions};
 /// Text that is markup wherever it is not escaped.
 const NASTY: &str = "</style><script src=\"//example.net/x.js\">&amp;'`|*_\u{1}\u{ffff}\n# [a](b)";
 
-fn case(name: &str, net: f64) -> CaseReport {
+fn exact(value: f64) -> Spread {
+    Spread { median: value, min: value, max: value }
+}
+
+fn case(slots: u32, build: f64) -> CaseReport {
     CaseReport {
-        treatment: Treatment::L2dsr,
-        ip_version: 4,
-        load: Load::Tcp,
-        slots: Slots::Steady,
-        affinity: false,
-        vips: 1,
-        pools: 1,
-        zipf: false,
-        table_size: 65_537,
-        name: name.to_owned(),
-        flows: 100_000,
+        slots,
         backends: 1_000,
-        frame_bytes: 60,
-        windows: 7,
-        packets: 123_456,
-        baseline: Spread { median: 15.25, min: 14.5, max: 17.75 },
-        in_all: Spread { median: net + 15.25, min: net + 14.5, max: net + 20.0 },
-        net: Spread { median: net, min: net - 4.5, max: net + 8.5 },
-        mpps: 17.2,
-        baseline_mpps: 170.5,
-        wall_mpps: 16.9,
-        lost_percent: 0.5,
+        build_ms: Spread { median: build, min: build - 0.25, max: build + 0.5 },
+        one_down_ms: exact(0.125),
+        balance: BalanceReport { largest: 1.0625, smallest: 0.9375 },
+        events: vec![EventReport {
+            event: Event::Failed,
+            changed: 10,
+            needed_percent: exact(1.0),
+            excess_percent: exact(0.0),
+            rebuilt_excess_percent: Spread { median: 2.25, min: 2.0, max: 2.5 },
+        }],
     }
 }
 
 fn record(text: &str, cases: Vec<CaseReport>) -> Record {
-    let report = Report {
-        version: text.to_owned(),
-        device: text.to_owned(),
-        processor: text.to_owned(),
-        virtual_machine: true,
-        core: 1,
-        unit: Unit::Cycles,
-        hz: 2_600_000_000,
-        lead: 1_024,
-        steal_percent: Some(0.25),
-        cases,
-    };
     let machine = Machine { processor: text.to_owned(), kernel: text.to_owned(), ..Machine::this(None, None) };
-    let mut record = Record::new(Results::Cycles(report), machine, Start::now());
+    let mut record = Record::new(Results::Maglev(Report { samples: 5, cases }), machine, Start::now());
     record.command_line = vec!["guideway".to_owned(), text.to_owned()];
     text.clone_into(&mut record.version);
     text.clone_into(&mut record.revision);
@@ -74,7 +54,7 @@ fn text(page: &Document<'_>) -> String {
 
 #[test]
 fn a_page_is_well_formed_whatever_the_record_says() {
-    let records = [record(NASTY, vec![case(NASTY, 134.8), case("ipip", -2.0)]), record("plain", vec![])];
+    let records = [record(NASTY, vec![case(257, 1.5), case(65_537, 7.5)]), record("plain", vec![])];
     let page = html::page(&records);
     let document = parse(&page);
     let names = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
@@ -87,7 +67,7 @@ fn a_page_is_well_formed_whatever_the_record_says() {
 
 #[test]
 fn a_page_loads_nothing() {
-    let page = html::page(&[record("plain", vec![case("ipip", 100.0)])]);
+    let page = html::page(&[record("plain", vec![case(257, 1.5)])]);
     for node in parse(&page).descendants() {
         assert!(!["link", "script", "img", "iframe", "object", "image", "use"].contains(&node.tag_name().name()));
         for attribute in node.attributes() {
@@ -112,7 +92,7 @@ fn numbers(value: &serde_json::Value, found: &mut Vec<String>) {
 
 #[test]
 fn every_number_of_a_record_is_on_its_page() {
-    let record = record("plain", vec![case("l2dsr", 134.5), case("ipip", 159.5)]);
+    let record = record("plain", vec![case(257, 1.5), case(65_537, 7.5)]);
     let page = html::page(std::slice::from_ref(&record));
     let document = parse(&page);
     let words = text(&document);
@@ -138,7 +118,7 @@ fn every_number_of_a_record_is_on_its_page() {
 
 #[test]
 fn markdown_has_the_tables_and_no_markup_of_the_record() {
-    let record = record(NASTY, vec![case("l2dsr", 134.5), case(NASTY, 159.5)]);
+    let record = record(NASTY, vec![case(257, 1.5), case(65_537, 7.5)]);
     let text = markdown::text(std::slice::from_ref(&record));
     for cell in record.results.present().tables().iter().flat_map(|table| table.rows.iter().flatten()) {
         assert!(text.contains(&markdown::escape(cell)), "{cell}");

@@ -193,7 +193,55 @@ fn plot(page: &mut String, plot: &Plot) {
     let left_out = svg::left_out(plot);
     if left_out > 0 {
         let why = if plot.x.logarithmic || plot.y.logarithmic { "zero or less on a logarithmic axis, or " } else { "" };
-        add!(page, "<p class=\"quiet\">Points that are not drawn, since they are {why}no numbers: {left_out}</p>\n");
+        add!(page, "<p class=\"quiet\">Points that are not drawn, being {why}no numbers: {left_out}</p>\n");
     }
     page.push_str("</figure>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::{Axis, PlotKind, Series};
+    use crate::window::Spread;
+    use roxmltree::Document;
+
+    /// Text that is markup wherever it is not escaped.
+    const NASTY: &str = "</table><script src=\"//example.net/x.js\">&amp;'`|";
+
+    #[test]
+    fn what_a_benchmark_says_is_text() {
+        let text = || NASTY.to_owned();
+        let axis = || Axis { label: text(), categories: vec![text()], ..Axis::default() };
+        let point = (0.0, Spread { median: 1.0, min: 0.5, max: 2.0 });
+        let series = || Series { name: text(), points: vec![point] };
+        for kind in [PlotKind::Bars, PlotKind::Lines] {
+            let mut page = "<body>".to_owned();
+            table(&mut page, &TableView { caption: text(), columns: vec![text()], rows: vec![vec![text()]] });
+            plot(&mut page, &Plot { caption: text(), kind, x: axis(), y: axis(), series: vec![series(), series()] });
+            page.push_str("</body>");
+            let document = Document::parse(&page).unwrap_or_else(|error| panic!("{error}\n{page}"));
+            for name in ["caption", "th", "td", "figcaption", "li"] {
+                let node = document.descendants().find(|node| node.has_tag_name(name)).expect(name);
+                assert_eq!(node.children().filter_map(|child| child.text()).collect::<String>(), NASTY, "{name}");
+            }
+            assert!(document.descendants().all(|node| !node.has_tag_name("script")));
+        }
+    }
+
+    #[test]
+    fn points_without_a_place_are_counted() {
+        let points = [0.0, 1.0, f64::NAN].map(|median| (1.0, Spread { median, min: median, max: median })).to_vec();
+        let series = vec![Series { name: String::new(), points }];
+        let y = Axis { logarithmic: true, ..Axis::default() };
+        let shown = Plot { caption: String::new(), kind: PlotKind::Lines, x: Axis::default(), y, series };
+        let mut page = String::new();
+        plot(&mut page, &shown);
+        assert!(page.contains("logarithmic axis, or no numbers: 2</p>"), "{page}");
+    }
+
+    #[test]
+    fn a_commit_is_short_and_still_dirty() {
+        assert_eq!(short("0123456789abcdef0123-dirty"), "0123456789ab-dirty");
+        assert_eq!(short("unknown"), "unknown");
+    }
 }
