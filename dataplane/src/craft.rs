@@ -47,6 +47,7 @@ pub struct Craft {
     destination: IpAddr,
     traffic_class: u8,
     ttl: u8,
+    identification: u16,
     fragment: u16,
     flow_label: u32,
     options: Vec<u8>,
@@ -100,6 +101,7 @@ impl Craft {
             destination,
             traffic_class: 0,
             ttl: 64,
+            identification: 0,
             fragment: 0,
             flow_label: 0,
             options: Vec::new(),
@@ -131,6 +133,12 @@ impl Craft {
     #[must_use]
     pub fn ttl(self, ttl: u8) -> Self {
         Self { ttl, ..self }
+    }
+
+    /// IPv4 identification; 0 unless set. Without effect on IPv6.
+    #[must_use]
+    pub fn identification(self, identification: u16) -> Self {
+        Self { identification, ..self }
     }
 
     /// IPv4 flags and fragment offset as in [`Ipv4Header::fragment`]; 0 unless set. Without effect on IPv6.
@@ -196,7 +204,7 @@ impl Craft {
             version_ihl: 0x40 | (header_len / 4) as u8,
             tos: self.traffic_class,
             total_len: U16::new((header_len + transport.len()) as u16),
-            identification: U16::ZERO,
+            identification: U16::new(self.identification),
             fragment: U16::new(self.fragment),
             ttl: self.ttl,
             protocol: number,

@@ -4,17 +4,17 @@
 //! cargo run --release -p guideway-perf --example instructions -- CASE POLLS [FLOWS [BACKENDS]]
 //! ```
 //!
-//! CASE is `baseline4`, `baseline6`, `l2dsr4`, `l2dsr6`, `ipip4` or `ipip6`, with `T` behind it for slots in transition,
-//! and with `A` for flows that are all tracked. Prints how many packets went through
+//! CASE is `baseline`, `l2dsr`, `ipip`, `gue`, `udp`, `syn` or `novip`, with 4 or 6 behind it for the IP version, and then with `T`
+//! for slots in transition or with `A` for flows that are all tracked. Prints how many packets went through
 //! [`polls`], the function that is counted.
 
 use guideway_dataplane::parse::Family;
 use guideway_dataplane::port::{Burst, RxQueue as _, TxQueue as _};
 use guideway_dataplane::time::Nanos;
 use guideway_perf::device::{Device as _, Queues};
+use guideway_perf::generator::Generator;
 use guideway_perf::memory::MemoryDevice;
-use guideway_perf::scenario::{Case, Slots, Treatment};
-use guideway_perf::traffic::Generator;
+use guideway_perf::scenario::{Case, Load, Slots, Treatment};
 use std::error::Error;
 
 /// Packets between source and worker.
@@ -32,11 +32,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => name.strip_suffix('A').map_or((&*name, Slots::Steady), |name| (name, Slots::Always)),
     };
     let family = if name.ends_with('6') { Family::V6 } else { Family::V4 };
-    let case = |treatment| Case { treatment, family, slots, flows, backends, frame_len: 60 };
+    let case = Case { family, slots, flows, backends, ..Case::default() };
     let packets = match name.trim_end_matches(['4', '6']) {
-        "baseline" => baseline(&case(Treatment::MacSwap), count)?,
-        "l2dsr" => forward(&case(Treatment::L2dsr), count)?,
-        "ipip" => forward(&case(Treatment::Ipip), count)?,
+        "baseline" => baseline(&case, count)?,
+        "l2dsr" => forward(&case, count)?,
+        "ipip" => forward(&Case { treatment: Treatment::Ipip, ..case }, count)?,
+        "gue" => forward(&Case { treatment: Treatment::Gue, ..case }, count)?,
+        "udp" => forward(&Case { load: Load::Udp, ..case }, count)?,
+        "syn" => forward(&Case { load: Load::SynFlood, ..case }, count)?,
+        "novip" => forward(&Case { load: Load::NoVip, ..case }, count)?,
         _ => return Err(format!("no case {name}").into()),
     };
     println!("{packets}");
@@ -45,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn baseline(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
     let Queues { rx, mut tx, .. } = MemoryDevice.open()?;
-    let mut rx = Generator::new(rx, case.traffic(), LEAD);
+    let mut rx = Generator::new(rx, Some(case.traffic()), LEAD);
     Ok(warm_then_count(count, |_| {
         let mut burst = Burst::new();
         let received = rx.receive(&mut burst);
@@ -55,9 +59,10 @@ fn baseline(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
 }
 
 fn forward(case: &Case, count: u64) -> Result<usize, Box<dyn Error>> {
-    let (mut worker, counters) = case.worker(MemoryDevice.open()?, LEAD)?;
+    let (mut worker, counters) = case.worker(MemoryDevice.source(case.traffic())?, LEAD)?;
     let packets = warm_then_count(count, |now| worker.poll(now, &mut ()));
-    assert_eq!(counters.dropped(), 0, "every packet is forwarded");
+    let dropped = case.drops().map_or(0, |_| counters.received.packets.get());
+    assert_eq!(counters.dropped(), dropped, "every packet is forwarded, or none");
     Ok(packets)
 }
 

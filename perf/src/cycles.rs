@@ -5,12 +5,12 @@
 //! counts is the median.
 
 use crate::clock::Clock;
-use crate::device::{Device, DeviceError, Queues};
+use crate::device::{Device, DeviceError, Source};
+use crate::generator::Generator;
 use crate::machine::{CoreTime, Processor};
 use crate::report::{CaseReport, Report};
 use crate::scenario::{Case, Treatment};
-use crate::traffic::Generator;
-use crate::window::{Spread, Window};
+use crate::window::Window;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::port::{Burst, Packet, Port, RxQueue, TxQueue};
@@ -33,6 +33,8 @@ pub struct Options {
     pub lead: usize,
     /// The core that the calling thread is pinned to.
     pub core: usize,
+    /// How often a case that other work disturbed is measured again; the least disturbed counts.
+    pub repeats: u32,
 }
 
 /// Why there are no figures.
@@ -44,11 +46,11 @@ pub enum Error {
     /// The table was not built.
     #[error(transparent)]
     Table(#[from] BuildError),
-    /// Packets that were to be forwarded were not: the figures would be of something else.
-    #[error("{name}: {dropped} of {received} packets were dropped, most of them as {reason}; this is a bug")]
+    /// Packets that were to be forwarded were not, or the other way round: the figures would be of something else.
+    #[error("{name}: {dropped} of {received} packets were dropped, many of them as {reason}; this is a bug")]
     Dropped {
         /// The case.
-        name: &'static str,
+        name: String,
         /// Packets dropped.
         dropped: u64,
         /// Packets received.
@@ -73,7 +75,7 @@ pub fn run<D: Device, C: Clock>(
     let before = CoreTime::of(options.core);
     let mut reports = Vec::with_capacity(cases.len());
     for case in cases {
-        let report = measure(device, clock, options, case)?;
+        let report = undisturbed(device, clock, options, case)?;
         done(&report);
         reports.push(report);
     }
@@ -93,27 +95,45 @@ pub fn run<D: Device, C: Clock>(
     })
 }
 
+/// The least disturbed measurement of a case.
+fn undisturbed<D: Device>(
+    device: &mut D,
+    clock: &impl Clock,
+    options: &Options,
+    case: &Case,
+) -> Result<CaseReport, Error> {
+    let mut best = measure(device, clock, options, case)?;
+    for _ in 0..options.repeats {
+        if !best.is_disturbed() {
+            break;
+        }
+        let again = measure(device, clock, options, case)?;
+        if again.lost_percent < best.lost_percent || !again.is_disturbed() {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
 fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, case: &Case) -> Result<CaseReport, Error> {
-    let Queues { rx, tx, .. } = device.open()?;
-    let baseline = pass::<D::Port>(Generator::new(rx, case.traffic(), options.lead), tx, |_| ());
-    let queues = device.open()?;
-    let pairs = match case.treatment {
-        Treatment::MacSwap => {
-            let rx = Generator::new(queues.rx, case.traffic(), options.lead);
-            alternate(clock, options.time, baseline, pass::<D::Port>(rx, queues.tx, swap_addresses))
-        }
-        Treatment::L2dsr | Treatment::Ipip => {
-            let (mut worker, counters) = case.worker(queues, options.lead)?;
-            let pairs = alternate(clock, options.time, baseline, || worker.poll(clock.now(), &mut ()));
-            all_forwarded(case, &counters)?;
-            pairs
-        }
+    let baseline = pass(device.source(case.traffic())?, options.lead, |_| ());
+    let source = device.source(case.traffic())?;
+    let pairs = if case.treatment == Treatment::MacSwap {
+        alternate(clock, options.time, baseline, pass(source, options.lead, swap_addresses))
+    } else {
+        let (mut worker, counters) = case.worker(source, options.lead)?;
+        let pairs = alternate(clock, options.time, baseline, || worker.poll(clock.now(), &mut ()));
+        as_expected(case, &counters)?;
+        pairs
     };
-    Ok(report(case, clock.hz(), &pairs))
+    Ok(CaseReport::new(case, clock.hz(), &pairs))
 }
 
 /// One turn of the loop without a worker.
-fn pass<P: Port>(mut rx: Generator<P::Rx>, mut tx: P::Tx, touch: impl Fn(&mut P::Packet)) -> impl FnMut() -> usize {
+fn pass<P: Port>(source: Source<P>, lead: usize, touch: impl Fn(&mut P::Packet)) -> impl FnMut() -> usize {
+    let Source { queues, traffic } = source;
+    let mut rx = Generator::new(queues.rx, traffic, lead);
+    let mut tx = queues.tx;
     move || {
         let mut burst = Burst::new();
         let received = rx.receive(&mut burst);
@@ -144,39 +164,20 @@ fn alternate(
     (0..=pairs).map(&mut pair).skip(1).collect()
 }
 
-fn all_forwarded(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
+/// Whether all packets were forwarded, or dropped for the reason that the case is about.
+fn as_expected(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
+    let count = |reason: DropReason| counters.drops[reason as usize].get();
     let (received, dropped) = (counters.received.packets.get(), counters.dropped());
-    let count = |reason: &DropReason| counters.drops[*reason as usize].get();
-    match DropReason::ALL.iter().copied().max_by_key(count) {
-        Some(reason) if counters.sent.packets.get() != received => {
-            Err(Error::Dropped { name: case.name(), dropped, received, reason: reason.label() })
+    let wanted = case.drops().map_or(counters.sent.packets.get(), count);
+    let most = DropReason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| Some(*reason) != case.drops())
+        .max_by_key(|reason| count(*reason));
+    match most {
+        Some(reason) if wanted != received => {
+            Err(Error::Dropped { name: case.to_string(), dropped, received, reason: reason.label() })
         }
         _ => Ok(()),
-    }
-}
-
-fn report(case: &Case, hz: u64, pairs: &[(Window, Window)]) -> CaseReport {
-    let baseline = Spread::of(pairs.iter().map(|(baseline, _)| baseline.cost()));
-    let in_all = Spread::of(pairs.iter().map(|(_, case)| case.cost()));
-    let mpps = |cost: f64| if cost > 0.0 { hz as f64 / cost / 1e6 } else { 0.0 };
-    let all: Vec<&Window> = pairs.iter().flat_map(|(baseline, case)| [baseline, case]).collect();
-    let ticks: f64 = all.iter().map(|window| window.ticks as f64).sum();
-    let had: f64 = all.iter().map(|window| window.ticks as f64 * window.share).sum();
-    let packets = pairs.iter().map(|(_, case)| case.packets).sum();
-    let case_ticks: u64 = pairs.iter().map(|(_, case)| case.ticks).sum();
-    CaseReport {
-        name: case.name().to_owned(),
-        flows: case.flows,
-        backends: case.backends,
-        frame_bytes: case.traffic().frame_len(),
-        windows: pairs.len(),
-        packets,
-        baseline,
-        in_all,
-        net: Spread::of(pairs.iter().map(|(baseline, case)| case.cost() - baseline.cost())),
-        mpps: mpps(in_all.median),
-        baseline_mpps: mpps(baseline.median),
-        wall_mpps: mpps(case_ticks as f64 / (packets as f64).max(1.0)),
-        lost_percent: (1.0 - had / ticks.max(1.0)) * 100.0,
     }
 }

@@ -1,6 +1,7 @@
 //! A null device: gives empty buffers, takes everything back.
 
-use crate::traffic::Generator;
+use crate::generator::Generator;
+use crate::traffic::Traffic;
 use guideway_dataplane::port::Port;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,6 +21,15 @@ pub trait Device {
     /// What keeps the device from opening them, in words for an operator.
     fn open(&mut self) -> Result<Queues<Self::Port>, DeviceError>;
 
+    /// A pair of queues of which the first gives packets of `traffic`, by itself or with the help of what it comes with.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::open`].
+    fn source(&mut self, traffic: Traffic) -> Result<Source<Self::Port>, DeviceError> {
+        Ok(Source { queues: self.open()?, traffic: Some(traffic) })
+    }
+
     /// What is measured on, for the report.
     fn describe(&self) -> String;
 }
@@ -32,6 +42,14 @@ pub struct Queues<P: Port> {
     pub tx: P::Tx,
     /// Where the worker takes buffers of its own from.
     pub pool: Arc<P::Pool>,
+}
+
+/// Queues, and the traffic to write into what the first one gives, if that is empty buffers.
+pub struct Source<P: Port> {
+    /// The queues.
+    pub queues: Queues<P>,
+    /// What to write; `None` if there are packets in the buffers.
+    pub traffic: Option<Traffic>,
 }
 
 /// Why a device did not open.

@@ -43,14 +43,34 @@ impl NullDevice {
     ///
     /// What keeps DPDK from starting, in words for an operator.
     pub fn start(core: usize, buffers: usize) -> Result<Self, DeviceError> {
-        let size = (buffers + 1).next_power_of_two().max(1_024) - 1;
-        let config =
-            EalConfig { main_core: core, memory_mb: (size * BUFFER).div_ceil(1 << 20) + 32, ..EalConfig::default() };
-        let eal = Eal::init(&config).map_err(|error| DeviceError(error.to_string()))?;
-        let pool = MempoolConfig { size: u32::try_from(size).unwrap_or(u32::MAX), ..MempoolConfig::default() };
-        let pool = Mempool::new(&eal, &pool).map_err(|error| DeviceError(error.to_string()))?;
-        Ok(Self { pool, eal, opened: 0 })
+        let (eal, size) = start(core, buffers)?;
+        Ok(Self { pool: pool(&eal, size)?, eal, opened: 0 })
     }
+}
+
+/// Starts DPDK with room for `buffers`, rounded up; returns how many fit.
+pub(crate) fn start(core: usize, buffers: usize) -> Result<(Eal, usize), DeviceError> {
+    let size = (buffers + 1).next_power_of_two().max(1_024) - 1;
+    let config =
+        EalConfig { main_core: core, memory_mb: (size * BUFFER).div_ceil(1 << 20) + 32, ..EalConfig::default() };
+    Ok((Eal::init(&config).map_err(failed)?, size))
+}
+
+/// A pool of `size` buffers.
+pub(crate) fn pool(eal: &Eal, size: usize) -> Result<Mempool, DeviceError> {
+    let config = MempoolConfig { size: u32::try_from(size).unwrap_or(u32::MAX), ..MempoolConfig::default() };
+    Mempool::new(eal, &config).map_err(failed)
+}
+
+/// What DPDK says, in its own words.
+pub(crate) fn failed(error: impl std::fmt::Display) -> DeviceError {
+    DeviceError(error.to_string())
+}
+
+/// A device of DPDK, for the report.
+pub(crate) fn describe(device: &str, eal: &Eal) -> String {
+    let memory = if eal.has_hugepages() { "hugepages" } else { "no hugepages" };
+    format!("{device} of {}, {memory}", eal.version())
 }
 
 impl Device for NullDevice {
@@ -60,8 +80,7 @@ impl Device for NullDevice {
         let device = format!("net_null{}", self.opened);
         let config = PortConfig { name: device.clone(), device, ..PortConfig::default() };
         self.opened += 1;
-        let (_, rx, tx) =
-            Port::attach(&self.eal, &config, &self.pool).map_err(|error| DeviceError(error.to_string()))?;
+        let (_, rx, tx) = Port::attach(&self.eal, &config, &self.pool).map_err(failed)?;
         match (rx.into_iter().next(), tx.into_iter().next()) {
             (Some(rx), Some(tx)) => Ok(Queues { rx, tx, pool: Arc::new(self.pool.clone()) }),
             _ => Err(DeviceError(format!("{} has no queues", config.device))),
@@ -69,7 +88,6 @@ impl Device for NullDevice {
     }
 
     fn describe(&self) -> String {
-        let memory = if self.eal.has_hugepages() { "hugepages" } else { "no hugepages" };
-        format!("net_null of {}, {memory}", self.eal.version())
+        describe("net_null", &self.eal)
     }
 }

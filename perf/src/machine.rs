@@ -1,7 +1,11 @@
 //! The machine that figures are made on.
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The processor's name, and whether a hypervisor is under the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +44,86 @@ pub struct Machine {
     pub virtual_machine: bool,
     /// Cores that this process may use.
     pub cores: usize,
+    /// Cores that the scheduler keeps free of other work (`isolcpus`), as the kernel lists them: "2-7"; empty if none.
+    pub isolated_cores: String,
+    /// Whether cores share their execution units with a sibling thread.
+    pub smt: bool,
+    /// NUMA nodes.
+    pub numa_nodes: usize,
+    /// Memory in KiB.
+    pub memory_kib: u64,
     /// Kernel release.
     pub kernel: String,
-    /// Frequency governor of the cores; `None` where the kernel does not set frequencies, as in a virtual machine.
+    /// Frequency governor of the cores; `None` where the kernel does not set frequencies, as in a virtual machine. Where
+    /// cores differ, all that there are, with commas between them.
     pub governor: Option<String>,
     /// Version of DPDK, where it was used.
     pub dpdk: Option<String>,
-    /// Hugepages of each size in KiB: free and reserved.
+    /// Hugepages of each size, smallest first: KiB of a page, pages free, pages reserved.
     pub hugepages: Vec<(u64, u64, u64)>,
-    /// What the kernel does with transparent huge pages.
+    /// What the kernel does with transparent huge pages: "always", "madvise" or "never".
     pub transparent_hugepages: Option<String>,
     /// Frequency of the time stamp counter.
     pub tsc_hz: Option<u64>,
+}
+
+impl Machine {
+    /// This machine as it is now. `dpdk` is its version if it is used, `tsc_hz` the counter's frequency if it is known.
+    #[must_use]
+    pub fn this(dpdk: Option<String>, tsc_hz: Option<u64>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let affinity = sched_getaffinity(Pid::from_raw(0));
+        // A quota of processor time makes available_parallelism less than the cores are.
+        let allowed = affinity.map(|set| (0..CpuSet::count()).filter(|&core| set.is_set(core) == Ok(true)).count());
+        Self { cores: allowed.unwrap_or(cores), dpdk, tsc_hz, ..Self::under(Path::new("/")) }
+    }
+
+    /// What the files of a kernel below `root` say. A file that is not there leaves its field empty.
+    fn under(root: &Path) -> Self {
+        let read = |path: &str| fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned());
+        let Processor { model, virtual_machine } = Processor::parse(&read("proc/cpuinfo").unwrap_or_default());
+        Self {
+            processor: model,
+            virtual_machine,
+            isolated_cores: read("sys/devices/system/cpu/isolated").unwrap_or_default(),
+            smt: read("sys/devices/system/cpu/smt/active").is_some_and(|active| active == "1"),
+            numa_nodes: numbered(&root.join("sys/devices/system/node"), "node").len().max(1),
+            memory_kib: read("proc/meminfo").and_then(|text| memory_kib(&text)).unwrap_or(0),
+            kernel: read("proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned()),
+            governor: governor(&root.join("sys/devices/system/cpu")),
+            hugepages: hugepages(&root.join("sys/kernel/mm/hugepages")),
+            transparent_hugepages: read("sys/kernel/mm/transparent_hugepage/enabled")
+                .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
+            ..Self::default()
+        }
+    }
+}
+
+/// The entries of `directory` whose names are `prefix` and a number, by number.
+fn numbered(directory: &Path, prefix: &str) -> BTreeMap<u64, PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let number = |name: &str| name.strip_prefix(prefix)?.trim_end_matches("kB").parse().ok();
+    entries.filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path()))).collect()
+}
+
+fn memory_kib(meminfo: &str) -> Option<u64> {
+    meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.split_whitespace().next()?.parse().ok()
+}
+
+fn governor(cpus: &Path) -> Option<String> {
+    let of = |cpu: PathBuf| fs::read_to_string(cpu.join("cpufreq/scaling_governor")).ok();
+    let found: BTreeSet<String> =
+        numbered(cpus, "cpu").into_values().filter_map(of).map(|text| text.trim().to_owned()).collect();
+    (!found.is_empty()).then(|| Vec::from_iter(found).join(", "))
+}
+
+fn hugepages(sizes: &Path) -> Vec<(u64, u64, u64)> {
+    let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse().ok();
+    let pages = |directory: &Path, file: &str| number(directory.join(file)).unwrap_or(0);
+    numbered(sizes, "hugepages-")
+        .into_iter()
+        .map(|(kib, size)| (kib, pages(&size, "free_hugepages"), pages(&size, "nr_hugepages")))
+        .collect()
 }
 
 /// What the kernel accounted to one core so far, in units of its own.
@@ -105,5 +177,67 @@ mod tests {
         assert!(before.steal_percent_since(after).abs() < 1e-9, "a counter that goes back");
         assert_eq!(CoreTime::parse("cpu10 0 0 0 0 0 0 0 5 0 0\n", 1), None);
         assert_eq!(CoreTime::parse("cpu1 0 0 0\n", 1), None, "a kernel of old");
+    }
+
+    fn kernel(files: &[(&str, &str)]) -> std::io::Result<tempfile::TempDir> {
+        let root = tempfile::tempdir()?;
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write(path, text)?;
+        }
+        Ok(root)
+    }
+
+    #[test]
+    fn a_machine_is_what_its_kernel_says() -> std::io::Result<()> {
+        let root = kernel(&[
+            ("proc/cpuinfo", "model name\t: AMD EPYC 9654\nflags\t: fpu\n"),
+            ("proc/meminfo", "MemTotal:        8135220 kB\nMemFree: 1 kB\n"),
+            ("proc/sys/kernel/osrelease", "6.18.44\n"),
+            ("sys/devices/system/cpu/isolated", "2-7\n"),
+            ("sys/devices/system/cpu/smt/active", "1\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n"),
+            ("sys/devices/system/cpu/cpu2/cpufreq/scaling_governor", "performance\n"),
+            ("sys/devices/system/cpu/cpufreq/policy0", ""),
+            ("sys/devices/system/node/node0/cpulist", "0-3"),
+            ("sys/devices/system/node/node1/cpulist", "4-7"),
+            ("sys/devices/system/node/online", "0-1"),
+            ("sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "4\n"),
+            ("sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "3\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n"),
+            ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
+        ])?;
+        let expected = Machine {
+            processor: "AMD EPYC 9654".to_owned(),
+            isolated_cores: "2-7".to_owned(),
+            smt: true,
+            numa_nodes: 2,
+            memory_kib: 8_135_220,
+            kernel: "6.18.44".to_owned(),
+            governor: Some("performance, powersave".to_owned()),
+            hugepages: vec![(2_048, 0, 0), (1_048_576, 3, 4)],
+            transparent_hugepages: Some("madvise".to_owned()),
+            ..Machine::default()
+        };
+        assert_eq!(Machine::under(root.path()), expected);
+        Ok(())
+    }
+
+    #[test]
+    fn a_kernel_that_says_nothing_is_no_error() -> std::io::Result<()> {
+        let machine = Machine::under(kernel(&[])?.path());
+        assert_eq!((&*machine.processor, &*machine.kernel, machine.numa_nodes), ("unknown", "unknown", 1));
+        assert_eq!((machine.governor, machine.transparent_hugepages, machine.hugepages), (None, None, vec![]));
+        Ok(())
+    }
+
+    #[test]
+    fn this_machine_has_cores_memory_and_a_kernel() {
+        let machine = Machine::this(Some("DPDK 22.11".to_owned()), Some(1));
+        assert!(machine.cores > 0 && machine.memory_kib > 0 && machine.kernel != "unknown", "{machine:?}");
+        assert_eq!((machine.dpdk.as_deref(), machine.tsc_hz), (Some("DPDK 22.11"), Some(1)));
     }
 }

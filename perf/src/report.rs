@@ -1,8 +1,11 @@
 //! What a run found, for people and for programs.
 
 use crate::clock::Unit;
+use crate::mix::Spreading;
 use crate::present::{Axis, Better, Metric, Plot, PlotKind, Present, Series, TableView};
-use crate::window::Spread;
+use crate::scenario::{Case, Load, Slots, Treatment};
+use crate::window::{Spread, Window};
+use guideway_dataplane::parse::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -34,12 +37,30 @@ pub struct Report {
 /// What one case found. Costs are in units of [`Report::unit`] a packet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaseReport {
-    /// The case.
+    /// The case in words, without its numbers.
     pub name: String,
+    /// What was done.
+    pub treatment: Treatment,
+    /// 4 or 6.
+    pub ip_version: u8,
+    /// What came in.
+    pub load: Load,
+    /// What the slots were in.
+    pub slots: Slots,
+    /// Whether a client's address alone decided.
+    pub affinity: bool,
     /// Flows.
     pub flows: u32,
-    /// Backends.
+    /// VIPs.
+    pub vips: u16,
+    /// Pools.
+    pub pools: u16,
+    /// Whether flows were spread over VIPs by Zipf's law; else evenly.
+    pub zipf: bool,
+    /// Backends of each pool.
     pub backends: u16,
+    /// Slots of each pool's table.
+    pub table_size: u32,
     /// Bytes of a frame that came in, without frame check sequence.
     pub frame_bytes: usize,
     /// Windows of the case, each with one of the baseline before it.
@@ -63,6 +84,65 @@ pub struct CaseReport {
     pub lost_percent: f64,
 }
 
+/// Percent of lost time above which a case counts as disturbed.
+const DISTURBED_LOST: f64 = 5.0;
+/// Spread of the baseline, from half of its windows to the other half, above which it does.
+const DISTURBED_BASELINE: f64 = 1.25;
+
+impl CaseReport {
+    /// What these windows found, each case's with one of its baseline before it, by a clock of `hz` ticks a second.
+    #[must_use]
+    pub fn new(case: &Case, hz: u64, pairs: &[(Window, Window)]) -> Self {
+        let baseline = Spread::of(pairs.iter().map(|(baseline, _)| baseline.cost()));
+        let in_all = Spread::of(pairs.iter().map(|(_, case)| case.cost()));
+        let mpps = |cost: f64| if cost > 0.0 { hz as f64 / cost / 1e6 } else { 0.0 };
+        let all: Vec<&Window> = pairs.iter().flat_map(|(baseline, case)| [baseline, case]).collect();
+        let ticks: f64 = all.iter().map(|window| window.ticks as f64).sum();
+        let had: f64 = all.iter().map(|window| window.ticks as f64 * window.share).sum();
+        let packets = pairs.iter().map(|(_, case)| case.packets).sum();
+        let case_ticks: u64 = pairs.iter().map(|(_, case)| case.ticks).sum();
+        let Case { treatment, load, slots, affinity, vips, pools, backends, table_size, .. } = *case;
+        Self {
+            name: case.to_string(),
+            treatment,
+            ip_version: if case.family == Family::V4 { 4 } else { 6 },
+            load,
+            slots,
+            affinity,
+            flows: case.frames().flows,
+            vips,
+            pools,
+            zipf: case.spreading == Spreading::Zipf,
+            backends,
+            table_size,
+            frame_bytes: case.traffic().frame_len(),
+            windows: pairs.len(),
+            packets,
+            baseline,
+            in_all,
+            net: Spread::of(pairs.iter().map(|(baseline, case)| case.cost() - baseline.cost())),
+            mpps: mpps(in_all.median),
+            baseline_mpps: mpps(baseline.median),
+            wall_mpps: mpps(case_ticks as f64 / (packets as f64).max(1.0)),
+            lost_percent: (1.0 - had / ticks.max(1.0)) * 100.0,
+        }
+    }
+
+    /// Whether other work disturbed the case so much that its figures say little.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.lost_percent > DISTURBED_LOST || self.baseline.max > self.baseline.median * DISTURBED_BASELINE
+    }
+
+    /// Names the case in full.
+    fn key(&self) -> String {
+        let Self { name, flows, vips, pools, backends, table_size, frame_bytes, .. } = self;
+        format!(
+            "{name}, {flows} flows, {vips} VIPs, {pools} pools of {backends}, {table_size} slots, {frame_bytes} bytes"
+        )
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.virtual_machine { "virtual machine" } else { "bare metal" };
@@ -78,8 +158,8 @@ impl fmt::Display for Report {
         let (all, net) = (format!("{unit} in all"), format!("{unit} net"));
         writeln!(
             f,
-            "\n{:14} {:>8} {:>8} {:>6} {:>7} {:>9} {:>24} {:>24} {:>6}",
-            "case", "flows", "backends", "bytes", "Mpps", "baseline", all, net, "lost"
+            "\n{:24} {:>9} {:>5} {:>5} {:>8} {:>6} {:>6} {:>7} {:>9} {:>24} {:>24} {:>6}",
+            "case", "flows", "VIPs", "pools", "backends", "slots", "bytes", "Mpps", "baseline", all, net, "lost"
         )?;
         self.cases.iter().try_for_each(|case| writeln!(f, "{case}"))
     }
@@ -90,16 +170,20 @@ impl fmt::Display for CaseReport {
         let spread = |spread: &Spread| format!("{:.1} ({:.1} - {:.1})", spread.median, spread.min, spread.max);
         write!(
             f,
-            "{:14} {:>8} {:>8} {:>6} {:>7.1} {:>9.1} {:>24} {:>24} {:>4.0} %",
+            "{:24} {:>9} {:>5} {:>5} {:>8} {:>6} {:>6} {:>7.1} {:>9.1} {:>24} {:>24} {:>4.0} %{}",
             self.name,
             self.flows,
+            self.vips,
+            self.pools,
             self.backends,
+            self.table_size,
             self.frame_bytes,
             self.mpps,
             self.baseline.median,
             spread(&self.in_all),
             spread(&self.net),
             self.lost_percent,
+            if self.is_disturbed() { "  disturbed" } else { "" },
         )
     }
 }
@@ -153,12 +237,5 @@ impl Present for Report {
             better: Better::Lower,
         };
         self.cases.iter().map(metric).collect()
-    }
-}
-
-impl CaseReport {
-    /// Names the case in full.
-    fn key(&self) -> String {
-        format!("{}, {} flows, {} backends, {} bytes", self.name, self.flows, self.backends, self.frame_bytes)
     }
 }

@@ -5,7 +5,7 @@ use guideway_perf::clock::{Clock, Monotonic};
 use guideway_perf::cycles::{Options, run};
 use guideway_perf::device::Device;
 use guideway_perf::memory::MemoryDevice;
-use guideway_perf::scenario::{Case, Slots, Treatment};
+use guideway_perf::scenario::{Case, Treatment};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for treatment in [Treatment::MacSwap, Treatment::L2dsr, Treatment::Ipip] {
         for family in [Family::V4, Family::V6] {
-            cases.push(Case { treatment, family, slots: Slots::Steady, flows: 100, backends: 3, frame_len: 60 });
+            cases.push(Case { treatment, family, flows: 100, backends: 3, ..Case::default() });
         }
     }
     cases
 }
 
 fn figures(device: &mut impl Device, clock: &impl Clock, lead: usize) -> Value {
-    let options = Options { time: Duration::from_millis(40), lead, core: 0 };
+    let options = Options { time: Duration::from_millis(40), lead, core: 0, repeats: 0 };
     let mut names = Vec::new();
     let report = run(device, clock, &options, &cases(), |case| names.push(case.name.clone())).expect("a report");
     assert_eq!(names, report.cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>());

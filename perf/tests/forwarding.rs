@@ -4,9 +4,10 @@ use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::parse::Family;
 use guideway_dataplane::port::{BURST, Burst, Packet, Port, TxQueue};
 use guideway_dataplane::time::Nanos;
-use guideway_perf::device::{Device as _, Queues};
+use guideway_perf::device::{Device as _, Queues, Source};
 use guideway_perf::memory::{Buffer, FreeList, MemoryDevice, NullRx};
-use guideway_perf::scenario::{Case, Slots, Treatment};
+use guideway_perf::scenario::{Case, Load, Slots, Treatment};
+use guideway_perf::suite;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
@@ -37,8 +38,9 @@ fn forwarded(treatment: Treatment, family: Family) -> Vec<Vec<u8>> {
     let frames = Arc::new(Mutex::new(Vec::new()));
     let Queues { rx, pool, .. } = MemoryDevice.open().expect("memory");
     let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)), pool };
-    let case = Case { treatment, family, slots: Slots::Steady, flows: 200, backends: 3, frame_len: 60 };
-    let (mut worker, counters) = case.worker(queues, BURST).expect("a worker");
+    let case = Case { treatment, family, flows: 200, backends: 3, ..Case::default() };
+    let source = Source { queues, traffic: Some(case.traffic()) };
+    let (mut worker, counters) = case.worker(source, BURST).expect("a worker");
     for poll in 0..10 {
         assert_eq!(worker.poll(Nanos(poll), &mut ()), BURST);
     }
@@ -70,4 +72,27 @@ fn ipip_puts_a_header_of_the_same_family_in_front() {
     let frames = forwarded(Treatment::Ipip, Family::V6);
     assert!(frames.iter().all(|frame| frame.len() == 114 && frame[20] == 41 && frame[54] >> 4 == 6));
     assert_eq!(frames.iter().map(|frame| &frame[38..54]).collect::<HashSet<_>>().len(), 3);
+}
+
+/// All that a suite measures does what it says: forwards everything, or drops everything for the reason that it is about.
+#[test]
+fn every_case_of_the_suites_is_what_it_says() {
+    for case in suite::full() {
+        // The numbers only make it slow.
+        let case = Case { flows: case.flows.min(1_000), pools: case.pools.min(10), table_size: 4_099, ..case };
+        let source = MemoryDevice.source(case.traffic()).expect("memory");
+        if case.treatment == Treatment::MacSwap {
+            continue;
+        }
+        let (mut worker, counters) = case.worker(source, 0).expect("a worker");
+        for poll in 0..20 {
+            worker.poll(Nanos(poll), &mut ());
+        }
+        let received = counters.received.packets.get();
+        let expected = case.drops().map_or(counters.sent.packets.get(), |reason| counters.drops[reason as usize].get());
+        assert_eq!((received, expected), (20 * BURST as u64, received), "{case:?}");
+        let pins = counters.pins.inserted.get();
+        let steady = case.slots == Slots::Steady || case.load == Load::NoVip;
+        assert_eq!(pins == 0, steady, "{case:?}");
+    }
 }

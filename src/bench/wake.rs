@@ -1,18 +1,14 @@
 //! `guideway bench wake`: how long a packet waits for an idle worker.
 
+use super::output::{OutputArgs, progress, show};
 use crate::Failure;
 use crate::run::enter_worker;
-use anyhow::Context;
 use clap::{ValueEnum, value_parser};
 use guideway_config::model::Idle;
-use guideway_perf::machine::{Machine, Processor};
-use guideway_perf::record::{Record, Results, SCHEMA};
-use guideway_perf::wake::report::Report;
+use guideway_perf::record::{Results, Start};
 use guideway_perf::wake::run::run;
 use guideway_perf::wake::{Mode, Options};
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Options of `bench wake`.
 #[derive(clap::Args)]
@@ -41,12 +37,8 @@ pub(super) struct Args {
     /// Core of the sender [default: the first one].
     #[arg(long)]
     sender_core: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    /// Write the record of this run to a file, as JSON.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -80,33 +72,13 @@ const fn idle(mode: Mode) -> Idle {
 
 pub(super) fn wake(args: &Args) -> Result<(), Failure> {
     let options = options(args)?;
-    // Before the start of DPDK, which pins this thread to one core.
-    let machine = machine();
     let modes: Vec<Mode> =
         if args.mode.is_empty() { Mode::ALL.to_vec() } else { args.mode.iter().map(|kind| (*kind).into()).collect() };
-    let (started, clock) = (SystemTime::now(), Instant::now());
-    let watched = std::io::stderr().is_terminal();
-    let report = run(
-        &options,
-        &modes,
-        |core, mode| enter_worker(core, idle(mode)),
-        |mode| {
-            if watched {
-                eprintln!("{mode}");
-            }
-        },
-    )?;
-    if let Some(path) = &args.out {
-        let record = record(report.clone(), machine, started, clock.elapsed());
-        let text = serde_json::to_string_pretty(&record)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+    let (start, bar) = (Start::now(), progress());
+    let enter = |core, mode| enter_worker(core, idle(mode));
+    let report = run(&options, &modes, enter, |mode| bar.println(mode.to_string()))?;
+    bar.finish_and_clear();
+    show(&args.output, Results::Wake(report), start)
 }
 
 fn options(args: &Args) -> Result<Options, Failure> {
@@ -137,28 +109,6 @@ fn options(args: &Args) -> Result<Options, Failure> {
     })
 }
 
-/// What is known of the machine here.
-fn machine() -> Machine {
-    let Processor { model, virtual_machine } = Processor::this();
-    let cores = core_affinity::get_core_ids().map_or(0, |cores| cores.len());
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    Machine { processor: model, virtual_machine, cores, kernel, ..Machine::default() }
-}
-
-/// The record of a run.
-fn record(report: Report, machine: Machine, started: SystemTime, took: Duration) -> Record {
-    Record {
-        schema: SCHEMA,
-        version: report.version.clone(),
-        revision: "unknown".to_owned(),
-        command_line: std::env::args().collect(),
-        started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        seconds: took.as_secs_f64(),
-        machine,
-        results: Results::Wake(report),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,19 +137,5 @@ mod tests {
             let refused = options(&parse(line).expect("good syntax"));
             assert!(matches!(&refused, Err(Failure::Usage(text)) if text.contains(part)), "{line}");
         }
-    }
-
-    #[test]
-    fn a_record_holds_the_results() {
-        let args = parse("wake --core 1 --sender-core 0 --packets 7").expect("good syntax");
-        let Ok(options) = options(&args) else { return };
-        let record =
-            record(Report::new(&options), machine(), UNIX_EPOCH + Duration::from_secs(5), Duration::from_secs(2));
-        assert_eq!((record.schema, record.started, record.seconds), (SCHEMA, 5, 2.0));
-        let json = serde_json::to_value(&record).expect("JSON");
-        assert_eq!(json["results"]["benchmark"], "wake");
-        assert_eq!(json["results"]["device"], "net_tap0,iface=gwbench");
-        let read: Record = serde_json::from_value(json).expect("the same");
-        assert!(matches!(read.results, Results::Wake(_)));
     }
 }

@@ -182,12 +182,18 @@ impl Eal {
         self.inner.hugepages
     }
 
-    /// DPDK's version, such as `DPDK 22.11.11`.
+    /// [`version`] of the DPDK that was started.
     #[must_use]
     pub fn version(&self) -> String {
-        // SAFETY: returns a static C string.
-        unsafe { std::ffi::CStr::from_ptr(dpdk_sys::rte_version()) }.to_string_lossy().into_owned()
+        version()
     }
+}
+
+/// DPDK's version, such as `DPDK 22.11.11`.
+#[must_use]
+pub fn version() -> String {
+    // SAFETY: returns a static C string.
+    unsafe { std::ffi::CStr::from_ptr(dpdk_sys::rte_version()) }.to_string_lossy().into_owned()
 }
 
 /// DPDK makes a directory for files that it shares with other processes. It shares none here, so the directory is

@@ -20,7 +20,7 @@ pub mod power;
 mod sleeper;
 
 pub use clock::Tsc;
-pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel};
+pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, version};
 pub use lcore::{Lcore, LcoreError};
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, MempoolConfig, MempoolError};

@@ -3,7 +3,7 @@
 use super::report::{ModeReport, Report, Samples};
 use super::{AnyRest, Gaps, Mode, Options};
 use crate::device::DeviceError;
-use crate::scenario::{Case, Slots, Treatment};
+use crate::scenario::Case;
 use crate::traffic::Traffic;
 use crate::window::thread_time;
 use crossbeam::queue::ArrayQueue;
@@ -12,7 +12,6 @@ use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::idle::{self, Interrupt};
 use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::memory::MemoryPacket;
-use guideway_dataplane::parse::Family;
 use guideway_dataplane::port::{self, Burst, Packet as _, PacketPool as _};
 use guideway_dataplane::publish;
 use guideway_dataplane::punt::{ControlRings, PuntClass};
@@ -27,15 +26,6 @@ use std::time::{Duration, Instant};
 
 /// Buffers: AF_XDP's driver keeps 2048 for each time that it is attached.
 const BUFFERS: u32 = 32_767;
-/// What the worker forwards: any packet of traffic would do.
-const CASE: Case = Case {
-    treatment: Treatment::L2dsr,
-    family: Family::V4,
-    slots: Slots::Steady,
-    flows: 1_000,
-    backends: 3,
-    frame_len: 60,
-};
 /// How long a packet may be on its way.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 /// How long a device may take before the first packet comes through.
@@ -44,6 +34,11 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_micros(100);
 /// Packets that the sender waits for at most, and more than one only if one was given up.
 const STAMPS: usize = 1_024;
+
+/// What the worker forwards: any packet of traffic would do.
+fn case() -> Case {
+    Case { flows: 1_000, backends: 3, ..Case::default() }
+}
 
 /// DPDK's receive side, and a send side that notes when it was given a packet.
 #[derive(Debug)]
@@ -148,7 +143,7 @@ fn measure(
     let (stamps, counters) = (Arc::new(ArrayQueue::new(STAMPS)), Arc::new(WorkerCounters::default()));
     let tx = Stamp { clock, stamps: Arc::clone(&stamps) };
     let mut worker = worker(rx, tx, rings, pool, &counters)?;
-    let sender = Sender { tx: sender_tx, pool, clock, stamps, traffic: CASE.traffic() };
+    let sender = Sender { tx: sender_tx, pool, clock, stamps, traffic: case().traffic() };
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let polling = scope.spawn(|| {
@@ -178,7 +173,7 @@ fn worker(
     counters: &Arc<WorkerCounters>,
 ) -> Result<Worker<Stamped>, DeviceError> {
     // The reader keeps the one snapshot that there will ever be.
-    let (_, mut readers) = publish::channel(CASE.snapshot().map_err(in_words)?, 1);
+    let (_, mut readers) = publish::channel(case().snapshot().map_err(in_words)?, 1);
     Ok(Worker::new(WorkerParts {
         id: WorkerId(0),
         rx: vec![(PortId(0), rx)],
