@@ -204,16 +204,28 @@ impl Present for Report {
     fn tables(&self) -> Vec<TableView> {
         let spread = |spread: &Spread| format!("{:.1} ({:.1} - {:.1})", spread.median, spread.min, spread.max);
         let row = |case: &CaseReport| {
+            let mark = if case.is_disturbed() { "disturbed" } else { "" };
             vec![
-                case.key(),
+                case.name.clone(),
+                case.flows.to_string(),
+                case.vips.to_string(),
+                case.pools.to_string(),
+                case.backends.to_string(),
+                case.table_size.to_string(),
+                case.frame_bytes.to_string(),
                 format!("{:.1}", case.mpps),
                 format!("{:.1}", case.baseline.median),
                 spread(&case.in_all),
                 spread(&case.net),
-                format!("{:.1}", case.lost_percent),
+                format!("{:.0}", case.lost_percent),
+                mark.to_owned(),
             ]
         };
-        let columns = ["case", "Mpps", "baseline", "in all", "net", "lost %"].map(str::to_owned).into();
+        let columns = [
+            "case", "flows", "VIPs", "pools", "backends", "slots", "bytes", "Mpps", "baseline", "in all", "net",
+            "lost %", "",
+        ];
+        let columns = columns.map(str::to_owned).into();
         vec![TableView { caption: self.title(), columns, rows: self.cases.iter().map(row).collect() }]
     }
 
