@@ -13,6 +13,8 @@ pub mod dpdk;
 pub mod file;
 pub mod generator;
 pub mod latency;
+#[cfg(feature = "dpdk")]
+pub mod live;
 pub mod load;
 pub mod machine;
 pub mod memory;

@@ -183,6 +183,14 @@ impl Case {
         Traffic::new(&self.frames())
     }
 
+    /// Where packets of this case are sent to, in words: an address, or the first of several, a port and a protocol.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let Frames { service, protocol, .. } = self.frames();
+        let more = if self.vips > 1 { format!(" and the {} addresses after it", self.vips - 1) } else { String::new() };
+        format!("{service}{more}, protocol {protocol}")
+    }
+
     /// Why packets are dropped, if they are to be.
     #[must_use]
     pub fn drops(&self) -> Option<DropReason> {
