@@ -117,7 +117,7 @@ fn worker(
         Mode::Ipip => Treatment::Ipip,
     };
     // The number of flows does not matter to a worker whose slots are steady.
-    let (_, mut readers) = publish::channel(case(treatment, 1, args.backends).snapshot()?, 1);
+    let (_, mut readers) = publish::channel(case(treatment, 1, args.backends).snapshot(PORT_MAC)?, 1);
     let counters = Arc::new(WorkerCounters::default());
     let worker = Worker::new(WorkerParts {
         id: WorkerId(0),

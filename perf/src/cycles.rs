@@ -10,7 +10,7 @@ use crate::generator::Generator;
 use crate::machine::{CoreTime, Processor};
 use crate::report::{CaseReport, Report};
 use crate::scenario::{Case, Treatment};
-use crate::window::Window;
+use crate::window::{Feed, Window};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::port::{Burst, Packet, Port, RxQueue, TxQueue};
@@ -46,6 +46,30 @@ pub enum Error {
     /// The table was not built.
     #[error(transparent)]
     Table(#[from] BuildError),
+    /// There was nothing to measure.
+    #[error("{name}: nothing to measure came from {device}; {remedy}")]
+    NothingCame {
+        /// The case.
+        name: String,
+        /// Where packets were to come from.
+        device: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Packets came, and all were for somebody else.
+    #[error("{name}: of {received} packets from {device} none was forwarded, {reason} is why; send them to {service}")]
+    NotOurs {
+        /// The case.
+        name: String,
+        /// Where packets came from.
+        device: String,
+        /// Packets received.
+        received: u64,
+        /// The most frequent reason.
+        reason: &'static str,
+        /// Where the case's packets are to be sent to: frames to the port's own address, packets to this service.
+        service: String,
+    },
     /// Packets that were to be forwarded were not, or the other way round: the figures would be of something else.
     #[error("{name}: {dropped} of {received} packets were dropped, many of them as {reason}; this is a bug")]
     Dropped {
@@ -90,6 +114,7 @@ pub fn run<D: Device, C: Clock>(
         unit: C::UNIT,
         hz: clock.hz(),
         lead: options.lead,
+        feed: device.feed(),
         steal_percent: before.zip(after).map(|(before, after)| after.steal_percent_since(before)),
         cases: reports,
     })
@@ -116,22 +141,31 @@ fn undisturbed<D: Device>(
 }
 
 fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, case: &Case) -> Result<CaseReport, Error> {
+    let feed = device.feed();
     let baseline = pass(device.source(case.traffic())?, options.lead, |_| ());
     let source = device.source(case.traffic())?;
-    let pairs = if case.treatment == Treatment::MacSwap {
-        alternate(clock, options.time, baseline, pass(source, options.lead, swap_addresses))
-    } else {
-        let (mut worker, counters) = case.worker(source, options.lead)?;
-        let pairs = alternate(clock, options.time, baseline, || worker.poll(clock.now(), &mut ()));
-        as_expected(case, &counters)?;
-        pairs
+    if case.treatment == Treatment::MacSwap {
+        let pairs = alternate(clock, feed, options.time, baseline, pass(source, options.lead, swap_addresses));
+        return CaseReport::new(case, clock.hz(), &pairs, 100.0).ok_or_else(|| nothing_came(device, case));
+    }
+    let (mut worker, counters) = case.worker(source, options.lead)?;
+    let pairs = alternate(clock, feed, options.time, baseline, || worker.poll(clock.now(), &mut ()));
+    let expected = as_expected(device, case, &counters)?;
+    CaseReport::new(case, clock.hz(), &pairs, expected).ok_or_else(|| nothing_came(device, case))
+}
+
+fn nothing_came(device: &impl Device, case: &Case) -> Error {
+    let remedy = match device.feed() {
+        Feed::Own => "this is a bug",
+        Feed::Generator => "the generator's core is busy: give it another one, or more --seconds",
+        Feed::Network => "send packets to the port while the benchmark runs, or give more --seconds",
     };
-    Ok(CaseReport::new(case, clock.hz(), &pairs))
+    Error::NothingCame { name: case.to_string(), device: device.describe(), remedy }
 }
 
 /// One turn of the loop without a worker.
 fn pass<P: Port>(source: Source<P>, lead: usize, touch: impl Fn(&mut P::Packet)) -> impl FnMut() -> usize {
-    let Source { queues, traffic } = source;
+    let Source { queues, traffic, .. } = source;
     let mut rx = Generator::new(queues.rx, traffic, lead);
     let mut tx = queues.tx;
     move || {
@@ -153,6 +187,7 @@ fn swap_addresses<P: Packet>(packet: &mut P) {
 /// Windows of baseline and case in turns, for about `time`; the first pair warms up and does not count.
 fn alternate(
     clock: &impl Clock,
+    feed: Feed,
     time: Duration,
     mut baseline: impl FnMut() -> usize,
     mut case: impl FnMut() -> usize,
@@ -160,12 +195,13 @@ fn alternate(
     let seconds = time.as_secs_f64();
     let pairs = FEWEST_PAIRS.max((seconds / (2.0 * LONGEST_WINDOW)) as usize);
     let ticks = (seconds / (2 * (pairs + 1)) as f64 * clock.hz() as f64) as u64;
-    let mut pair = |_| (Window::run(clock, ticks, &mut baseline), Window::run(clock, ticks, &mut case));
+    let mut pair = |_| (Window::run(clock, feed, ticks, &mut baseline), Window::run(clock, feed, ticks, &mut case));
     (0..=pairs).map(&mut pair).skip(1).collect()
 }
 
-/// Whether all packets were forwarded, or dropped for the reason that the case is about.
-fn as_expected(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
+/// Percent of packets that were forwarded, or dropped for the reason that the case is about: all, unless they are what
+/// happened to arrive at a port.
+fn as_expected(device: &impl Device, case: &Case, counters: &WorkerCounters) -> Result<f64, Error> {
     let count = |reason: DropReason| counters.drops[reason as usize].get();
     let (received, dropped) = (counters.received.packets.get(), counters.dropped());
     let wanted = case.drops().map_or(counters.sent.packets.get(), count);
@@ -174,10 +210,13 @@ fn as_expected(case: &Case, counters: &WorkerCounters) -> Result<(), Error> {
         .copied()
         .filter(|reason| Some(*reason) != case.drops())
         .max_by_key(|reason| count(*reason));
-    match most {
-        Some(reason) if wanted != received => {
-            Err(Error::Dropped { name: case.to_string(), dropped, received, reason: reason.label() })
+    let (name, reason) = (case.to_string(), most.map_or("nothing", DropReason::label));
+    match device.feed() {
+        Feed::Own | Feed::Generator if wanted != received => Err(Error::Dropped { name, dropped, received, reason }),
+        Feed::Network if wanted == 0 && received > 0 => {
+            let (device, service) = (device.describe(), case.target());
+            Err(Error::NotOurs { name, device, received, reason, service })
         }
-        _ => Ok(()),
+        _ => Ok(wanted as f64 * 100.0 / received.max(1) as f64),
     }
 }

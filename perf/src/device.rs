@@ -1,8 +1,10 @@
-//! A null device: gives empty buffers, takes everything back.
+//! What the loop runs on: a device that gives empty buffers or packets, and takes everything back.
 
 use crate::generator::Generator;
 use crate::traffic::Traffic;
+use crate::window::Feed;
 use guideway_dataplane::port::Port;
+use guideway_dataplane::wire::ethernet::Mac;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -27,7 +29,12 @@ pub trait Device {
     ///
     /// As for [`Device::open`].
     fn source(&mut self, traffic: Traffic) -> Result<Source<Self::Port>, DeviceError> {
-        Ok(Source { queues: self.open()?, traffic: Some(traffic) })
+        Ok(Source { queues: self.open()?, traffic: Some(traffic), mac: None })
+    }
+
+    /// Where the packets of [`Device::source`] come from.
+    fn feed(&self) -> Feed {
+        Feed::Own
     }
 
     /// What is measured on, for the report.
@@ -50,6 +57,8 @@ pub struct Source<P: Port> {
     pub queues: Queues<P>,
     /// What to write; `None` if there are packets in the buffers.
     pub traffic: Option<Traffic>,
+    /// The address that frames are sent to, if it is not the one that traffic is written to.
+    pub mac: Option<Mac>,
 }
 
 /// Why a device did not open.

@@ -6,8 +6,12 @@ use guideway_dataplane::time::Nanos;
 use guideway_dpdk::{Dpdk, Eal, EalConfig, Mempool, MempoolConfig, Port, PortConfig, Tsc};
 use std::sync::Arc;
 
-/// Bytes that a buffer takes in the pool with everything around it.
-const BUFFER: usize = 2_048 + 512;
+/// Bytes of a frame that any buffer holds.
+const LEAST_FRAME: usize = 2_048;
+/// Bytes in front of a frame, for what the worker puts there.
+const HEADROOM: usize = 128;
+/// Bytes that a buffer takes in the pool beside its frame.
+const AROUND: usize = 512;
 
 impl Clock for Tsc {
     const UNIT: Unit = Unit::Cycles;
@@ -37,29 +41,27 @@ pub struct NullDevice {
 
 impl NullDevice {
     /// Starts DPDK, which pins the calling thread to `core` and gives it a buffer cache; the benchmark must run on this
-    /// thread. The pool holds at least `buffers`.
+    /// thread. The pool holds at least `buffers`, for frames of up to `longest` bytes.
     ///
     /// # Errors
     ///
     /// What keeps DPDK from starting, in words for an operator.
-    pub fn start(core: usize, buffers: usize) -> Result<Self, DeviceError> {
-        let (eal, size) = start(core, buffers)?;
-        Ok(Self { pool: pool(&eal, size)?, eal, opened: 0 })
+    pub fn start(core: usize, buffers: usize, longest: usize) -> Result<Self, DeviceError> {
+        let (eal, pool) = start(core, buffers, longest)?;
+        Ok(Self { pool, eal, opened: 0 })
     }
 }
 
-/// Starts DPDK with room for `buffers`, rounded up; returns how many fit.
-pub(crate) fn start(core: usize, buffers: usize) -> Result<(Eal, usize), DeviceError> {
+/// Starts DPDK with a pool of `buffers`, rounded up, for frames of up to `longest` bytes.
+pub(crate) fn start(core: usize, buffers: usize, longest: usize) -> Result<(Eal, Mempool), DeviceError> {
     let size = (buffers + 1).next_power_of_two().max(1_024) - 1;
-    let config =
-        EalConfig { main_core: core, memory_mb: (size * BUFFER).div_ceil(1 << 20) + 32, ..EalConfig::default() };
-    Ok((Eal::init(&config).map_err(failed)?, size))
-}
-
-/// A pool of `size` buffers.
-pub(crate) fn pool(eal: &Eal, size: usize) -> Result<Mempool, DeviceError> {
-    let config = MempoolConfig { size: u32::try_from(size).unwrap_or(u32::MAX), ..MempoolConfig::default() };
-    Mempool::new(eal, &config).map_err(failed)
+    let frame = longest.max(LEAST_FRAME);
+    let memory_mb = (size * (frame + AROUND)).div_ceil(1 << 20) + 32;
+    let eal = Eal::init(&EalConfig { main_core: core, memory_mb, ..EalConfig::default() }).map_err(failed)?;
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    let data_room = u16::try_from(frame + HEADROOM).unwrap_or(u16::MAX);
+    let pool = Mempool::new(&eal, &MempoolConfig { size, data_room, ..MempoolConfig::default() }).map_err(failed)?;
+    Ok((eal, pool))
 }
 
 /// What DPDK says, in its own words.

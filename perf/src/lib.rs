@@ -16,6 +16,8 @@ pub mod file;
 pub mod gate;
 pub mod generator;
 pub mod latency;
+#[cfg(feature = "dpdk")]
+pub mod live;
 pub mod load;
 pub mod machine;
 pub mod maglev;

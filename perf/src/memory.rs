@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes in front of a fresh frame, as in an mbuf.
 const HEADROOM: usize = 128;
+/// The longest frame that a buffer holds behind its headroom.
+pub const MAX_FRAME: usize = 2_048;
 /// Bytes of a buffer.
-const BUFFER: usize = HEADROOM + 2_048;
+const BUFFER: usize = HEADROOM + MAX_FRAME;
 
 /// A buffer with its lengths in front, as an mbuf has them: one pointer to hand around.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! no source of their own.
 
 use crate::device::{Device, DeviceError, Queues, Source};
-use crate::dpdk::{describe, failed, pool, start};
+use crate::dpdk::{describe, failed, start};
 use crate::traffic::Traffic;
 use guideway_dataplane::memory::MemoryPacket;
 use guideway_dpdk::{Dpdk, Eal, Mempool, Port, PortConfig};
@@ -26,18 +26,19 @@ pub struct PcapDevice {
 }
 
 impl PcapDevice {
-    /// Starts DPDK as [`crate::dpdk::NullDevice::start`] does, with room for `cases` cases of at most `flows` flows.
+    /// Starts DPDK as [`crate::dpdk::NullDevice::start`] does, with room for `cases` cases of at most `flows` flows, of
+    /// frames of up to `longest` bytes.
     ///
     /// # Errors
     ///
     /// What keeps DPDK from starting, or a directory for captures from being made, in words for an operator.
-    pub fn start(core: usize, cases: usize, flows: u32) -> Result<Self, DeviceError> {
+    pub fn start(core: usize, cases: usize, flows: u32, longest: usize) -> Result<Self, DeviceError> {
         // A driver keeps its frames as long as its port lives; each case has one for itself and one for its baseline.
         let buffers = 2 * cases * flows as usize + 8_192;
-        let (eal, size) = start(core, buffers)?;
+        let (eal, pool) = start(core, buffers, longest)?;
         let captures =
             tempfile::tempdir().map_err(|error| DeviceError(format!("no directory for captures: {error}")))?;
-        Ok(Self { pool: pool(&eal, size)?, eal, captures, opened: 0 })
+        Ok(Self { pool, eal, captures, opened: 0 })
     }
 
     fn attach(&mut self, device: String) -> Result<Queues<Dpdk>, DeviceError> {
@@ -66,7 +67,7 @@ impl Device for PcapDevice {
         let source = self.attach(format!("net_pcap{number},rx_pcap={},infinite_rx=1", file.display()))?;
         // The source's own transmit queue would write a file; the null device takes everything and gives nothing.
         let sink = self.attach(format!("net_null{number},no-rx=1"))?;
-        Ok(Source { queues: Queues { rx: source.rx, tx: sink.tx, pool: sink.pool }, traffic: None })
+        Ok(Source { queues: Queues { rx: source.rx, tx: sink.tx, pool: sink.pool }, traffic: None, mac: None })
     }
 
     fn describe(&self) -> String {

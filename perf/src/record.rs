@@ -225,6 +225,7 @@ mod tests {
             unit: Unit::Ns,
             hz: 1_000_000_000,
             lead: 0,
+            feed: crate::window::Feed::Own,
             steal_percent: None,
             cases: vec![],
         };

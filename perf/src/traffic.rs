@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The most flows that traffic can have.
 pub const MAX_FLOWS: u32 = 1 << (PORT_BITS + 14);
-/// The longest frame, in bytes without the frame check sequence, that a usual buffer holds.
-pub const MAX_FRAME: usize = 1_514;
+/// The longest frame, in bytes without the frame check sequence.
+pub const MAX_FRAME: usize = 8_996;
 
 /// Source ports take this many bits; the bit above them is set, so that no port is zero.
 const PORT_BITS: u32 = 15;
@@ -45,7 +45,7 @@ pub struct Frames {
     pub flags: u8,
     /// Flows, 1 to [`MAX_FLOWS`].
     pub flows: u32,
-    /// Bytes of each frame without frame check sequence, raised to what the headers need.
+    /// Bytes of each frame without frame check sequence, raised to what the headers need, [`MAX_FRAME`] at most.
     pub len: usize,
 }
 
@@ -138,7 +138,7 @@ impl Traffic {
     #[must_use]
     pub fn new(frames: &Frames) -> Self {
         let (family, number) = (frames.family(), frames.protocol);
-        let len = frames.len.max(shortest_frame(family, number));
+        let len = frames.len.clamp(shortest_frame(family, number), MAX_FRAME);
         let sender = first_source(family);
         let headers = match (family, number) {
             (Family::V4, protocol::UDP) => ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN,

@@ -39,7 +39,7 @@ fn forwarded(treatment: Treatment, family: Family) -> Vec<Vec<u8>> {
     let Queues { rx, pool, .. } = MemoryDevice.open().expect("memory");
     let queues = Queues::<Tapped> { rx, tx: Tap(Arc::clone(&frames)), pool };
     let case = Case { treatment, family, flows: 200, backends: 3, ..Case::default() };
-    let source = Source { queues, traffic: Some(case.traffic()) };
+    let source = Source { queues, traffic: Some(case.traffic()), mac: None };
     let (mut worker, counters) = case.worker(source, BURST).expect("a worker");
     for poll in 0..10 {
         assert_eq!(worker.poll(Nanos(poll), &mut ()), BURST);

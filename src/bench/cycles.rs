@@ -9,7 +9,8 @@ use guideway_dpdk::Tsc;
 use guideway_perf::cycles::{self, Options};
 use guideway_perf::device::Device;
 use guideway_perf::dpdk::NullDevice;
-use guideway_perf::memory::MemoryDevice;
+use guideway_perf::live::LiveDevice;
+use guideway_perf::memory::{self, MemoryDevice};
 use guideway_perf::mix::Spreading;
 use guideway_perf::pcap::{MAX_PCAP_FLOWS, PcapDevice};
 use guideway_perf::record::Results;
@@ -65,7 +66,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "65537")]
     table_size: Vec<u32>,
     /// Bytes of a frame on the wire, its check sequence included; raised to what the headers need.
-    #[arg(long, value_delimiter = ',', default_value = "64", value_parser = value_parser!(u16).range(64..=1_518))]
+    #[arg(long, value_delimiter = ',', default_value = "64", value_parser = value_parser!(u16).range(64..=9_000))]
     frame_size: Vec<u16>,
     /// Time for each case, its baseline included.
     #[arg(long, default_value = "3", value_parser = seconds)]
@@ -73,7 +74,14 @@ pub(super) struct Args {
     /// Where packets come from.
     #[arg(long, value_enum, default_value = "template")]
     source: SourceKind,
-    /// Packets that wait between source and worker, as in a NIC's descriptor ring; 0: they come fresh from the cache.
+    /// The device of --source port, as in the configuration, such as net_af_packet0,iface=eth1, or a PCI address.
+    #[arg(long, required_if_eq("source", "port"))]
+    device: Option<String>,
+    /// Core of the generator of --source ring and memif [default: the last one that the worker leaves].
+    #[arg(long)]
+    generator_core: Option<usize>,
+    /// Packets that wait between source and worker, as in a NIC's descriptor ring; 0: they come fresh from the cache. A
+    /// source of its own (ring, memif, port) has a ring of its own.
     #[arg(long, default_value_t = 1_024, value_parser = value_parser!(u16).range(0..=32_768))]
     lead: u16,
     /// Measures a case that other work disturbed again, at most this many times; the least disturbed counts.
@@ -189,6 +197,19 @@ enum SourceKind {
     Memory,
     /// A capture with a frame of each flow, read over and over by DPDK's `net_pcap`.
     Pcap,
+    /// A generator on another core, by a ring of DPDK.
+    Ring,
+    /// A generator on another core, by shared memory (memif): copied in, and copied out.
+    Memif,
+    /// Whatever arrives at a port: --device.
+    Port,
+}
+
+impl SourceKind {
+    /// Whether packets come from elsewhere: from another core, or by a port.
+    const fn is_live(self) -> bool {
+        matches!(self, Self::Ring | Self::Memif | Self::Port)
+    }
 }
 
 pub(super) fn cycles(args: &Args) -> Result<(), Failure> {
@@ -197,12 +218,37 @@ pub(super) fn cycles(args: &Args) -> Result<(), Failure> {
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {
+    if args.device.is_some() && args.source != SourceKind::Port {
+        return Err(Failure::Usage(
+            "--device is the port of --source port; add that, or leave --device out".to_owned(),
+        ));
+    }
     let cases = cases(args)?;
     let core = pin(args.core)?;
     let lead = usize::from(args.lead);
+    let longest = cases.iter().map(|case| case.traffic().frame_len()).max().unwrap_or_default();
+    let on_the_wire = longest + usize::from(FRAME_CHECK_SEQUENCE);
     match args.source {
-        SourceKind::Template => run(&mut NullDevice::start(core, 2 * lead + BUFFERS_IN_HAND)?, args, &cases, core),
+        SourceKind::Template => {
+            run(&mut NullDevice::start(core, 2 * lead + BUFFERS_IN_HAND, longest)?, args, &cases, core)
+        }
+        SourceKind::Memory if longest > memory::MAX_FRAME => {
+            let most = memory::MAX_FRAME + usize::from(FRAME_CHECK_SEQUENCE);
+            let what =
+                format!("--source memory: buffers hold frames of {most} bytes, and {on_the_wire} were asked for");
+            Err(Failure::Usage(format!("{what}; give a smaller --frame-size, or --source template")))
+        }
         SourceKind::Memory => run(&mut MemoryDevice, args, &cases, core),
+        SourceKind::Ring => {
+            run(&mut LiveDevice::ring(core, generator_core(args, core)?, on_the_wire)?, args, &cases, core)
+        }
+        SourceKind::Memif => {
+            run(&mut LiveDevice::memif(core, generator_core(args, core)?, on_the_wire)?, args, &cases, core)
+        }
+        SourceKind::Port => {
+            let device = args.device.as_deref().unwrap_or_default();
+            run(&mut LiveDevice::port(core, device, on_the_wire)?, args, &cases, core)
+        }
         SourceKind::Pcap => {
             let flows = cases.iter().map(|case| case.frames().flows).max().unwrap_or(1);
             if flows > MAX_PCAP_FLOWS {
@@ -210,8 +256,25 @@ fn measure(args: &Args) -> Result<Report, Failure> {
                 return Err(Failure::Usage(format!("--source pcap: {most}; give fewer --flows, or --source template")));
             }
             let turns = 1 + args.until_quiet as usize;
-            run(&mut PcapDevice::start(core, cases.len() * turns, flows)?, args, &cases, core)
+            run(&mut PcapDevice::start(core, cases.len() * turns, flows, longest)?, args, &cases, core)
         }
+    }
+}
+
+/// The core of a generator beside the worker's: the one that is asked for, or the last one that is left.
+fn generator_core(args: &Args, worker: usize) -> Result<usize, Failure> {
+    let cores = super::rig::cores();
+    let left = || cores.iter().rev().copied().find(|core| *core != worker);
+    match args.generator_core.or_else(left) {
+        Some(core) if core == worker => Err(Failure::Usage(format!(
+            "worker and generator need a core each; give another one than {core} to one of them"
+        ))),
+        Some(core) if cores.contains(&core) => Ok(core),
+        Some(core) => Err(Failure::Usage(format!("cannot run on core {core}; this process may use {cores:?}"))),
+        None => Err(Failure::Usage(format!(
+            "this --source has a generator on a core of its own, and this process may use {cores:?}; give it another \
+             core, or use --source template"
+        ))),
     }
 }
 
@@ -226,7 +289,8 @@ pub(super) fn pin(wanted: Option<usize>) -> Result<usize, Failure> {
 }
 
 fn run(device: &mut impl Device, args: &Args, cases: &[Case], core: usize) -> Result<Report, Failure> {
-    let options = Options { time: args.seconds, lead: usize::from(args.lead), core, repeats: args.until_quiet };
+    let lead = if args.source.is_live() { 0 } else { usize::from(args.lead) };
+    let options = Options { time: args.seconds, lead, core, repeats: args.until_quiet };
     let bar = progress();
     let mut done = 0;
     let report = cycles::run(device, &Tsc::calibrate(), &options, cases, |case| {
@@ -339,6 +403,11 @@ mod tests {
         refused("cycles --core 100000 --source memory", "core 100000");
         refused("cycles --pools 1000 --backends 1000 --source memory", "1000 pools of 1000 backends");
         refused("cycles --source pcap --flows 10000000", "at most 1000000 flows");
+        refused("cycles --source memory --frame-size 9000", "frames of 2052 bytes, and 9000 were asked for");
+        refused("cycles --source ring --core 0 --generator-core 0", "a core each");
+        refused("cycles --source ring --generator-core 100000", "core 100000");
+        refused("cycles --device net_null0", "--source port");
+        assert!(parse("cycles --source port").is_err(), "a port without a device");
     }
 
     #[test]
@@ -346,6 +415,6 @@ mod tests {
         let args = parse("cycles --source memory --seconds 0.02 --flows 10 --backends 3").expect("good usage");
         let report = measure(&args).unwrap_or_else(|_| panic!("a report"));
         assert_eq!(report.cases.len(), 6);
-        assert!(report.cases.iter().all(|case| case.mpps > 0.0 && case.in_all.min > 0.0), "{report}");
+        assert!(report.cases.iter().all(|case| case.mpps > 0.0 && case.in_all.min > 0.0), "{report:?}");
     }
 }

@@ -16,6 +16,8 @@ const HEADROOM: usize = 128;
 const BESIDE: usize = 512;
 /// Bytes of a frame that any buffer holds.
 const LEAST_FRAME: usize = 2_048;
+/// Two VLAN tags, which a port wants room for beside its longest frame.
+const TAGS: usize = 8;
 
 /// DPDK, with a pool of buffers.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Buffers {
     pub fn start(core: usize, pairs: usize, longest: usize, pci: bool) -> Result<Self, DeviceError> {
         let error = |error: &dyn std::fmt::Display| DeviceError(error.to_string());
         let size = BUFFERS * u32::try_from(pairs.max(1)).unwrap_or(1) - 1;
-        let data_room = longest.max(LEAST_FRAME) + HEADROOM;
+        let data_room = (longest + TAGS).max(LEAST_FRAME) + HEADROOM;
         let memory = (size as usize * (data_room + BESIDE)).div_ceil(1 << 20) + 32;
         let config = EalConfig { main_core: core, memory_mb: memory, pci, ..EalConfig::default() };
         let eal = Eal::init(&config).map_err(|e| error(&e))?;
@@ -52,6 +54,11 @@ impl Buffers {
     ///
     /// What keeps the device from opening, in words for an operator.
     pub fn attach(&mut self, device: &str, longest: usize) -> Result<(TxQueue, RxQueue, Mac), DeviceError> {
+        self.port(device, longest).map(|(port, tx, rx)| (tx, rx, port.mac()))
+    }
+
+    /// The same with the port itself.
+    pub(crate) fn port(&mut self, device: &str, longest: usize) -> Result<(Port, TxQueue, RxQueue), DeviceError> {
         let mtu = longest.saturating_sub(HEADER_LEN + FRAME_CHECK_SEQUENCE).max(1_500);
         let name = format!("generator{}", self.opened);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
@@ -60,7 +67,7 @@ impl Buffers {
         let (port, rx, tx) =
             Port::attach(&self.eal, &config, &self.pool).map_err(|error| DeviceError(error.to_string()))?;
         match (tx.into_iter().next(), rx.into_iter().next()) {
-            (Some(tx), Some(rx)) => Ok((tx, rx, port.mac())),
+            (Some(tx), Some(rx)) => Ok((port, tx, rx)),
             _ => Err(DeviceError(format!("{device} has no queues"))),
         }
     }
@@ -78,8 +85,14 @@ impl Buffers {
         format!("{}, {memory}", self.eal.version())
     }
 
+    /// A device that gives empty buffers if `gives`, and takes back what it is given.
+    pub(crate) fn null(&mut self, gives: bool) -> Result<(TxQueue, RxQueue), DeviceError> {
+        let device = format!("net_null{},no-rx={}", self.opened, u8::from(!gives));
+        self.attach(&device, 0).map(|(tx, rx, _)| (tx, rx))
+    }
+
     /// A ring: what is sent into it is received from it.
-    fn ring(&mut self) -> Result<(TxQueue, RxQueue), DeviceError> {
+    pub(crate) fn ring(&mut self) -> Result<(TxQueue, RxQueue), DeviceError> {
         let device = format!("net_ring{}", self.opened);
         self.attach(&device, 0).map(|(tx, rx, _)| (tx, rx))
     }

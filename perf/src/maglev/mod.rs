@@ -9,7 +9,7 @@
 pub mod report;
 
 use crate::clock::Clock;
-use crate::window::{Spread, Window};
+use crate::window::{Feed, Spread, Window};
 use guideway_dataplane::hash::{Domain, FlowHasher};
 use guideway_dataplane::table::{BaseTable, BuildError, Table, TableBackend};
 use report::{BalanceReport, CaseReport, Event, EventReport, Report};
@@ -80,7 +80,7 @@ fn time<T>(clock: &impl Clock, time: Duration, mut call: impl FnMut() -> T) -> S
             black_box(call());
             1
         };
-        Window::run(clock, ticks, call).cost() * 1e3 / clock.hz() as f64
+        Window::run(clock, Feed::Own, ticks, call).cost() * 1e3 / clock.hz() as f64
     };
     Spread::of((0..WINDOWS).map(|_| window()))
 }

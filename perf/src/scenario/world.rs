@@ -18,6 +18,7 @@ use guideway_dataplane::snapshot::{LinkState, Pool, PortState, Snapshot};
 use guideway_dataplane::table::{BaseTable, BuildError, Slot, Table, TableBackend};
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable, address_bits};
+use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::protocol;
 use guideway_dataplane::wire::vlan::Tags;
 use guideway_dataplane::worker::{Worker, WorkerParts};
@@ -32,12 +33,12 @@ const MTU: u16 = 9_600;
 pub type Rig<P> = (Worker<Generated<P>>, Arc<WorkerCounters>);
 
 impl Case {
-    /// What the worker decides by.
+    /// What the worker decides by, at a port with this address.
     ///
     /// # Errors
     ///
     /// None of those that a table has, unless there are more backends than a pool may have or the table size is not prime.
-    pub fn snapshot(&self) -> Result<Snapshot, BuildError> {
+    pub fn snapshot(&self, mac: Mac) -> Result<Snapshot, BuildError> {
         let hasher = FlowHasher::new(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f");
         let pools: Result<Vec<_>, _> =
             (0..self.pools.max(1)).map(|pool| self.pool(&hasher, pool).map(Arc::new)).collect();
@@ -47,7 +48,7 @@ impl Case {
             vips: VipTable::new(&services),
             own_addresses: [address_bits(Ipv4Addr::new(10, 0, 0, 1).into())].into(),
             tunnel_sources: [].into(),
-            ports: [PortState::new(PORT_MAC)].into(),
+            ports: [PortState::new(mac)].into(),
             links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
             pins: Arc::new(self.pins()),
             pools: pools?.into_iter().collect(),
@@ -153,9 +154,9 @@ impl Case {
     ///
     /// As for [`Case::snapshot`].
     pub fn worker<P: Port>(&self, source: Source<P>, lead: usize) -> Result<Rig<P>, BuildError> {
-        let Source { queues, traffic } = source;
+        let Source { queues, traffic, mac } = source;
         // The reader keeps the one snapshot that there will ever be.
-        let (_, mut readers) = publish::channel(self.snapshot()?, 1);
+        let (_, mut readers) = publish::channel(self.snapshot(mac.unwrap_or(PORT_MAC))?, 1);
         let counters = Arc::new(WorkerCounters::default());
         let worker = Worker::new(WorkerParts {
             id: WorkerId(0),

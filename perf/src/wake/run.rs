@@ -3,7 +3,7 @@
 use super::report::{ModeReport, Report, Samples};
 use super::{AnyRest, Gaps, Mode, Options};
 use crate::device::DeviceError;
-use crate::scenario::Case;
+use crate::scenario::{Case, PORT_MAC};
 use crate::traffic::Traffic;
 use crate::window::thread_time;
 use crossbeam::queue::ArrayQueue;
@@ -173,7 +173,7 @@ fn worker(
     counters: &Arc<WorkerCounters>,
 ) -> Result<Worker<Stamped>, DeviceError> {
     // The reader keeps the one snapshot that there will ever be.
-    let (_, mut readers) = publish::channel(case().snapshot().map_err(in_words)?, 1);
+    let (_, mut readers) = publish::channel(case().snapshot(PORT_MAC).map_err(in_words)?, 1);
     Ok(Worker::new(WorkerParts {
         id: WorkerId(0),
         rx: vec![(PortId(0), rx)],
