@@ -16,7 +16,7 @@ use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
 use guideway_dpdk::{Dpdk, Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig, RxQueue, Tsc, TxQueue};
 use guideway_perf::peers::capture::case;
-use guideway_perf::scenario::Treatment;
+use guideway_perf::scenario::{PORT_MAC, Treatment};
 use std::error::Error;
 use std::io::Write as _;
 use std::sync::Arc;
