@@ -101,7 +101,7 @@ impl BaseTable {
             return Err(BuildError::TooManyBackends(backends.len()));
         }
         let members = members(backends, hasher)?;
-        let table = Table { slots: Filling::new(size).fill(&members).into_boxed_slice() };
+        let table = Table { slots: Filling::new(size).fill(&members).into() };
         Ok(Self { table, members, hasher: hasher.clone() })
     }
 
@@ -117,7 +117,7 @@ impl BaseTable {
     #[must_use]
     pub fn with_eligible(&self, eligible: &[bool]) -> Table {
         let is_eligible = |index: usize| eligible.get(index).copied().unwrap_or(false);
-        let mut slots = self.table.slots.clone();
+        let mut slots = self.table.slots.to_vec();
         let orphans: Vec<u32> =
             (0..).zip(&slots).filter(|(_, owner)| !is_eligible(owner.index())).map(|(slot, _)| slot).collect();
         if !orphans.is_empty() {
@@ -125,7 +125,7 @@ impl BaseTable {
             let rendezvous = Rendezvous::new(serving.copied());
             self.hasher.slot_digests(&orphans, |slot, digest| slots[slot as usize] = rendezvous.owner(digest));
         }
-        Table { slots }
+        Table { slots: slots.into() }
     }
 }
 
