@@ -2,6 +2,7 @@
 
 use super::options::{family, seconds};
 use super::output::{OutputArgs, progress, show};
+use super::rig::cores;
 use crate::Failure;
 use clap::{ValueEnum, value_parser};
 use guideway_dataplane::parse::Family;
@@ -10,6 +11,7 @@ use guideway_perf::cycles::{self, Options};
 use guideway_perf::device::Device;
 use guideway_perf::dpdk::NullDevice;
 use guideway_perf::live::LiveDevice;
+use guideway_perf::load::joint::pin;
 use guideway_perf::memory::{self, MemoryDevice};
 use guideway_perf::mix::Spreading;
 use guideway_perf::pcap::{MAX_PCAP_FLOWS, PcapDevice};
@@ -224,7 +226,10 @@ fn measure(args: &Args) -> Result<Report, Failure> {
         ));
     }
     let cases = cases(args)?;
-    let core = pin(args.core)?;
+    // Looked up before the thread is pinned: then it may use its own core only.
+    let cores = cores();
+    let core = worker_core(&cores, args.core)?;
+    let generator = || generator_core(&cores, args.generator_core, core);
     let lead = usize::from(args.lead);
     let longest = cases.iter().map(|case| case.traffic().frame_len()).max().unwrap_or_default();
     let on_the_wire = longest + usize::from(FRAME_CHECK_SEQUENCE);
@@ -232,22 +237,16 @@ fn measure(args: &Args) -> Result<Report, Failure> {
         SourceKind::Template => {
             run(&mut NullDevice::start(core, 2 * lead + BUFFERS_IN_HAND, longest)?, args, &cases, core)
         }
-        SourceKind::Memory if longest > memory::MAX_FRAME => {
-            let most = memory::MAX_FRAME + usize::from(FRAME_CHECK_SEQUENCE);
-            let what =
-                format!("--source memory: buffers hold frames of {most} bytes, and {on_the_wire} were asked for");
-            Err(Failure::Usage(format!("{what}; give a smaller --frame-size, or --source template")))
-        }
-        SourceKind::Memory => run(&mut MemoryDevice, args, &cases, core),
-        SourceKind::Ring => {
-            run(&mut LiveDevice::ring(core, generator_core(args, core)?, on_the_wire)?, args, &cases, core)
-        }
-        SourceKind::Memif => {
-            run(&mut LiveDevice::memif(core, generator_core(args, core)?, on_the_wire)?, args, &cases, core)
-        }
-        SourceKind::Port => {
-            let device = args.device.as_deref().unwrap_or_default();
-            run(&mut LiveDevice::port(core, device, on_the_wire)?, args, &cases, core)
+        SourceKind::Memory => {
+            if longest > memory::MAX_FRAME {
+                let most = memory::MAX_FRAME + usize::from(FRAME_CHECK_SEQUENCE);
+                return Err(Failure::Usage(format!(
+                    "--source memory: buffers hold frames of {most} bytes, and {on_the_wire} were asked for; give a \
+                     smaller --frame-size, or --source template"
+                )));
+            }
+            pin(core)?;
+            run(&mut MemoryDevice, args, &cases, core)
         }
         SourceKind::Pcap => {
             let flows = cases.iter().map(|case| case.frames().flows).max().unwrap_or(1);
@@ -258,19 +257,28 @@ fn measure(args: &Args) -> Result<Report, Failure> {
             let turns = 1 + args.until_quiet as usize;
             run(&mut PcapDevice::start(core, cases.len() * turns, flows, longest)?, args, &cases, core)
         }
+        SourceKind::Ring => run(&mut LiveDevice::ring(core, generator()?, on_the_wire)?, args, &cases, core),
+        SourceKind::Memif => run(&mut LiveDevice::memif(core, generator()?, on_the_wire)?, args, &cases, core),
+        SourceKind::Port => {
+            let device = args.device.as_deref().unwrap_or_default();
+            run(&mut LiveDevice::port(core, device, on_the_wire)?, args, &cases, core)
+        }
     }
 }
 
-/// The core of a generator beside the worker's: the one that is asked for, or the last one that is left.
-fn generator_core(args: &Args, worker: usize) -> Result<usize, Failure> {
-    let cores = super::rig::cores();
+/// The worker's core: that which is asked for, or the last one.
+fn worker_core(cores: &[usize], wanted: Option<usize>) -> Result<usize, Failure> {
+    known(cores, wanted.or(cores.last().copied()).unwrap_or(0))
+}
+
+/// The core of a generator beside the worker's: that which is asked for, or the last one that is left.
+fn generator_core(cores: &[usize], wanted: Option<usize>, worker: usize) -> Result<usize, Failure> {
     let left = || cores.iter().rev().copied().find(|core| *core != worker);
-    match args.generator_core.or_else(left) {
+    match wanted.or_else(left) {
         Some(core) if core == worker => Err(Failure::Usage(format!(
-            "worker and generator need a core each; give another one than {core} to one of them"
+            "worker and generator need a core each, and both are to run on core {core}; give another --generator-core"
         ))),
-        Some(core) if cores.contains(&core) => Ok(core),
-        Some(core) => Err(Failure::Usage(format!("cannot run on core {core}; this process may use {cores:?}"))),
+        Some(core) => known(cores, core),
         None => Err(Failure::Usage(format!(
             "this --source has a generator on a core of its own, and this process may use {cores:?}; give it another \
              core, or use --source template"
@@ -278,14 +286,11 @@ fn generator_core(args: &Args, worker: usize) -> Result<usize, Failure> {
     }
 }
 
-/// Pins this thread to a core: that which is asked for, or the last one.
-pub(super) fn pin(wanted: Option<usize>) -> Result<usize, Failure> {
-    let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-    let core = wanted.or(cores.last().copied()).unwrap_or(0);
-    if !cores.contains(&core) || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        return Err(Failure::Usage(format!("cannot run on core {core}; this process may use {cores:?}")));
+fn known(cores: &[usize], core: usize) -> Result<usize, Failure> {
+    if cores.contains(&core) {
+        return Ok(core);
     }
-    Ok(core)
+    Err(Failure::Usage(format!("cannot run on core {core}; this process may use {cores:?}")))
 }
 
 fn run(device: &mut impl Device, args: &Args, cases: &[Case], core: usize) -> Result<Report, Failure> {
@@ -382,7 +387,7 @@ mod tests {
         let expected = [(1, 3), (1, 1_000), (1_000, 3), (1_000, 1_000)];
         assert_eq!(found, expected.map(|(flows, backends)| ("ipip IPv6".to_owned(), flows, backends, 124)));
         let pools =
-            cases_of("cycles --mode l2dsr --family 4 --pools 1,500 --vips 2 --spreading uniform,zipf --load udp");
+            cases_of("cycles --mode l2dsr --family 4 --pools 1,500 --vips 2 --spreading uniform,zipf --backends 10");
         assert_eq!(
             pools.iter().map(|case| (case.vips, case.pools)).collect::<Vec<_>>(),
             [(2, 1), (500, 500), (2, 1), (500, 500)]
@@ -396,18 +401,39 @@ mod tests {
         {
             assert!(parse(&format!("cycles {option}")).is_err(), "{option}");
         }
+        // Each on a thread of its own: measuring pins it.
         let refused = |line: &str, what: &str| {
-            let refused = measure(&parse(line).expect("good usage"));
+            let refused = std::thread::scope(|scope| {
+                scope.spawn(|| measure(&parse(line).expect("good usage"))).join().expect("no panic")
+            });
             assert!(matches!(refused, Err(Failure::Usage(text)) if text.contains(what)), "{line}");
         };
-        refused("cycles --core 100000 --source memory", "core 100000");
         refused("cycles --pools 1000 --backends 1000 --source memory", "1000 pools of 1000 backends");
         refused("cycles --source pcap --flows 10000000", "at most 1000000 flows");
         refused("cycles --source memory --frame-size 9000", "frames of 2052 bytes, and 9000 were asked for");
-        refused("cycles --source ring --core 0 --generator-core 0", "a core each");
-        refused("cycles --source ring --generator-core 100000", "core 100000");
+        refused("cycles --source memory --core 100000", "core 100000");
         refused("cycles --device net_null0", "--source port");
         assert!(parse("cycles --source port").is_err(), "a port without a device");
+    }
+
+    #[test]
+    fn worker_and_generator_have_a_core_each() {
+        let both = |cores: &[usize], worker, generator| {
+            let worker = worker_core(cores, worker).map_err(text)?;
+            generator_core(cores, generator, worker).map(|generator| (worker, generator)).map_err(text)
+        };
+        fn text(failure: Failure) -> String {
+            match failure {
+                Failure::Usage(text) => text,
+                Failure::Runtime(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(both(&[2, 5, 7], None, None), Ok((7, 5)));
+        assert_eq!(both(&[2, 5, 7], Some(5), None), Ok((5, 7)));
+        assert_eq!(both(&[2, 5, 7], Some(5), Some(2)), Ok((5, 2)));
+        assert!(both(&[2, 5], Some(5), Some(5)).is_err_and(|text| text.contains("a core each")));
+        assert!(both(&[2, 5], None, Some(9)).is_err_and(|text| text.contains("core 9; this process may use [2, 5]")));
+        assert!(both(&[2], None, None).is_err_and(|text| text.contains("--source template")));
     }
 
     #[test]
