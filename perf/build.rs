@@ -7,8 +7,8 @@ use std::process::Command;
 /// What figures come from, seen from the root of the repository. A change of any of it builds this crate anew anyway.
 const MEASURED: [&str; 7] = ["Cargo.toml", "Cargo.lock", "config", "control", "dataplane", "ffi", "perf"];
 
-/// Files of git that change when a commit is made or another one is checked out, or when changes are staged.
-const MOVED: [&str; 4] = ["HEAD", "logs/HEAD", "packed-refs", "index"];
+/// Files of git that change when a commit is made or another one is checked out.
+const MOVED: [&str; 3] = ["HEAD", "logs/HEAD", "packed-refs"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -43,7 +43,7 @@ fn watch(root: &Path) {
 
 /// What git prints; `None` if it fails or is not there.
 fn git(root: &Path, arguments: &[&str]) -> Option<String> {
-    // A look at the status must not write the index, which is watched.
+    // A look at the status must not write to the repository.
     let output = Command::new("git").arg("--no-optional-locks").arg("-C").arg(root).args(arguments).output().ok()?;
     let text = output.status.success().then(|| String::from_utf8(output.stdout))?.ok()?;
     Some(text.trim_end().to_owned())

@@ -1,13 +1,17 @@
 //! `guideway bench`: measures this machine, and what changes do to flows.
 
 mod churn;
+mod compare;
 mod cycles;
+mod maglev;
 mod ndr;
 mod options;
 mod output;
 mod reconfig;
+mod report;
 mod rig;
 mod scale;
+mod wake;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -31,6 +35,14 @@ enum Command {
     Reconfig(Box<reconfig::Args>),
     /// The rate without loss by number of workers.
     Scale(Box<scale::Args>),
+    /// How long tables of backends take to build, how even they are, and what changes move.
+    Maglev(maglev::Args),
+    /// Shows records of benchmarks as a page or as tables.
+    Report(report::Args),
+    /// Compares two records of a benchmark: what changed beyond noise.
+    Compare(compare::Args),
+    /// Latency of a packet that meets an idle worker, and the worker's processor time, for each way to be idle.
+    Wake(wake::Args),
 }
 
 pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
@@ -40,5 +52,9 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Ndr(args) => ndr::ndr(args),
         Command::Reconfig(args) => reconfig::reconfig(args),
         Command::Scale(args) => scale::scale(args),
+        Command::Maglev(args) => maglev::maglev(args),
+        Command::Report(args) => report::report(args),
+        Command::Compare(args) => compare::compare(args),
+        Command::Wake(args) => wake::wake(args),
     }
 }

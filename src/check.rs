@@ -3,7 +3,8 @@
 use crate::Failure;
 use guideway_config::memory::Memory;
 use guideway_config::model::Config;
-use guideway_config::{Machine, Parsed, load};
+use guideway_config::{Intrinsics, Machine, Parsed, load};
+use guideway_dpdk::power;
 use std::path::{Path, PathBuf};
 
 /// Options of `check`.
@@ -26,8 +27,14 @@ pub(crate) fn load_config(path: &Path, machine: Option<&Machine>) -> Result<Conf
     Ok(config)
 }
 
+/// The machine that this runs on: its cores, and what DPDK finds that its processor can do.
+pub(crate) fn this_machine() -> Machine {
+    let power::Intrinsics { pause, monitor, monitor_several } = power::Intrinsics::this();
+    Machine::this().with_intrinsics(Intrinsics { pause, monitor, monitor_several })
+}
+
 pub(crate) fn check(args: &Args) -> Result<(), Failure> {
-    let machine = (!args.any_machine).then(Machine::this);
+    let machine = (!args.any_machine).then(this_machine);
     let config = load_config(&args.config, machine.as_ref())?;
     let backends: usize = config.pools.iter().map(|pool| pool.backends.len()).sum();
     println!(

@@ -3,7 +3,7 @@
 use crate::Failure;
 use anyhow::Context;
 use guideway_control::api::client::Client;
-use guideway_control::status::model::{BackendStatus, PinsStatus, Status, TransitionStatus};
+use guideway_control::status::model::{BackendStatus, PinsStatus, Status, TransitionStatus, WorkerStatus};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -89,8 +89,9 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
         let totals = &worker.packets;
         writeln!(
             out,
-            "worker on core {}: busy {:.1} %, burst fill {:.1}, {} received, {} sent, {} dropped, {} punted",
+            "worker on core {} ({}): busy {:.1} %, burst fill {:.1}, {} received, {} sent, {} dropped, {} punted",
             worker.core,
+            rest_of(worker),
             worker.busy_share * 100.0,
             worker.burst_fill,
             totals.received,
@@ -107,6 +108,13 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
         writeln!(out, "warning: {warning}")?;
     }
     Ok(out)
+}
+
+/// What a worker does when nothing comes.
+fn rest_of(worker: &WorkerStatus) -> String {
+    let power = if worker.power == "off" { String::new() } else { format!(", power {}", worker.power) };
+    let sleeps = if worker.sleeps > 0 { format!(", slept {} times", worker.sleeps) } else { String::new() };
+    format!("idle {}{power}{sleeps}", worker.idle)
 }
 
 fn backend_line(out: &mut String, backend: &BackendStatus) -> std::fmt::Result {

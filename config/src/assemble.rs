@@ -62,6 +62,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             control: cores.control?.value,
             workers: cores.workers?.iter().map(|worker| worker.value).collect(),
             idle: cores.idle?,
+            power: cores.power?,
         },
         extra_args: draft.process.extra_args?,
         socket: draft.process.socket?,

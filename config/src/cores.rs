@@ -1,7 +1,7 @@
 //! `[cores]`: which cores do what.
 
-use crate::machine::Machine;
-use crate::model::Idle;
+use crate::machine::{Intrinsics, Machine};
+use crate::model::{Idle, Power};
 use crate::reader::{Located, Value};
 use crate::report::Report;
 use crate::schema;
@@ -15,7 +15,19 @@ pub(crate) struct CoresDraft {
     /// `None` if any entry was refused.
     pub(crate) workers: Option<Vec<Located<usize>>>,
     pub(crate) idle: Option<Idle>,
+    pub(crate) power: Option<Power>,
 }
+
+/// The words of `idle`.
+const IDLE: [(&str, Result<Idle, &str>); 3] =
+    [("poll", Ok(Idle::Poll)), ("adaptive", Ok(Idle::Adaptive)), ("interrupt", Ok(Idle::Interrupt))];
+/// The words of `power`.
+const POWER: [(&str, Result<Power, &str>); 4] = [
+    ("off", Ok(Power::Off)),
+    ("pause", Ok(Power::Pause)),
+    ("monitor", Ok(Power::Monitor)),
+    ("scale", Err("the kernel's governor sets frequencies: use idle = \"interrupt\" and the governor schedutil")),
+];
 
 /// Reads `[cores]`; with a machine, cores must exist on it.
 pub(crate) fn read(value: Value<'_>, machine: Option<&Machine>, report: &mut Report) -> Option<CoresDraft> {
@@ -23,16 +35,53 @@ pub(crate) fn read(value: Value<'_>, machine: Option<&Machine>, report: &mut Rep
     let control = cores.need("control", report).and_then(|value| core(value, machine, report));
     let workers = cores.need("workers", report).and_then(|value| workers(value, machine, report));
     let idle = match cores.get("idle") {
-        Some(value) => {
-            value.word(&[("poll", Ok(Idle::Poll)), ("adaptive", Ok(Idle::Adaptive))], report).map(|idle| idle.value)
-        }
+        Some(value) => value.word(&IDLE, report).map(|idle| idle.value),
         None => Some(Idle::Poll),
+    };
+    let power = match cores.get("power") {
+        Some(value) => value.word(&POWER, report).and_then(|power| power_of(power, idle, machine, report)),
+        None => Some(Power::Off),
     };
     cores.finish(report);
     if let (Some(control), Some(workers), Some(Idle::Poll)) = (control, &workers, idle) {
         shared_core(control, workers, report);
     }
-    Some(CoresDraft { control, workers, idle })
+    Some(CoresDraft { control, workers, idle, power })
+}
+
+/// Power is saved between polls, by instructions that the processor must have.
+fn power_of(
+    power: Located<Power>,
+    idle: Option<Idle>,
+    machine: Option<&Machine>,
+    report: &mut Report,
+) -> Option<Power> {
+    let Located { at, value } = power;
+    if value == Power::Off {
+        return Some(value);
+    }
+    if let Some(idle) = idle.filter(|idle| *idle != Idle::Poll) {
+        let message = format!("`power`: a worker with idle = \"{}\" sleeps, which saves more", idle.label());
+        report.error(at, message).help("remove `power`, or set idle = \"poll\"");
+        return None;
+    }
+    let lacks = machine.map(Machine::intrinsics).and_then(|has| lacking(value, has));
+    if let Some(lacks) = lacks {
+        let message = format!("power = \"{}\": this machine's processor lacks {lacks}", value.label());
+        let help = "remove `power`; idle = \"interrupt\" or \"adaptive\" saves power on any processor";
+        report.error(at, message).help(help);
+        return None;
+    }
+    Some(value)
+}
+
+/// What a processor lacks for this; `None`: nothing.
+const fn lacking(power: Power, has: Intrinsics) -> Option<&'static str> {
+    match power {
+        Power::Pause if !has.pause => Some("an instruction to pause for a time (TPAUSE, CPU flag waitpkg)"),
+        Power::Monitor if !has.monitor => Some("an instruction to wait for a write (UMWAIT, CPU flag waitpkg)"),
+        Power::Off | Power::Pause | Power::Monitor => None,
+    }
 }
 
 /// A worker that never pauses starves the control threads on its core.

@@ -48,7 +48,7 @@ mod ways;
 
 pub use diagnostic::{Diagnostic, Position, Related, Severity};
 pub use load::{Failure, load};
-pub use machine::Machine;
+pub use machine::{Intrinsics, Machine};
 
 use report::Report;
 

@@ -6,23 +6,46 @@ use std::thread::available_parallelism;
 /// Where the kernel lists the cores that are online (Documentation/admin-guide/cputopology.rst of Linux).
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 
-/// A machine: the numbers of its cores.
+/// A machine: the numbers of its cores, and what these can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     cores: BTreeSet<usize>,
+    intrinsics: Intrinsics,
+}
+
+/// Instructions of a processor by which a core saves power while it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intrinsics {
+    /// Pauses for a time.
+    pub pause: bool,
+    /// Waits for a write to one place in memory.
+    pub monitor: bool,
+    /// Waits for a write to any of several places.
+    pub monitor_several: bool,
 }
 
 impl Machine {
     /// A machine with the cores 0 to `count` − 1.
     pub fn with_cores(count: usize) -> Self {
-        Self { cores: (0..count).collect() }
+        Self { cores: (0..count).collect(), intrinsics: Intrinsics::default() }
+    }
+
+    /// The same machine, with these instructions. Without this call it has none of them.
+    #[must_use]
+    pub fn with_intrinsics(self, intrinsics: Intrinsics) -> Self {
+        Self { intrinsics, ..self }
+    }
+
+    /// Instructions by which cores save power.
+    pub fn intrinsics(&self) -> Intrinsics {
+        self.intrinsics
     }
 
     /// The machine that this process runs on: its online cores, whatever this process may use of them.
     pub fn this() -> Self {
         let listed = std::fs::read_to_string(ONLINE).ok().and_then(|list| core_list(list.trim()));
         match listed {
-            Some(cores) => Self { cores },
+            Some(cores) => Self { cores, intrinsics: Intrinsics::default() },
             None => Self::with_cores(available_parallelism().map_or(1, usize::from)),
         }
     }

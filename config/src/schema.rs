@@ -60,7 +60,8 @@ pub const FILE: Section = Section {
 pub const FLEET: Section = Section { title: "[fleet]", keys: &[built("hash_key")] };
 
 /// `[cores]`.
-pub const CORES: Section = Section { title: "[cores]", keys: &[built("control"), built("workers"), built("idle")] };
+pub const CORES: Section =
+    Section { title: "[cores]", keys: &[built("control"), built("workers"), built("idle"), built("power")] };
 
 /// `[dpdk]`.
 pub const DPDK: Section = Section { title: "[dpdk]", keys: &[built("extra_args")] };

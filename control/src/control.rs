@@ -13,6 +13,7 @@ use crate::topology::link_name;
 use guideway_config::model;
 use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{LinkId, PortId};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::time::Nanos;
@@ -33,6 +34,8 @@ pub const CROWDED_PERCENT: u64 = 60;
 pub struct Control {
     state: State,
     publisher: SnapshotPublisher,
+    /// Of workers that may sleep.
+    doorbells: Vec<Arc<Doorbell>>,
     counters: Vec<Arc<WorkerCounters>>,
     devices: Arc<dyn Devices>,
     started: Instant,
@@ -58,6 +61,7 @@ impl Control {
         Self {
             state,
             publisher,
+            doorbells: Vec::new(),
             counters,
             devices,
             started: Instant::now(),
@@ -66,6 +70,13 @@ impl Control {
             inserted: (0, 0),
             clearing: None,
         }
+    }
+
+    /// The same, waking workers that sleep by these when they must learn of a snapshot.
+    #[must_use]
+    pub fn with_doorbells(mut self, doorbells: Vec<Arc<Doorbell>>) -> Self {
+        self.doorbells = doorbells;
+        self
     }
 
     /// The desired state.
@@ -278,6 +289,7 @@ impl Control {
     pub fn publish(&mut self) -> u64 {
         let snapshot = reconcile(&mut self.state);
         let generation = self.publisher.publish(snapshot);
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
         self.state.published(generation);
         generation
     }

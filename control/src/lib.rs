@@ -24,3 +24,4 @@ pub mod state;
 pub mod status;
 mod templates;
 pub mod topology;
+mod watch;

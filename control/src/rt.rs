@@ -10,6 +10,7 @@ use crate::health::{Probe, Prober, Target};
 use crate::neighbor::{self, Link, Neighbors};
 use crate::path_mtu::{Learned, PathMtus};
 use crate::responder::{self, Responder, Verdict};
+use crate::watch::Watch;
 use guideway_config::model::Announce;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, PortId};
@@ -85,7 +86,7 @@ pub struct Report {
 /// The state of the real-time thread.
 pub struct Rt<P: Port> {
     rings: Vec<ControlRings<P>>,
-    counters: Vec<Arc<WorkerCounters>>,
+    watch: Watch,
     outbox: Outbox<P>,
     prober: Prober,
     neighbors: Neighbors,
@@ -164,8 +165,8 @@ impl<P: Port> Rt<P> {
         let down = rings.iter().map(|rings| Arc::clone(&rings.inject)).collect();
         Self {
             outbox: Outbox { pool, rings: down, inject_full: 0, no_buffer: 0 },
+            watch: Watch::new(rings.iter().map(|rings| Arc::clone(rings.inject.doorbell())).zip(counters)),
             rings,
-            counters,
             prober: Prober::new(key),
             neighbors: Neighbors::new(),
             responder: Responder::new(),
@@ -279,7 +280,7 @@ impl<P: Port> Rt<P> {
     }
 
     fn probe(&mut self, now: Nanos) -> usize {
-        let stalled_until = self.counters.iter().filter_map(|counters| counters.stalled_until(now)).max();
+        let stalled_until = self.watch.stalled_until(now);
         let Self { prober, outbox, duties, .. } = self;
         let mut sent = 0;
         prober.poll(now, stalled_until, &mut |probe| {

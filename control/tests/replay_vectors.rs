@@ -102,7 +102,7 @@ fn config(context: &Context) -> Option<Config> {
     });
     Some(Config {
         hash_key: context.hash_key,
-        cores: model::Cores { control: 0, workers: vec![1], idle: model::Idle::Poll },
+        cores: model::Cores { control: 0, workers: vec![1], idle: model::Idle::Poll, power: model::Power::Off },
         extra_args: Vec::new(),
         socket: "unused".into(),
         ports: ports.collect::<Option<_>>()?,

@@ -12,6 +12,7 @@
 //! The worker asserts it after every poll in debug builds; `status` shows both sides always.
 
 use crate::drop_reason::DropReason;
+use crate::idle::LONGEST_SLEEP;
 use crate::ids::{BackendId, MAX_BACKENDS, VipId};
 use crate::punt::PuntClass;
 use crate::time::Nanos;
@@ -116,6 +117,8 @@ pub struct WorkerCounters {
     pub busy_nanos: Counter,
     /// Nanoseconds between the first and the latest poll.
     pub total_nanos: Counter,
+    /// How often the worker slept until a device or the control side woke it, or a timer.
+    pub sleeps: Counter,
     /// When the latest poll began: a gauge, in [`Nanos`].
     pub last_poll: CachePadded<Counter>,
     /// How often the worker was kept from polling for longer than [`STALL`].
@@ -149,6 +152,7 @@ impl Default for WorkerCounters {
             bursts: Counter::default(),
             busy_nanos: Counter::default(),
             total_nanos: Counter::default(),
+            sleeps: Counter::default(),
             last_poll: CachePadded::default(),
             stalls: Counter::default(),
             last_stall_end: Counter::default(),
@@ -196,10 +200,15 @@ impl WorkerCounters {
 
     /// The moment up to which this worker is known to have been kept from polling, if it ever was; `now` lies in it
     /// while the worker still does not poll.
+    ///
+    /// `asleep` is the latest moment at which its doorbell said that it sleeps, if it ever did: from then on the worker was
+    /// to be awake. A sleep longer than [`LONGEST_SLEEP`] is none of its own will.
     #[must_use]
-    pub fn stalled_until(&self, now: Nanos) -> Option<Nanos> {
-        let last_poll = self.last_poll.get();
-        if last_poll != 0 && now.since(Nanos(last_poll)) > STALL {
+    pub fn stalled_until(&self, now: Nanos, asleep: Option<Nanos>) -> Option<Nanos> {
+        let last_poll = Nanos(self.last_poll.get());
+        let awake_since = asleep.map_or(last_poll, |asleep| asleep.max(last_poll));
+        let begun = last_poll != Nanos(0);
+        if begun && (now.since(awake_since) > STALL || now.since(last_poll) > LONGEST_SLEEP + STALL) {
             return Some(now);
         }
         match self.last_stall_end.get() {

@@ -20,8 +20,9 @@ pub struct Pools {
 /// Backends whose counters, 16 bytes each, take a third of the first-level cache of a usual processor.
 const FEW_BACKENDS: usize = 1_024;
 
-/// The hot part of a pool: half of a cache line.
+/// The hot part of a pool: a cache line, so that one miss brings all of it.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Lane {
     tables: Arc<[Table]>,
     /// Which of the tables.
@@ -29,6 +30,8 @@ pub(crate) struct Lane {
     backends: Arc<[Backend]>,
     special: Option<Arc<Special>>,
 }
+
+const _: () = assert!(size_of::<Lane>() == 64);
 
 impl Lane {
     /// The slots that this lane's workers read.

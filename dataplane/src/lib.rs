@@ -6,6 +6,7 @@
 pub mod consistency;
 pub mod counters;
 pub mod craft;
+pub mod doorbell;
 pub mod drop_reason;
 mod fast;
 pub mod fragment;

@@ -1,5 +1,6 @@
 //! Packets between a worker and the control side: punts up, injections down, both by bounded rings.
 
+use crate::doorbell::Doorbell;
 use crate::ids::{BackendId, LinkId, PoolId, PortId};
 use crate::port::Port;
 use crate::time::Nanos;
@@ -132,8 +133,67 @@ pub enum Inject<P> {
     },
 }
 
-/// One worker's ring from the control side, and from workers that have no transmit queue of their own.
-pub type InjectRing<P> = ArrayQueue<Inject<P>>;
+/// One worker's ring from the control side, and from workers that have no transmit queue of their own. Wakes the worker.
+#[derive(Debug)]
+pub struct InjectRing<P> {
+    ring: ArrayQueue<Inject<P>>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl<P> InjectRing<P> {
+    /// An empty ring for `capacity` packets of the worker with this doorbell.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity is zero.
+    #[must_use]
+    pub fn new(capacity: usize, doorbell: Arc<Doorbell>) -> Self {
+        Self { ring: ArrayQueue::new(capacity), doorbell }
+    }
+
+    /// Puts a packet in line, and wakes the worker if it sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if the ring is full.
+    #[inline]
+    pub fn push(&self, injection: Inject<P>) -> Result<(), Inject<P>> {
+        self.ring.push(injection)?;
+        self.doorbell.ring();
+        Ok(())
+    }
+
+    /// The packet that waits longest.
+    #[inline]
+    #[must_use]
+    pub fn pop(&self) -> Option<Inject<P>> {
+        self.ring.pop()
+    }
+
+    /// Packets that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether no packet waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Packets that it holds at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// The worker's doorbell.
+    #[must_use]
+    pub fn doorbell(&self) -> &Arc<Doorbell> {
+        &self.doorbell
+    }
+}
 
 /// Packets that an inject ring holds.
 pub const INJECT_DEPTH: usize = 4_096;
@@ -148,10 +208,17 @@ pub struct ControlRings<P: Port> {
 }
 
 impl<P: Port> ControlRings<P> {
-    /// Empty rings.
+    /// Empty rings of a worker that never sleeps for long.
     #[must_use]
     pub fn new() -> Self {
-        Self { punts: Arc::new(PuntRings::default()), inject: Arc::new(ArrayQueue::new(INJECT_DEPTH)) }
+        Self::with_doorbell(Doorbell::silent())
+    }
+
+    /// Empty rings of a worker that is woken by this doorbell.
+    #[must_use]
+    pub fn with_doorbell(doorbell: Doorbell) -> Self {
+        let inject = InjectRing::new(INJECT_DEPTH, Arc::new(doorbell));
+        Self { punts: Arc::new(PuntRings::default()), inject: Arc::new(inject) }
     }
 }
 

@@ -16,9 +16,10 @@ const NEWEST: (u32, u32) = (24, 11);
 /// Libraries whose symbols are called. Drivers are plugins that EAL loads at run time.
 const LIBRARIES: [&str; 4] = ["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
 
-const FUNCTIONS: [&str; 54] = [
+const FUNCTIONS: [&str; 62] = [
     "fopencookie",
     "fclose",
+    "rte_cpu_get_intrinsics_support",
     "rte_dev_probe",
     "rte_dev_remove",
     "rte_eal_cleanup",
@@ -33,11 +34,15 @@ const FUNCTIONS: [&str; 54] = [
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
     "rte_eth_dev_is_valid_port",
+    "rte_eth_dev_rx_intr_ctl_q_get_fd",
+    "rte_eth_dev_rx_intr_disable",
+    "rte_eth_dev_rx_intr_enable",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
     "rte_eth_dev_start",
     "rte_eth_dev_stop",
     "guideway_link",
+    "rte_eth_get_monitor_addr",
     "rte_eth_macaddr_get",
     "rte_eth_promiscuous_disable",
     "rte_eth_promiscuous_enable",
@@ -59,6 +64,9 @@ const FUNCTIONS: [&str; 54] = [
     "rte_pktmbuf_init",
     "rte_pktmbuf_pool_create",
     "rte_pktmbuf_pool_init",
+    "rte_power_monitor",
+    "rte_power_monitor_multi",
+    "rte_power_pause",
     "rte_socket_count",
     "rte_socket_id",
     "rte_socket_id_by_idx",

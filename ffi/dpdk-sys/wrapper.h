@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <rte_config.h>
 #include <rte_bus.h>
+#include <rte_cpuflags.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -12,6 +13,7 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_power_intrinsics.h>
 #include <rte_version.h>
 
 #include "shim.h"

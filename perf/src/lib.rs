@@ -2,7 +2,9 @@
 //! feature `dpdk`, on mbufs of DPDK's null device.
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
-//! flows while backends come and go, and counts those that change their backend.
+//! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
+//! a worker that is idle. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
+//! against a baseline.
 
 pub mod churn;
 pub mod clock;
@@ -11,23 +13,28 @@ pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod file;
+pub mod gate;
 pub mod generator;
 pub mod latency;
 #[cfg(feature = "dpdk")]
 pub mod live;
 pub mod load;
 pub mod machine;
+pub mod maglev;
 pub mod memory;
 pub mod mix;
 pub mod ndr;
 #[cfg(feature = "dpdk")]
 pub mod pcap;
+pub mod peers;
 pub mod present;
 pub mod reconfig;
 pub mod record;
 pub mod report;
 pub mod scale;
 pub mod scenario;
+pub mod show;
 pub mod suite;
 pub mod traffic;
+pub mod wake;
 pub mod window;

@@ -1,8 +1,9 @@
 //! What a benchmark leaves behind: its figures with all that a reader needs to judge them, as JSON.
 
 use crate::machine::Machine;
+use crate::peers;
 use crate::present::Present;
-use crate::{file, ndr, reconfig, report, scale};
+use crate::{file, maglev, ndr, reconfig, report, scale, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -179,12 +180,18 @@ impl Record {
 pub enum Results {
     /// `bench cycles`.
     Cycles(report::Report),
+    /// `scripts/peers`.
+    Peers(peers::report::Report),
     /// `bench ndr`.
     Ndr(ndr::report::Report),
     /// `bench reconfig`.
     Reconfig(reconfig::report::Report),
     /// `bench scale`.
     Scale(scale::report::Report),
+    /// `bench wake`.
+    Wake(wake::report::Report),
+    /// `bench maglev`.
+    Maglev(maglev::report::Report),
 }
 
 impl Results {
@@ -193,9 +200,12 @@ impl Results {
     pub fn present(&self) -> &dyn Present {
         match self {
             Self::Cycles(report) => report,
+            Self::Peers(report) => report,
             Self::Ndr(report) => report,
             Self::Reconfig(report) => report,
             Self::Scale(report) => report,
+            Self::Wake(report) => report,
+            Self::Maglev(report) => report,
         }
     }
 }

@@ -5,7 +5,7 @@ mod cases;
 
 pub(super) use args::Args;
 
-use super::output::{progress, show};
+use super::output::{self, progress};
 use super::rig::cores;
 use crate::Failure;
 use args::SourceKind;
@@ -18,7 +18,7 @@ use guideway_perf::live::LiveDevice;
 use guideway_perf::load::joint::pin;
 use guideway_perf::memory::{self, MemoryDevice};
 use guideway_perf::pcap::{MAX_PCAP_FLOWS, PcapDevice};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use guideway_perf::report::Report;
 use guideway_perf::scenario::Case;
 
@@ -28,8 +28,8 @@ const FRAME_CHECK_SEQUENCE: u16 = 4;
 const BUFFERS_IN_HAND: usize = 1_024;
 
 pub(super) fn cycles(args: &Args) -> Result<(), Failure> {
-    let start = Start::now();
-    show(&args.output, Results::Cycles(measure(args)?), start)
+    let begun = output::begin();
+    output::show(&args.output, Results::Cycles(measure(args)?), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {
@@ -180,7 +180,7 @@ mod tests {
     fn a_short_run_in_memory_gives_positive_figures() {
         let args = parse("cycles --source memory --seconds 0.02 --flows 10 --backends 3").expect("good usage");
         let report = measure(&args).unwrap_or_else(|_| panic!("a report"));
-        assert_eq!(report.cases.len(), 6);
+        assert_eq!(report.cases.len(), 12);
         assert!(report.cases.iter().all(|case| case.mpps > 0.0 && case.in_all.min > 0.0), "{report:?}");
     }
 }

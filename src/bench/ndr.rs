@@ -17,7 +17,7 @@ use guideway_perf::load::site::Site;
 use guideway_perf::load::trial::{LoadError, Measure};
 use guideway_perf::ndr::report::{CaseReport, Report};
 use guideway_perf::ndr::run::{Found, LatencyReport, Options, find, latencies};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use indicatif::ProgressBar;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,9 +82,9 @@ fn mac(text: &str) -> Result<Mac, String> {
 }
 
 pub(super) fn ndr(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = measure(args)?;
-    output::show(&args.output, Results::Ndr(report), started)
+    output::show(&args.output, Results::Ndr(report), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {
@@ -136,12 +136,10 @@ fn elsewhere(args: &Args) -> Result<Report, Failure> {
     let progress = output::progress();
     let mut cases = Vec::new();
     for &size in args.site.sizes() {
-        let (mut tx, mut rx, source) = buffers.attach(device, longest)?;
+        let (tx, mut rx, source) = buffers.attach(device, longest)?;
         if let Some(back) = back {
-            // Of each device one queue is used, and the other one lives as long.
-            let (other_tx, other_rx, _) = buffers.attach(back, longest)?;
-            (tx, rx) = (tx, std::mem::replace(&mut rx, other_rx));
-            drop(other_tx);
+            // The queues that are not used go, and the devices stay with those that are.
+            (_, rx, _) = buffers.attach(back, longest)?;
         }
         let flows = args.site.flows();
         let setup = FrameSetup { destination, source, service, services: ONE, flows, size };
@@ -240,7 +238,7 @@ mod tests {
                     --latency-seconds 0.02 --max-rate 200000 --frame-size 64,imix --mode l2dsr,gue --flows 100 \
                     --backends 3";
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let report = measure(&parse(&line).expect("good usage")).unwrap_or_else(|_| panic!("a report"));
+        let report = measure(&parse(&line).expect("good usage")).unwrap_or_else(|failure| panic!("{}", failure.text()));
         assert_eq!(report.cases.len(), 4);
         for case in &report.cases {
             assert!(case.found.trials > 0, "{case:?}");

@@ -19,16 +19,27 @@ pub(super) struct OutputArgs {
     out: Option<PathBuf>,
 }
 
+/// When a benchmark began, and on what machine.
+pub(super) struct Begun {
+    start: Start,
+    machine: Machine,
+}
+
+/// A benchmark begins. Before it pins this thread to one core: the machine is what this process may use.
+pub(super) fn begin() -> Begun {
+    let machine = Machine::this(Some(guideway_dpdk::version()), Some(Tsc::calibrate().hz()));
+    Begun { start: Start::now(), machine }
+}
+
 /// Shows results as asked for.
-pub(super) fn show(args: &OutputArgs, results: Results, start: Start) -> Result<(), Failure> {
+pub(super) fn show(args: &OutputArgs, results: Results, begun: Begun) -> Result<(), Failure> {
     if !args.json {
         print!("{}", text(results.present()));
     }
     if !args.json && args.out.is_none() {
         return Ok(());
     }
-    let machine = Machine::this(Some(guideway_dpdk::version()), Some(Tsc::calibrate().hz()));
-    let record = Record::new(results, machine, start);
+    let record = Record::new(results, begun.machine, begun.start);
     if args.json {
         println!("{}", record.to_json()?);
     }

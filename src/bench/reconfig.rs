@@ -15,7 +15,7 @@ use guideway_perf::reconfig::changes::{Changes, Kind};
 use guideway_perf::reconfig::pusher::{Pusher, Source};
 use guideway_perf::reconfig::report::{CaseReport, Report};
 use guideway_perf::reconfig::run::{self, Options, Place};
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use std::time::Duration;
 
 /// The share of the non-drop rate that is held.
@@ -87,9 +87,9 @@ fn millis(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn reconfig(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = measure(args)?;
-    output::show(&args.output, Results::Reconfig(report), started)
+    output::show(&args.output, Results::Reconfig(report), begun)
 }
 
 fn measure(args: &Args) -> Result<Report, Failure> {
@@ -239,7 +239,7 @@ mod tests {
                 "reconfig --pools {pools} --device memory --rate 20000 --pushes 6 --period 2 --ahead 4 --backends 4 \
                  --flows 100 --retries 0"
             )));
-            let report = report.unwrap_or_else(|_| panic!("a report"));
+            let report = report.unwrap_or_else(|failure| panic!("{}", failure.text()));
             let [case] = &report.cases[..] else { panic!("one case") };
             assert!(case.visible.samples > 0, "{case:?}");
             assert!(case.with.latency.samples > 0 && case.without.latency.samples > 0, "{case:?}");

@@ -8,6 +8,7 @@ use guideway_perf::load::frames::{FrameSize, MAX_FLOWS};
 use guideway_perf::load::site::{MAX_BACKENDS, Mode, Site};
 use guideway_perf::ndr::goal::Goal;
 use guideway_perf::ndr::run::Options;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The name of the goal without loss.
@@ -195,22 +196,34 @@ pub(super) enum DeviceKind {
     Memory,
 }
 
-/// Cores that this process may use.
-pub(super) fn cores() -> Vec<usize> {
-    core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect()
+#[cfg(test)]
+impl Failure {
+    /// What it says, for a test that did not expect it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Usage(text) => text.clone(),
+            Self::Runtime(error) => format!("{error:#}"),
+        }
+    }
+}
+
+/// Cores that this process may use: those of the thread that asks first, which must not be pinned yet.
+pub(super) fn cores() -> &'static [usize] {
+    static CORES: OnceLock<Vec<usize>> = OnceLock::new();
+    CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect())
 }
 
 impl PlaceArgs {
     /// The cores of generator and worker.
     pub(super) fn pair(&self) -> Result<(usize, usize), Failure> {
-        choose(&cores(), self.generator_core, self.worker_core)
+        choose(cores(), self.generator_core, self.worker_core)
     }
 
     /// The generator's core, if the balancer is elsewhere.
     pub(super) fn generator(&self) -> Result<usize, Failure> {
         let cores = cores();
         let core = self.generator_core.or(cores.last().copied()).unwrap_or(0);
-        known(&cores, core)?;
+        known(cores, core)?;
         Ok(core)
     }
 }

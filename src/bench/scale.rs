@@ -8,7 +8,7 @@ use guideway_dpdk::Tsc;
 use guideway_perf::load::dpdk::Buffers;
 use guideway_perf::load::joint::{Joints, MemoryJoints, pin};
 use guideway_perf::load::site::Site;
-use guideway_perf::record::{Results, Start};
+use guideway_perf::record::Results;
 use guideway_perf::scale::fleet::measure;
 use guideway_perf::scale::report::Report;
 
@@ -29,9 +29,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn scale(args: &Args) -> Result<(), Failure> {
-    let started = Start::now();
+    let begun = output::begin();
     let report = run(args)?;
-    output::show(&args.output, Results::Scale(report), started)
+    output::show(&args.output, Results::Scale(report), begun)
 }
 
 fn run(args: &Args) -> Result<Report, Failure> {
@@ -40,7 +40,7 @@ fn run(args: &Args) -> Result<Report, Failure> {
         return Err(Failure::Usage("one case at a time: give one --mode, --family and --frame-size".to_owned()));
     };
     let first = args.place.pair()?;
-    let pairs = pairs(&rig::cores(), first);
+    let pairs = pairs(rig::cores(), first);
     match args.place.device {
         DeviceKind::Dpdk => {
             let mut joints = Buffers::start(first.0, pairs.len(), args.site.longest(), false)?;
@@ -114,7 +114,7 @@ mod tests {
             "scale --workers 1,2 --device memory --seconds 0.02 --first-seconds 0.01 --trials 1 --width 0.2 --retries 1 \
              --max-rate 50000 --flows 100 --backends 3",
         );
-        let report = run(&args).unwrap_or_else(|_| panic!("a report"));
+        let report = run(&args).unwrap_or_else(|failure| panic!("{}", failure.text()));
         let rows: Vec<_> = report.rows.iter().map(|row| (row.workers, row.simulated)).collect();
         assert_eq!(rows, [(1, false), (2, cores < 4)]);
     }

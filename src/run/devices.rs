@@ -1,7 +1,7 @@
 //! The DPDK side of a start: EAL, pool, ports and their queues.
 
 use crate::Failure;
-use guideway_config::model::{Config, Port as PortConfig};
+use guideway_config::model::{Config, Idle, Port as PortConfig};
 use guideway_control::devices::{DeviceCounters, Devices};
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::punt::{INJECT_DEPTH, PuntClass};
@@ -102,6 +102,7 @@ fn attach_port(eal: &Eal, pool: &Mempool, config: &Config, port: &PortConfig) ->
         tx_queues: senders as u16,
         rx_descriptors: DESCRIPTORS,
         tx_descriptors: DESCRIPTORS,
+        interrupts: config.cores.idle == Idle::Interrupt,
     };
     let (attached, rx, tx) = Port::attach(eal, &wanted, pool)?;
     for notice in attached.notices() {

@@ -2,16 +2,16 @@
 
 mod devices;
 mod exception;
+mod idling;
 mod signals;
 mod threads;
 mod workers;
 
 use crate::Failure;
-use crate::check::load_config;
+use crate::check::{load_config, this_machine};
 use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
-use guideway_config::Machine;
-use guideway_config::model::{Config, Idle};
+use guideway_config::model::{Config, Idle, Power};
 use guideway_control::api::Socket;
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
@@ -31,6 +31,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+pub(crate) use threads::enter_worker;
 use threads::{enter_bg, enter_rt, pin};
 use tracing::{error, info, warn};
 use workers::Workers;
@@ -54,7 +55,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     start_log();
-    let machine = Machine::this();
+    let machine = this_machine();
     let config = Arc::new(load_config(&args.config, Some(&machine))?);
     let signals = Signals::install().context("cannot install signal handlers")?;
     let socket = Socket::bind(&config.socket)?;
@@ -84,14 +85,15 @@ fn serve(
     let snapshot = reconcile(&mut state);
     let (publisher, readers) = publish::channel(snapshot, config.cores.workers.len());
     let counters: Vec<_> = config.cores.workers.iter().map(|_| Arc::new(WorkerCounters::default())).collect();
-    let workers = Workers::new(config, queues, readers, &counters, &Arc::new(pool.clone()), secret()?);
+    let workers = Workers::new(config, queues, readers, &counters, &Arc::new(pool.clone()), secret()?, clock)?;
     let (sender, events) = runtime::events();
     let (kernel, exchange) = exception::open(config, &state.ports)?;
     let rt = Rt::<Dpdk>::new(workers.rings(), counters.clone(), Arc::new(pool.clone()), secret()?, sender);
     let rt = rt.with_kernel(kernel);
     let devices = Arc::new(devices);
     print_banner(config, eal, &devices, &state.ports);
-    let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>);
+    let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
+        .with_doorbells(workers.doorbells());
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;
@@ -162,9 +164,12 @@ fn print_banner(config: &Config, eal: &Eal, devices: &DpdkDevices, ports: &[Port
         "no hugepages: more TLB misses, and physical NICs do not work; reserve some in /proc/sys/vm/nr_hugepages"
     };
     println!("guideway {} on {}, {memory}", env!("CARGO_PKG_VERSION"), eal.version());
-    let idle = match config.cores.idle {
-        Idle::Poll => "polling without pause",
-        Idle::Adaptive => "backing off when idle",
+    let idle = match (config.cores.idle, config.cores.power) {
+        (Idle::Poll, Power::Off) => "polling without pause",
+        (Idle::Poll, Power::Pause) => "polling with pauses",
+        (Idle::Poll, Power::Monitor) => "polling when the device wrote",
+        (Idle::Adaptive, _) => "backing off when idle",
+        (Idle::Interrupt, _) => "asleep when idle",
     };
     println!("  control on core {}, workers on cores {:?}, {idle}", config.cores.control, config.cores.workers);
     for (index, (port, state)) in (0..).zip(config.ports.iter().zip(ports)) {

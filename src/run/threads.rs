@@ -33,13 +33,14 @@ pub(super) fn enter_bg(core: usize) {
     schedule(FAVORED);
 }
 
-/// Makes the calling thread a worker. One that backs off when idle shares its core with others and is to get it soon when
+/// Makes the calling thread a worker. One that sleeps when idle shares its core with others and is to get it soon when
 /// packets come. It gets no real-time priority: under load it does not rest, and would starve the background thread
 /// where they share a core. One that polls without pause has a core of its own and needs nothing.
-pub(super) fn enter_worker(core: usize, idle: Idle) {
+pub(crate) fn enter_worker(core: usize, idle: Idle) {
     pin(core);
-    if idle == Idle::Adaptive {
-        schedule(FAVORED);
+    match idle {
+        Idle::Poll => {}
+        Idle::Adaptive | Idle::Interrupt => schedule(FAVORED),
     }
 }
 

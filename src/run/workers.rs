@@ -1,10 +1,12 @@
 //! The worker threads: each with its queues, its rings and its core.
 
 use super::devices::PortQueues;
+use super::idling::{Door, Idling};
 use super::threads::enter_worker;
-use guideway_config::model::{Config, Idle};
+use crate::Failure;
+use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::idle;
+use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::SnapshotReader;
@@ -19,13 +21,14 @@ use tracing::error;
 
 /// Workers that do not run yet.
 pub(super) struct Workers {
-    workers: Vec<Worker<Dpdk>>,
+    workers: Vec<(Worker<Dpdk>, Idling)>,
     rings: Vec<ControlRings<Dpdk>>,
 }
 
 /// Workers that run.
 pub(super) struct Running {
     stop: Arc<AtomicBool>,
+    doorbells: Vec<Arc<Doorbell>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -38,8 +41,10 @@ impl Workers {
         counters: &[Arc<WorkerCounters>],
         pool: &Arc<Mempool>,
         secret: [u8; 16],
-    ) -> Self {
-        let rings: Vec<_> = readers.iter().map(|_| ControlRings::<Dpdk>::new()).collect();
+        clock: Tsc,
+    ) -> Result<Self, Failure> {
+        let doors = readers.iter().map(|_| Door::of(&config.cores)).collect::<Result<Vec<_>, _>>()?;
+        let rings: Vec<_> = doors.iter().map(|door| ControlRings::<Dpdk>::with_doorbell(door.doorbell())).collect();
         let mut rx: Vec<Vec<(PortId, RxQueue)>> = readers.iter().map(|_| Vec::new()).collect();
         let mut tx: Vec<Vec<TxPath<Dpdk>>> = readers.iter().map(|_| Vec::new()).collect();
         for (index, (port, queues)) in (0..).zip(config.ports.iter().zip(queues)) {
@@ -60,11 +65,13 @@ impl Workers {
             }
         }
         let exception_rate = config.exception.as_ref().map_or(PuntClass::Exception.rate(), |path| path.rate);
-        let parts = readers.into_iter().zip(rx).zip(tx).zip(&rings).zip(counters);
-        let workers = (0..).zip(parts).map(|(id, ((((snapshots, rx), tx), rings), counters))| {
+        let parts = readers.into_iter().zip(rx).zip(tx).zip(&rings).zip(counters).zip(doors);
+        let workers = (0..).zip(parts).map(|(id, (((((snapshots, rx), tx), rings), counters), door))| {
+            let doorbell = rings.inject.doorbell();
+            let idling = Idling::of(&config.cores, usize::from(id), &rx, door, doorbell, clock)?;
             let (rings, counters) = (rings.clone(), Arc::clone(counters));
             let pool = Arc::clone(pool);
-            Worker::new(WorkerParts {
+            let worker = Worker::new(WorkerParts {
                 id: WorkerId(id),
                 rx,
                 tx,
@@ -74,9 +81,10 @@ impl Workers {
                 exception_rate,
                 secret,
                 counters,
-            })
+            });
+            Ok((worker, idling))
         });
-        Self { workers: workers.collect(), rings }
+        Ok(Self { workers: workers.collect::<Result<_, Failure>>()?, rings })
     }
 
     /// The control side's ends of the rings, by worker.
@@ -84,27 +92,29 @@ impl Workers {
         self.rings.clone()
     }
 
+    /// What wakes them, by worker.
+    pub(super) fn doorbells(&self) -> Vec<Arc<Doorbell>> {
+        self.rings.iter().map(|rings| Arc::clone(rings.inject.doorbell())).collect()
+    }
+
     /// Starts a pinned thread for each.
     pub(super) fn start(self, eal: &Eal, config: &Config, clock: Tsc) -> io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let policy = config.cores.idle;
-        let idle = match policy {
-            Idle::Poll => idle::Idle::Poll,
-            Idle::Adaptive => idle::Idle::Adaptive,
-        };
+        let doorbells = self.doorbells();
         let mut threads = Vec::with_capacity(self.workers.len());
-        for (index, (mut worker, core)) in self.workers.into_iter().zip(&config.cores.workers).enumerate() {
+        for (index, ((mut worker, idling), core)) in self.workers.into_iter().zip(&config.cores.workers).enumerate() {
             let (eal, core, stop) = (eal.clone(), *core, Arc::clone(&stop));
             let thread = std::thread::Builder::new().name(format!("gw-worker-{index}"));
             threads.push(thread.spawn(move || {
                 enter_worker(core, policy);
                 let _lcore = Lcore::register(&eal).map_err(|error| error!(%error, "this worker has no buffer cache"));
-                worker.run(&stop, idle, || clock.now());
+                worker.run(&stop, idling, || clock.now());
                 // Its buffers go home before the registration, and with it the cache that takes them, ends.
                 drop(worker);
             })?);
         }
-        Ok(Running { stop, threads })
+        Ok(Running { stop, doorbells, threads })
     }
 }
 
@@ -112,6 +122,7 @@ impl Running {
     /// Stops all workers and waits for them.
     pub(super) fn stop(self) {
         self.stop.store(true, Relaxed);
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
         for thread in self.threads {
             if thread.join().is_err() {
                 error!("a worker panicked; its message is above");

@@ -181,6 +181,37 @@ fn a_device_that_no_driver_knows_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_device_that_cannot_wake_a_worker_is_named() -> Result<()> {
+    let folder = Folder::new()?;
+    let file = folder.config("net_null0")?;
+    let text = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, text.replace("adaptive", "interrupt"))?;
+    let output = folder.run(&["run", "--no-hugepages", "--config", "config.toml"], false)?;
+    fails(&output, RUNTIME, &["port edge", "net_null", "cannot wake a worker", "idle = \"adaptive\""]);
+    Ok(())
+}
+
+#[test]
+fn power_that_the_processor_cannot_save_is_refused() -> Result<()> {
+    let has = std::fs::read_to_string("/proc/cpuinfo")?.contains(" waitpkg");
+    let folder = Folder::new()?;
+    let file = folder.config("net_null0")?;
+    let text = std::fs::read_to_string(&file)?;
+    let text = text
+        .replace("control = 0\nworkers = [0]\nidle = \"adaptive\"", "control = 0\nworkers = [1]\npower = \"pause\"");
+    std::fs::write(&file, text)?;
+    let output = folder.run(&["check", "--any-machine", "--config", "config.toml"], false)?;
+    assert!(output.status.success(), "another machine may have it: {:?}", lines(&output));
+    if !has {
+        for command in [&["check"][..], &["run", "--no-hugepages"]] {
+            let output = folder.run(&[command, &["--config", "config.toml"]].concat(), false)?;
+            fails(&output, USAGE, &["config.toml:6:9", "TPAUSE", "waitpkg", "idle = \"interrupt\""]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn commands_without_a_process_say_so() -> Result<()> {
     let folder = Folder::new()?;
     for command in [&["status"][..], &["backend", "drain", "web/web2", "--wait"], &["backend", "enable", "web2"]] {

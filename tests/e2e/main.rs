@@ -15,6 +15,7 @@ mod fragments;
 mod frozen;
 mod http;
 mod hugepages;
+mod idle;
 mod lifecycle;
 mod neighbors;
 mod next_hops;

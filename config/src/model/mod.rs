@@ -61,6 +61,8 @@ pub struct Cores {
     pub workers: Vec<usize>,
     /// What a worker does that found nothing.
     pub idle: Idle,
+    /// What its core does between polls that find nothing; [`Power::Off`] unless it polls.
+    pub power: Power,
 }
 
 /// What an idle worker does.
@@ -70,6 +72,44 @@ pub enum Idle {
     Poll,
     /// Backs off: pauses, then sleeps shortly.
     Adaptive,
+    /// Sleeps until a device or the control side wakes it.
+    Interrupt,
+}
+
+impl Idle {
+    /// The word in the file and in `status`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Adaptive => "adaptive",
+            Self::Interrupt => "interrupt",
+        }
+    }
+}
+
+/// How the core of a worker that polls saves power while nothing comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Power {
+    /// It does not.
+    #[default]
+    Off,
+    /// Halts for some microseconds between polls (TPAUSE).
+    Pause,
+    /// Halts until the device writes to the receive queue (UMWAIT).
+    Monitor,
+}
+
+impl Power {
+    /// The word in the file and in `status`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Pause => "pause",
+            Self::Monitor => "monitor",
+        }
+    }
 }
 
 /// `[[port]]`.

@@ -109,7 +109,16 @@ fn fleet_cores_and_process() {
             (&[("[1, 2]", "[0, 2]")], &[("5:11", "core 0 is a worker's core")]),
             (
                 &[("[1, 2]", "[1, 2]\nidle = \"sleep\"")],
-                &[("7:8", "`idle` cannot be \"sleep\"; help: use one of \"poll\", \"adaptive\"")],
+                &[("7:8", "`idle` cannot be \"sleep\"; help: use one of \"poll\", \"adaptive\", \"interrupt\"")],
+            ),
+            (
+                &[("[1, 2]", "[1, 2]\npower = \"scale\"")],
+                &[("7:9", "power = \"scale\" is not built yet; help: the kernel's governor sets frequencies")],
+            ),
+            (&[("[1, 2]", "[1, 2]\npower = \"deep\"")], &[("7:9", "use one of \"off\", \"pause\", \"monitor\"")]),
+            (
+                &[("[1, 2]", "[1, 2]\nidle = \"interrupt\"\npower = \"pause\"")],
+                &[("8:9", "a worker with idle = \"interrupt\" sleeps, which saves more; help: remove `power`")],
             ),
             (&[("[1, 2]", "[1, 2]\n[dpdk]\nextra_args = \"-l 1\"")], &[("8:14", "array of strings")]),
             (&[("[1, 2]", "[1, 2]\n[dpdk]\nextra_args = [\"a\\u0000\"]")], &[("8:15", "control character")]),
@@ -132,8 +141,10 @@ fn cores_of_a_machine() {
         ],
         Some(&two),
     );
-    let shared = edited(&[("[1, 2]", "[0, 1]\nidle = \"adaptive\"")]);
-    assert!(parse(&shared, Some(&two)).is_ok(), "control may share an adaptive worker's core");
+    for idle in ["adaptive", "interrupt"] {
+        let shared = edited(&[("[1, 2]", &format!("[0, 1]\nidle = \"{idle}\""))]);
+        assert!(parse(&shared, Some(&two)).is_ok(), "control may share the core of a worker that sleeps: {idle}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_files;
 mod base;
 mod flows;
+mod idle;
 mod many_errors;
 mod not_built;
 mod properties;

@@ -39,7 +39,7 @@ pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
         (0..state.pools.len()).map(|index| pool_status(control, index, &checks, now)).collect();
     let pins = pins_status(control);
     let workers: Vec<WorkerStatus> =
-        counters.iter().zip(&config.cores.workers).map(|(counters, core)| worker_status(counters, *core)).collect();
+        counters.iter().zip(&config.cores.workers).map(|(of, core)| worker_status(of, &config.cores, *core)).collect();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -125,10 +125,13 @@ fn port_status(control: &Control, id: PortId, port: &config::Port) -> PortStatus
     }
 }
 
-fn worker_status(counters: &WorkerCounters, core: usize) -> WorkerStatus {
+fn worker_status(counters: &WorkerCounters, cores: &config::Cores, core: usize) -> WorkerStatus {
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
     WorkerStatus {
         core,
+        idle: cores.idle.label().to_owned(),
+        power: cores.power.label().to_owned(),
+        sleeps: counters.sleeps.get(),
         busy_share: ratio(counters.busy_nanos.get(), counters.total_nanos.get()),
         burst_fill: ratio(counters.received.packets.get(), counters.bursts.get()),
         polls: counters.polls.get(),

@@ -78,6 +78,12 @@ pub struct PortStatus {
 pub struct WorkerStatus {
     /// Its core.
     pub core: usize,
+    /// What it does when nothing comes: `poll`, `adaptive` or `interrupt`.
+    pub idle: String,
+    /// What its core does meanwhile: `off`, `pause` or `monitor`.
+    pub power: String,
+    /// How often it slept until something woke it, with `interrupt`.
+    pub sleeps: u64,
     /// Share of its time in polls that found something, 0 to 1.
     pub busy_share: f64,
     /// Mean packets in a burst that had any.

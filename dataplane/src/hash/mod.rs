@@ -52,6 +52,9 @@ pub(crate) type Block = u128;
 #[repr(align(64))]
 pub(crate) struct BurstBlocks(pub [Block; BURST]);
 
+// A burst of blocks is read in registers of 64 bytes, none of which lies in two cache lines.
+const _: () = assert!(align_of::<BurstBlocks>() == 64 && size_of::<BurstBlocks>() == 16 * BURST);
+
 /// What a message is about: byte 3 of its first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -21,6 +21,9 @@ const WORKER_MARGIN: u16 = 1;
 #[repr(align(64))]
 struct Bucket([AtomicU64; WAYS]);
 
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Bucket>() == 64);
+
 impl Bucket {
     fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))

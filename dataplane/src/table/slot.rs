@@ -14,6 +14,9 @@ const SPECIAL: u16 = 0x8000;
 #[repr(transparent)]
 pub struct Slot(u16);
 
+// A table of 65,537 slots takes an eighth of a usual second-level cache.
+const _: () = assert!(size_of::<Slot>() == 2);
+
 impl Slot {
     /// No backend at all.
     pub const EMPTY: Self = Self(MAX_POOL_BACKENDS as u16);

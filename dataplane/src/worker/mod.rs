@@ -6,7 +6,7 @@ mod inject;
 use crate::counters::{STALL, WorkerCounters};
 use crate::fragment::Released;
 use crate::hash::FlowHasher;
-use crate::idle::Idle;
+use crate::idle::Rest;
 use crate::ids::{PortId, WorkerId};
 use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
@@ -19,6 +19,7 @@ use crate::transmit::{Transmit, TxPath};
 use deliver::{Delivery, first_identification};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// What a worker is made of.
 pub struct WorkerParts<P: Port> {
@@ -50,6 +51,8 @@ pub struct Worker<P: Port> {
     stages: Stages<P::Packet>,
     delivery: Delivery<P>,
     previous_poll: Option<Poll>,
+    /// `Some` after a sleep since that poll: for how long the thread then waited for its core.
+    slept: Option<Duration>,
 }
 
 /// What is remembered of a poll.
@@ -79,20 +82,25 @@ impl<P: Port> Worker<P> {
             stages: Stages::new(FlowHasher::new(parts.secret)),
             delivery,
             previous_poll: None,
+            slept: None,
         }
     }
 
     /// Polls until `stop` is set. `clock` is read once a poll.
-    pub fn run(&mut self, stop: &AtomicBool, idle: Idle, mut clock: impl FnMut() -> Nanos) {
+    ///
+    /// Who sets `stop` must ring at the worker's doorbell then: it may sleep.
+    pub fn run(&mut self, stop: &AtomicBool, mut idle: impl Rest, mut clock: impl FnMut() -> Nanos) {
         let mut empty_polls = 0_u32;
         while !stop.load(Relaxed) {
             if self.poll(clock(), &mut ()) == 0 {
                 empty_polls = empty_polls.saturating_add(1);
-                idle.wait(empty_polls);
-            } else {
+                self.slept = idle.rest(empty_polls);
+            } else if empty_polls > 0 {
                 empty_polls = 0;
+                idle.resume();
             }
         }
+        idle.resume();
     }
 
     /// One pass: a burst of each receive queue, then what the control side wants sent.
@@ -124,13 +132,17 @@ impl<P: Port> Worker<P> {
     fn account_time(&mut self, now: Nanos) {
         let counters = &*self.delivery.counters;
         if let Some(previous) = self.previous_poll {
-            let elapsed = now.since(previous.at);
             let nanos = now.0.saturating_sub(previous.at.0);
             counters.total_nanos.add(nanos);
             if previous.busy {
                 counters.busy_nanos.add(nanos);
             }
-            if elapsed > STALL {
+            // Sleep is idle time, and no stall but for what it was prolonged by.
+            let kept = self.slept.take().map_or(Duration::from_nanos(nanos), |late| {
+                counters.sleeps.add(1);
+                late
+            });
+            if kept > STALL {
                 counters.stalls.add(1);
                 counters.last_stall_end.set(now.0);
             }

@@ -12,5 +12,6 @@ mod punts;
 mod reader;
 mod rig;
 mod sequences;
+mod sleep;
 mod vectors;
 mod worker;

@@ -8,7 +8,7 @@ use guideway_dataplane::ids::{BackendId, PortId, VipId, WorkerId};
 use guideway_dataplane::memory::MemoryPacket;
 use guideway_dataplane::pipeline::{Decision, Trace};
 use guideway_dataplane::port::{BURST, Packet};
-use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::punt::{ControlRings, InjectRing};
 use guideway_dataplane::select::Verdict;
 use guideway_dataplane::time::Nanos;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ fn a_worker_without_a_queue_hands_over_to_the_one_that_has_it() {
 #[test]
 fn a_full_ring_to_another_worker_drops() {
     let mut small = ControlRings::new();
-    small.inject = Arc::new(crossbeam::queue::ArrayQueue::new(4));
+    small.inject = Arc::new(InjectRing::new(4, Arc::default()));
     let (mut first, mut second) = pair(&small);
     for flow in 0..10 {
         first.receive(0, &syn(10_000 + flow, 11).frame());
@@ -206,20 +206,20 @@ fn time_is_busy_after_a_poll_that_found_something() {
 fn a_worker_that_was_kept_from_polling_says_until_when() {
     let (mut rig, _publisher) = Rig::new(context().snapshot().unwrap());
     let start = Nanos(1_000_000_000);
-    assert_eq!(rig.counters.stalled_until(start), None, "it has not begun");
+    assert_eq!(rig.counters.stalled_until(start, None), None, "it has not begun");
     rig.poll_at(start);
     let in_time = start + STALL;
-    assert_eq!(rig.counters.stalled_until(in_time), None);
+    assert_eq!(rig.counters.stalled_until(in_time, None), None);
     rig.poll_at(in_time);
-    assert_eq!((rig.counters.stalls.get(), rig.counters.stalled_until(in_time)), (0, None));
+    assert_eq!((rig.counters.stalls.get(), rig.counters.stalled_until(in_time, None)), (0, None));
 
     let late = in_time + STALL + Duration::from_nanos(1);
-    assert_eq!(rig.counters.stalled_until(late), Some(late), "it still does not poll");
+    assert_eq!(rig.counters.stalled_until(late, None), Some(late), "it still does not poll");
     rig.poll_at(late);
     let later = late + Duration::from_millis(1);
     rig.poll_at(later);
     assert_eq!(rig.counters.stalls.get(), 1);
-    assert_eq!(rig.counters.stalled_until(later), Some(late), "the end of the stall, not the time now");
+    assert_eq!(rig.counters.stalled_until(later, None), Some(late), "the end of the stall, not the time now");
 }
 
 #[derive(Default)]

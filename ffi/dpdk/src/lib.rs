@@ -16,13 +16,16 @@ mod mbuf;
 mod mempool;
 mod netdev;
 mod port;
+pub mod power;
+mod sleeper;
 
 pub use clock::Tsc;
 pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, version};
 pub use lcore::{Lcore, LcoreError};
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
-pub use port::{Capabilities, Link, Notice, Port, PortConfig, PortError, RxQueue, Stats, TxQueue};
+pub use port::{Capabilities, Link, Notice, Port, PortConfig, PortError, RxInterrupt, RxQueue, Stats, TxQueue};
+pub use sleeper::{EventBell, Sleeper};
 
 /// The DPDK device: ties packets, queues and pool together for the worker loop.
 #[derive(Debug)]

@@ -160,3 +160,93 @@ impl<P: Port> Generator<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Unit;
+    use crate::load::frames::{FrameSetup, FrameSize};
+    use guideway_dataplane::memory::{LINK_DEPTH, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
+    use guideway_dataplane::time::Nanos;
+    use std::cell::Cell;
+
+    /// A microsecond passes each time that it is read.
+    struct Steps(Cell<u64>);
+
+    impl Clock for Steps {
+        const UNIT: Unit = Unit::Ns;
+
+        fn ticks(&self) -> u64 {
+            self.0.set(self.0.get() + 1_000);
+            self.0.get()
+        }
+
+        fn hz(&self) -> u64 {
+            1_000_000_000
+        }
+
+        fn now(&self) -> Nanos {
+            Nanos(self.0.get())
+        }
+    }
+
+    fn generator(there: MemoryQueue, back: MemoryQueue, refusal: Refusal) -> Generator<MemoryPort> {
+        let setup = FrameSetup {
+            destination: [2; 6],
+            source: [4; 6],
+            service: "198.19.0.1:80".parse().expect("an address"),
+            services: 1,
+            flows: 10,
+            size: FrameSize::Fixed(64),
+        };
+        Generator::new(GeneratorParts {
+            tx: MemoryTx(there),
+            rx: MemoryRx(back),
+            pool: Arc::new(MemoryPool),
+            frames: Frames::new(&setup),
+            recognition: Recognition { port: 80, gue_port: 6_080 },
+            refusal,
+            settle: Duration::from_millis(1),
+        })
+    }
+
+    const LOAD: Load = Load { rate: 100_000.0, duration: Duration::from_millis(100), latency: true };
+
+    #[test]
+    fn the_rate_is_kept_and_each_packet_is_timed() {
+        let wire = link();
+        let mut generator = generator(Arc::clone(&wire), wire, Refusal::Lost);
+        let clock = Steps(Cell::new(0));
+        for _ in 0..3 {
+            let mut looks = 0_u64;
+            let run = generator.run(&clock, &LOAD, |_| looks += 1);
+            assert_eq!((run.intended, run.offered, run.received.packets), (10_000, 10_000, 10_000));
+            assert_eq!((run.received.late, run.received.foreign), (0, 0));
+            assert!((100_000_000..101_000_000).contains(&run.ticks), "{}", run.ticks);
+            assert!(looks >= 10_000, "{looks}");
+            let latency = run.latencies.expect("asked for").percentiles();
+            assert_eq!((latency.samples, latency.p50.round()), (10_000, 1_000.0), "one step of the clock");
+        }
+    }
+
+    #[test]
+    fn what_a_full_queue_refuses_is_lost_or_was_never_offered() {
+        for (refusal, offered) in [(Refusal::Lost, 10_000), (Refusal::NotOffered, LINK_DEPTH as u64)] {
+            let run = generator(link(), link(), refusal).run(&Steps(Cell::new(0)), &LOAD, |_| ());
+            assert_eq!((run.intended, run.offered, run.received.packets), (10_000, offered, 0));
+        }
+    }
+
+    #[test]
+    fn packets_of_an_earlier_trial_are_thrown_away() {
+        let wire = link();
+        let mut generator = generator(Arc::clone(&wire), Arc::clone(&wire), Refusal::Lost);
+        let clock = Steps(Cell::new(0));
+        generator.run(&clock, &LOAD, |_| ());
+        let (mut sequence, before) = (0, wire.len());
+        generator.send(5, &clock, &mut sequence);
+        assert_eq!((before, wire.len()), (0, 5));
+        let run = generator.run(&clock, &LOAD, |_| ());
+        assert_eq!((run.received.packets, run.received.late), (10_000, 0));
+    }
+}

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The most backends of all pools together: each has an id of its own.
 pub const MAX_BACKENDS: u32 = 60_000;
 /// The port's own hardware address.
-const PORT_MAC: Mac = [2, 0, 0, 0, 0, 1];
+pub const PORT_MAC: Mac = [2, 0, 0, 0, 0, 1];
 /// The VIPs' port.
 const SERVICE_PORT: u16 = 80;
 /// The first VIP of each family; the others follow in the last 16 bits.

@@ -16,7 +16,7 @@ pub(in crate::bench) struct Args {
     /// that docs/performance.md speaks of; takes minutes).
     #[arg(long, value_enum)]
     pub(super) suite: Option<Suite>,
-    /// Kinds of forwarding [default: mac-swap,l2dsr,ipip].
+    /// Kinds of forwarding [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) mode: Vec<Mode>,
     /// IP versions [default: both].

@@ -3,6 +3,7 @@
 use super::FRAME_CHECK_SEQUENCE;
 use super::args::{Args, Mode, Suite};
 use crate::Failure;
+use clap::ValueEnum as _;
 use guideway_dataplane::parse::Family;
 use guideway_perf::scenario::{Case, MAX_BACKENDS};
 use guideway_perf::suite;
@@ -30,7 +31,7 @@ fn combinations(args: &Args) -> Vec<Case> {
     fn or<T: Copy>(given: &[T], otherwise: &[T]) -> Vec<T> {
         if given.is_empty() { otherwise.to_vec() } else { given.to_vec() }
     }
-    let modes = or(&args.mode, &[Mode::MacSwap, Mode::L2dsr, Mode::Ipip]);
+    let modes = or(&args.mode, Mode::value_variants());
     let mut cases = vec![Case { affinity: args.affinity, ..Case::default() }];
     // The first varies slowest in the table.
     vary(&mut cases, &args.frame_size, |case, size| case.frame_len = usize::from(size - FRAME_CHECK_SEQUENCE));
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn everything_is_measured_unless_told_otherwise() {
         let all = cases_of("cycles");
-        assert_eq!(all.len(), 6);
+        assert_eq!(all, suite::quick());
         assert!(all.iter().all(|case| (case.flows, case.backends, case.frame_len) == (100_000, 1_000, 60)));
         let chosen = cases_of("cycles --mode ipip --family 6 --flows 1,1000 --backends 3,1000 --frame-size 128");
         let found: Vec<_> =

@@ -1,6 +1,7 @@
 //! The steps from a device string to a started port.
 
 use super::device::{Device, L2_OVERHEAD};
+use super::interrupt::{self, Signal};
 use super::xdp::Sockets;
 use super::{Capabilities, Inner, Notice, PortConfig, PortError};
 use crate::eal::Eal;
@@ -9,6 +10,7 @@ use crate::{errno_text, log, netdev};
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info};
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,8 @@ pub(super) struct Attach<'a> {
     pub config: &'a PortConfig,
     pub device: Device,
     notices: Vec<Notice>,
+    /// Sockets of the driver over which frames come, by receive queue; empty if it has none or nobody asks.
+    sockets: Vec<RawFd>,
 }
 
 /// A started device.
@@ -34,6 +38,8 @@ pub(super) struct Attached {
     pub capabilities: Capabilities,
     pub notices: Vec<Notice>,
     pub buffers_kept: u32,
+    /// What tells of arrivals, by receive queue; empty if nobody asked.
+    pub signals: Vec<Signal>,
 }
 
 /// How often, and how far apart, an AF_XDP queue is asked for that seems taken: the kernel gives it back some time
@@ -45,12 +51,12 @@ pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(250);
 pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<Attached, PortError> {
     let queues = config.rx_queues.max(config.tx_queues).max(1);
     let device = Device::parse(&config.name, &config.device)?.with_queues(queues).with_mtu(config.mtu);
-    let mut attach = Attach { config, device, notices: Vec::new() };
+    let mut attach = Attach { config, device, notices: Vec::new(), sockets: Vec::new() };
     attach.check_device(queues)?;
     attach.check_pool(pool)?;
     let in_use = pool.in_use();
     let mut tries = 1;
-    let (inner, capabilities) = loop {
+    let (inner, capabilities, signals) = loop {
         match attach.bring_up(eal, pool) {
             Err(PortError::Busy { .. }) if tries < BUSY_TRIES && attach.device.driver() == "net_af_xdp" => {
                 tries += 1;
@@ -62,7 +68,7 @@ pub(super) fn attach(eal: &Eal, config: &PortConfig, pool: &Mempool) -> Result<A
     // Measured, since vain tries count too.
     let buffers_kept = if attach.device.driver() == "net_af_xdp" { pool.in_use().saturating_sub(in_use) } else { 0 };
     let interface = attach.device.interface().map(str::to_owned);
-    Ok(Attached { inner, interface, capabilities, notices: attach.notices, buffers_kept })
+    Ok(Attached { inner, interface, capabilities, notices: attach.notices, buffers_kept, signals })
 }
 
 impl Attach<'_> {
@@ -79,22 +85,25 @@ impl Attach<'_> {
     }
 
     /// Everything from the probe to the started port. After an error the device is gone again.
-    fn bring_up(&mut self, eal: &Eal, pool: &Mempool) -> Result<(Inner, Capabilities), PortError> {
+    fn bring_up(&mut self, eal: &Eal, pool: &Mempool) -> Result<(Inner, Capabilities, Vec<Signal>), PortError> {
         let one_at_a_time = lock();
         if let Some(closed) = *one_at_a_time {
             std::thread::sleep(BUSY_PAUSE.saturating_sub(closed.elapsed()));
         }
         let before = Sockets::open_now();
+        let packet_sockets = interrupt::sockets(libc::AF_PACKET);
         let mut port = self.probe(eal, pool)?;
+        self.sockets =
+            interrupt::sockets(libc::AF_PACKET).into_iter().filter(|fd| !packet_sockets.contains(fd)).collect();
         let result = self.set_up(&mut port, pool);
         port.sockets = Sockets::since(&before);
         // Before an error drops the port, which locks again.
         drop(one_at_a_time);
-        result.map(|capabilities| (port, capabilities))
+        result.map(|(capabilities, signals)| (port, capabilities, signals))
     }
 
     /// From the probed to the started port.
-    fn set_up(&mut self, port: &mut Inner, pool: &Mempool) -> Result<Capabilities, PortError> {
+    fn set_up(&mut self, port: &mut Inner, pool: &Mempool) -> Result<(Capabilities, Vec<Signal>), PortError> {
         let info = self.info(port)?;
         port.device = info.device;
         self.check_queues(&info)?;
@@ -104,14 +113,34 @@ impl Attach<'_> {
         // SAFETY: configured, all queues set up.
         self.done("start", unsafe { dpdk_sys::rte_eth_dev_start(port.id) })?;
         self.let_multicast_in(port);
-        Ok(Capabilities {
+        let signals = if self.config.interrupts { self.signals(port)? } else { Vec::new() };
+        let capabilities = Capabilities {
             driver: driver_name(&info),
             max_rx_queues: info.max_rx_queues,
             max_tx_queues: info.max_tx_queues,
             rss,
             rx_checksum,
             socket: socket(port.id),
-        })
+        };
+        Ok((capabilities, signals))
+    }
+
+    /// What tells of arrivals on each receive queue.
+    fn signals(&self, port: &Inner) -> Result<Vec<Signal>, PortError> {
+        let queues = self.config.rx_queues;
+        // AF_PACKET's driver opens a socket for each queue that its device was made with, used or not.
+        let pairs = self.device.argument("qpairs").and_then(|pairs| pairs.parse().ok());
+        let signals = match self.device.driver() {
+            "net_af_packet" => interrupt::of_sockets(&self.sockets, pairs.unwrap_or(queues.into()), queues),
+            "net_af_xdp" => interrupt::of_sockets(&self.sockets, queues.into(), queues),
+            _ => interrupt::of_driver(port.id, queues),
+        };
+        signals.map_err(|reason| self.no_interrupts(reason))
+    }
+
+    pub fn no_interrupts(&self, reason: String) -> PortError {
+        let driver = self.device.driver().to_owned();
+        PortError::NoInterrupts { port: self.port(), device: self.text(), driver, reason }
     }
 
     /// Hot-plugs the device.
@@ -187,6 +216,10 @@ impl Attach<'_> {
             }
             conf.rxmode.offloads |= dpdk_sys::GUIDEWAY_RX_SCATTER;
         }
+        // A driver without interrupts may refuse the whole configuration for it.
+        if self.config.interrupts && !interrupt::is_by_socket(self.device.driver()) {
+            conf.intr_conf.set_rxq(1);
+        }
         conf.txmode.offloads |= info.tx_offload_capa & dpdk_sys::GUIDEWAY_TX_MULTI_SEGS;
         let hash = info.flow_type_rss_offloads & dpdk_sys::GUIDEWAY_RSS_IP_TCP_UDP;
         let rss = self.config.rx_queues > 1 && hash != 0;
@@ -237,7 +270,7 @@ impl Attach<'_> {
         Err(PortError::Mtu { port: self.port(), device: self.text(), mtu, reason })
     }
 
-    fn set_up_queues(&self, port: &Inner, info: &rte_eth_dev_info, pool: &Mempool) -> Result<(), PortError> {
+    fn set_up_queues(&mut self, port: &Inner, info: &rte_eth_dev_info, pool: &Mempool) -> Result<(), PortError> {
         let (mut rx, mut tx) = (self.config.rx_descriptors, self.config.tx_descriptors);
         // SAFETY: writable integers.
         let result = unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(port.id, &raw mut rx, &raw mut tx) };
@@ -249,9 +282,11 @@ impl Attach<'_> {
         tx_conf.offloads = 0;
         for queue in 0..self.config.rx_queues {
             log::clear();
+            let xdp_sockets = interrupt::sockets(libc::AF_XDP);
             // SAFETY: configured with this many queues; the pool outlives the port, which holds a handle of it.
             let result = unsafe { dpdk_sys::rte_eth_rx_queue_setup(port.id, queue, rx, node, &rx_conf, pool.as_ptr()) };
             self.rx_queue_done(result)?;
+            self.sockets.extend(interrupt::sockets(libc::AF_XDP).iter().filter(|fd| !xdp_sockets.contains(fd)));
         }
         for queue in 0..self.config.tx_queues {
             log::clear();

@@ -1,7 +1,7 @@
 //! What is checked before and while a device is attached, with better errors than drivers give.
 
 use super::attach::{Attach, BUSY_PAUSE, BUSY_TRIES};
-use super::{PortError, device};
+use super::{PortError, device, interrupt};
 use crate::mempool::Mempool;
 use crate::netdev;
 use dpdk_sys::rte_eth_dev_info;
@@ -13,6 +13,9 @@ const LIBXDP_PROGRAMS: [&str; 2] = ["xsk_def_prog", "xdp_dispatcher"];
 impl Attach<'_> {
     /// What can be told before DPDK touches anything, with a better error than a driver gives.
     pub fn check_device(&mut self, queues: u16) -> Result<(), PortError> {
+        if self.config.interrupts && interrupt::is_deaf(self.device.driver()) {
+            return Err(self.no_interrupts("it has no receive interrupts".into()));
+        }
         if self.device.is_pci() {
             return device::check_pci(&self.config.name, &self.device.name, Path::new("/sys/bus/pci/devices"));
         }

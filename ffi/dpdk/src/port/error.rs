@@ -131,6 +131,20 @@ pub enum PortError {
         /// Packets that are free.
         available: u32,
     },
+    /// Nothing wakes a thread that waits for the device's packets.
+    #[error(
+        "port {port}: device {device}: driver {driver} cannot wake a worker that sleeps ({reason}); set `idle = \"adaptive\"` in [cores], or use another device"
+    )]
+    NoInterrupts {
+        /// The port's name.
+        port: String,
+        /// The device string.
+        device: String,
+        /// The driver.
+        driver: String,
+        /// What is missing.
+        reason: String,
+    },
     /// The device does not take the MTU.
     #[error("port {port}: device {device} does not take MTU {mtu}: {reason}")]
     Mtu {

@@ -4,10 +4,12 @@ mod attach;
 mod check;
 mod device;
 mod error;
+mod interrupt;
 mod queue;
 mod xdp;
 
 pub use error::{Notice, PortError};
+pub use interrupt::RxInterrupt;
 pub use queue::{RxQueue, TxQueue};
 
 use crate::eal::{Eal, EalInner};
@@ -34,6 +36,8 @@ pub struct PortConfig {
     pub rx_descriptors: u16,
     /// Descriptors of each transmit queue; rounded to what the device takes.
     pub tx_descriptors: u16,
+    /// Whether arrivals shall be able to wake a thread that sleeps: [`RxQueue::interrupt`].
+    pub interrupts: bool,
 }
 
 impl Default for PortConfig {
@@ -46,6 +50,7 @@ impl Default for PortConfig {
             tx_queues: 1,
             rx_descriptors: 1_024,
             tx_descriptors: 1_024,
+            interrupts: false,
         }
     }
 }
@@ -165,10 +170,12 @@ impl Port {
         config: &PortConfig,
         pool: &Mempool,
     ) -> Result<(Self, Vec<RxQueue>, Vec<TxQueue>), PortError> {
-        let attach::Attached { inner, interface, capabilities, notices, buffers_kept } =
+        let attach::Attached { inner, interface, capabilities, notices, buffers_kept, signals } =
             attach::attach(eal, config, pool)?;
         let inner = Arc::new(inner);
-        let rx = (0..config.rx_queues).map(|queue| RxQueue::new(&inner, queue)).collect();
+        let signals = signals.into_iter().map(Some).chain(std::iter::repeat(None));
+        let rx =
+            (0..config.rx_queues).zip(signals).map(|(queue, signal)| RxQueue::new(&inner, queue, signal)).collect();
         let tx = (0..config.tx_queues).map(|queue| TxQueue::new(&inner, queue)).collect();
         Ok((Self { inner, name: config.name.clone(), interface, capabilities, notices, buffers_kept }, rx, tx))
     }

@@ -1,10 +1,12 @@
 //! Bursts: from Rust straight into the driver through DPDK's table of fast-path functions.
 
 use super::Inner;
+use super::interrupt::{RxInterrupt, Signal};
 use crate::mbuf::Mbuf;
-use dpdk_sys::{rte_eth_fp_ops, rte_mbuf};
+use dpdk_sys::{rte_eth_fp_ops, rte_mbuf, rte_power_monitor_cond};
 use guideway_dataplane::port::{self, BURST, Burst};
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 // A burst is handed to the driver as the array of pointers that it is.
@@ -23,21 +25,42 @@ fn entry(port: u16) -> *const rte_eth_fp_ops {
 pub struct RxQueue {
     ops: *const rte_eth_fp_ops,
     queue: u16,
-    _port: Arc<Inner>,
+    signal: Option<Signal>,
+    port: Arc<Inner>,
 }
 
 // SAFETY: a queue may be polled from any thread, one at a time: `&mut self` and no Clone see to that.
 unsafe impl Send for RxQueue {}
 
 impl RxQueue {
-    pub(super) fn new(port: &Arc<Inner>, queue: u16) -> Self {
-        Self { ops: entry(port.id), queue, _port: Arc::clone(port) }
+    pub(super) fn new(port: &Arc<Inner>, queue: u16, signal: Option<Signal>) -> Self {
+        Self { ops: entry(port.id), queue, signal, port: Arc::clone(port) }
     }
 
     /// The queue's number on its port.
     #[must_use]
     pub fn index(&self) -> u16 {
         self.queue
+    }
+
+    /// What wakes a thread that waits for packets of this queue. `None` if the port was attached without
+    /// [`super::PortConfig::interrupts`].
+    #[must_use]
+    pub fn interrupt(&self) -> Option<RxInterrupt> {
+        Some(RxInterrupt::new(&self.port, self.queue, self.signal?))
+    }
+
+    /// Where the device writes when a packet arrives; `None` if the driver does not tell.
+    pub(crate) fn monitored(&self) -> Option<(rte_power_monitor_cond, Arc<dyn Send + Sync>)> {
+        let mut place = MaybeUninit::<rte_power_monitor_cond>::zeroed();
+        // SAFETY: the port is started and has this queue; the structure is plain data, filled on success.
+        let place = unsafe {
+            if dpdk_sys::rte_eth_get_monitor_addr(self.port.id, self.queue, place.as_mut_ptr()) != 0 {
+                return None;
+            }
+            place.assume_init()
+        };
+        Some((place, Arc::clone(&self.port) as Arc<dyn Send + Sync>))
     }
 }
 

@@ -12,9 +12,7 @@ pub(super) struct Sockets(Vec<RawFd>);
 impl Sockets {
     /// All AF_XDP sockets of this process.
     pub fn open_now() -> Self {
-        let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Self(numbers.filter(|&fd| is_xdp(fd)).collect())
+        Self(super::interrupt::sockets(libc::AF_XDP))
     }
 
     /// Those that are open now and were not in `before`.
@@ -34,9 +32,5 @@ impl Sockets {
 }
 
 fn is_xdp(fd: RawFd) -> bool {
-    let (mut domain, mut size) = (0_i32, size_of::<i32>() as libc::socklen_t);
-    // SAFETY: a writable integer of the size given; any descriptor may be asked.
-    let result =
-        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, (&raw mut domain).cast(), &raw mut size) };
-    result == 0 && domain == libc::AF_XDP
+    super::interrupt::domain(fd) == Some(libc::AF_XDP)
 }

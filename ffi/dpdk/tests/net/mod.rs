@@ -1,5 +1,8 @@
 //! A network namespace of its own for each test process, a veth pair in it, and a raw socket on the far end.
 
+// Not every test uses all of it.
+#![allow(dead_code)]
+
 use guideway_dataplane::port::{Burst, RxQueue as _};
 use guideway_dpdk::{Mbuf, RxQueue};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
