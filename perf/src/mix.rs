@@ -59,7 +59,7 @@ impl Mix {
     pub fn of(&self, flow: u32) -> u16 {
         // Neighbouring flows are to differ, in the column and in the place in it.
         let bits = (u64::from(flow) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let bits = (bits ^ bits >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let bits = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let column = (((bits >> 32) * self.0.len() as u64) >> 32) as usize;
         match self.0.get(column) {
             Some(Column { bound, other }) if bits as u32 >= *bound => *other,
