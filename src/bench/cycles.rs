@@ -41,8 +41,8 @@ fn measure(args: &Args) -> Result<Report, Failure> {
     let cases = cases(args)?;
     // Looked up before the thread is pinned: then it may use its own core only.
     let cores = cores();
-    let core = worker_core(&cores, args.core)?;
-    let generator = || generator_core(&cores, args.generator_core, core);
+    let core = worker_core(cores, args.core)?;
+    let generator = || generator_core(cores, args.generator_core, core);
     let lead = usize::from(args.lead);
     let longest = cases.iter().map(|case| case.traffic().frame_len()).max().unwrap_or_default();
     let on_the_wire = longest + usize::from(FRAME_CHECK_SEQUENCE);
