@@ -25,7 +25,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
             continue;
         }
         let tables =
-            if pool.table_stale { vec![table(&pool.plan); copies].into() } else { Arc::clone(pool.built.tables()) };
+            if pool.table_stale { copies_of(&table(&pool.plan), copies) } else { Arc::clone(pool.built.tables()) };
         let of_config = &config.pools[index];
         let backends = pool.backends.iter().zip(&of_config.backends);
         let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
@@ -46,6 +46,11 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
     }
+}
+
+/// As many copies of a table as workers have, each in memory of its own.
+fn copies_of(table: &Table, copies: usize) -> Arc<[Table]> {
+    (0..copies).map(|copy| if copy == 0 { table.clone() } else { table.copied() }).collect()
 }
 
 /// The table that workers read. Where every flow has a pin, every slot is special.

@@ -24,9 +24,7 @@ const FEW_BACKENDS: usize = 1_024;
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct Lane {
-    tables: Arc<[Table]>,
-    /// Which of the tables.
-    copy: usize,
+    table: Table,
     backends: Arc<[Backend]>,
     special: Option<Arc<Special>>,
 }
@@ -37,7 +35,7 @@ impl Lane {
     /// The slots that this lane's workers read.
     #[inline(always)]
     pub fn slots(&self) -> &[Slot] {
-        self.tables.get(self.copy).map_or(&[], |table| table.slots())
+        self.table.slots()
     }
 
     /// What decides about special slots.
@@ -57,8 +55,7 @@ impl From<Box<[Arc<Pool>]>> for Pools {
     fn from(pools: Box<[Arc<Pool>]>) -> Self {
         let copies = pools.iter().map(|pool| pool.tables().len()).max().unwrap_or(0).max(1);
         let lane = |pool: &Arc<Pool>, copy: usize| Lane {
-            tables: Arc::clone(pool.tables()),
-            copy: copy.checked_rem(pool.tables().len()).unwrap_or(0),
+            table: pool.table(copy),
             backends: Arc::clone(&pool.backends),
             special: pool.special.clone(),
         };

@@ -158,8 +158,14 @@ impl Pool {
     #[inline]
     #[must_use]
     pub fn slots(&self, worker: WorkerId) -> &[Slot] {
-        let copy = worker.index().checked_rem(self.tables.len()).unwrap_or(0);
-        self.tables.get(copy).map_or(&[], |table| table.slots())
+        let place = worker.index().checked_rem(self.tables.len()).unwrap_or(0);
+        self.tables.get(place).map_or(&[], |table| table.slots())
+    }
+
+    /// One of the copies, which are taken in turns; an empty table if there is none.
+    pub(crate) fn table(&self, copy: usize) -> Table {
+        let place = copy.checked_rem(self.tables.len()).unwrap_or(0);
+        self.tables.get(place).cloned().unwrap_or_else(|| Table::from(Box::from([])))
     }
 
     /// The copies of the table.

@@ -92,6 +92,8 @@ fn serve(
     let rt = rt.with_kernel(kernel);
     let devices = Arc::new(devices);
     print_banner(config, eal, &devices, &state.ports);
+    // Each packet of a flow that has a pin reads another line of it.
+    guideway_dpdk::prefer_huge_pages(state.pins.memory());
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
         .with_doorbells(workers.doorbells());
 

@@ -17,6 +17,7 @@ mod rewrite;
 mod tests;
 
 use crate::counters::WorkerCounters;
+use crate::drop_reason::DropReason;
 use crate::hash::{BurstBlocks, FlowHash};
 use crate::ids::{PoolId, PortId, VipId};
 use crate::parse::Family;
@@ -65,8 +66,17 @@ pub(crate) struct Passed {
     pub usual: u64,
     /// Packets that are forwarded as they are now.
     forwarded: u64,
-    /// The way of all packets, if they have the same; and their bytes.
-    pub together: Option<(PortId, u64)>,
+    /// What becomes of all packets, if it is the same.
+    pub together: Option<Together>,
+}
+
+/// What becomes of a whole burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    /// All leave by a port, with as many bytes.
+    Leave(PortId, u64),
+    /// All end here.
+    Drop(DropReason),
 }
 
 /// The backends of a burst's packets.
@@ -127,12 +137,15 @@ impl FastPath {
         };
         let admitted = self.admit(arrival.snapshot, port, receiver, burst);
         if admitted.usual == 0 {
-            return Passed { slow: admitted.slow, ..Passed::default() };
+            // Whatever has a verdict at this stage is for nobody here.
+            let together = (admitted.slow == 0).then_some(Together::Drop(DropReason::NotForUs));
+            return Passed { slow: admitted.slow, together, ..Passed::default() };
         }
         arrival.snapshot.hasher.hash_blocks(&mut self.hashes, &self.addresses, burst.len(), admitted.ipv6);
         self.choose(arrival, burst, admitted, chosen, counters);
         let rewritten = self.rewrite(burst, admitted, chosen, refuse, counters);
         let together = rewritten.together.filter(|_| rewritten.forwarded == all);
+        let together = together.map(|(egress, bytes)| Together::Leave(egress, bytes));
         Passed { slow: admitted.slow, usual: admitted.usual, forwarded: rewritten.forwarded, together }
     }
 

@@ -10,6 +10,7 @@ use crate::prefetch::prefetch;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Words of a bucket: a cache line of them.
@@ -99,6 +100,13 @@ impl PinTable {
     pub fn new(pins: usize, clock: PinClock) -> Self {
         let buckets = pins.div_ceil(WAYS).clamp(1, 1 << 31);
         Self { buckets: (0..buckets).map(|_| Bucket::new()).collect(), clock }
+    }
+
+    /// The addresses of its memory, for wishes about pages.
+    #[must_use]
+    pub fn memory(&self) -> Range<usize> {
+        let Range { start, end } = self.buckets.as_ptr_range();
+        start.addr()..end.addr()
     }
 
     /// A single bucket, with the default times: for pools that never change.

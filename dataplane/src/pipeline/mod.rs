@@ -4,7 +4,7 @@ mod slow;
 
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
-use crate::fast::FastPath;
+use crate::fast::{FastPath, Together};
 use crate::fragment::{FirstFragment, Fragments};
 use crate::hash::FlowHasher;
 use crate::ids::{PortId, WorkerId};
@@ -116,8 +116,8 @@ impl<P: Packet> Stages<P> {
 
     /// Decides about every packet of a burst, and rewrites those that are forwarded.
     ///
-    /// Returns the way of all packets and their bytes if they leave by the same port, and nobody watches. Else the decisions
-    /// are put into `decisions`, whose contents are replaced.
+    /// Returns what becomes of all packets if it is the same, and nobody watches. Else the decisions are put into `decisions`,
+    /// whose contents are replaced.
     #[inline]
     pub(crate) fn process<'s, T: Trace>(
         &mut self,
@@ -125,7 +125,7 @@ impl<P: Packet> Stages<P> {
         burst: &mut Burst<P>,
         decisions: &mut Decisions<'s>,
         counters: &WorkerCounters,
-    ) -> Option<(PortId, u64)> {
+    ) -> Option<Together> {
         decisions.clear();
         let Some(port) = arrival.snapshot.ports.get(arrival.port.index()) else {
             // A port that the snapshot does not know any more: control waits for this worker to leave it alone.

@@ -90,6 +90,7 @@ impl Shim for GueShim {
         UdpGueHeader { udp: udp(self.port.get(), inner.entropy, load_len), gue }
     }
 
+    #[inline(always)]
     fn fill_checksum<P: Packet>(header: &mut UdpGueHeader, pseudo_sum: u32, packet: &P, inner: &Inner) {
         let sum = checksum::sum(header.as_bytes());
         header.udp.checksum = transport_checksum(pseudo_sum, sum, packet, inner);
@@ -109,6 +110,7 @@ impl Shim for DirectShim {
         udp(self.port.get(), inner.entropy, load_len)
     }
 
+    #[inline(always)]
     fn fill_checksum<P: Packet>(header: &mut UdpHeader, pseudo_sum: u32, packet: &P, inner: &Inner) {
         header.checksum = transport_checksum(pseudo_sum, checksum::sum(header.as_bytes()), packet, inner);
     }
@@ -126,6 +128,7 @@ fn udp(destination_port: u16, entropy: u16, len: u16) -> UdpHeader {
 }
 
 /// The UDP checksum; a sum that comes out as zero is sent as its complement, because zero means none (RFC 768).
+#[inline(always)]
 fn transport_checksum<P: Packet>(pseudo_sum: u32, header_sum: u32, packet: &P, inner: &Inner) -> U16 {
     let headers = u32::from(checksum::fold(pseudo_sum)) + u32::from(checksum::fold(header_sum));
     match !checksum::fold(headers + u32::from(inner_sum(packet, inner))) {
@@ -134,8 +137,19 @@ fn transport_checksum<P: Packet>(pseudo_sum: u32, header_sum: u32, packet: &P, i
     }
 }
 
-/// One's-complement sum of the inner packet, over all segments.
+/// One's-complement sum of the inner packet, which usually lies in one segment.
+#[inline(always)]
 fn inner_sum<P: Packet>(packet: &P, inner: &Inner) -> u16 {
+    let start = usize::from(inner.offset);
+    match packet.frame().get(start..start + usize::from(inner.len)) {
+        Some(bytes) => checksum::fold(checksum::sum(bytes)),
+        None => sum_of_segments(packet, inner),
+    }
+}
+
+/// The same over all segments.
+#[inline(never)]
+fn sum_of_segments<P: Packet>(packet: &P, inner: &Inner) -> u16 {
     let (mut skip, mut left) = (usize::from(inner.offset), usize::from(inner.len));
     let (mut total, mut odd) = (0_u16, false);
     packet.for_each_segment(&mut |segment| {

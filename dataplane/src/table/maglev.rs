@@ -1,6 +1,6 @@
 //! The base table: Maglev with weights.
 
-use super::permutation::{PROBES, Steps, Walker, advance, is_prime};
+use super::permutation::{Circle, Steps, Walker, is_prime};
 use super::rendezvous::Rendezvous;
 use super::turns::Turns;
 use super::{MAX_POOL_BACKENDS, Slot, Table};
@@ -13,7 +13,13 @@ const SIZE_LIMIT: u32 = 1 << 31;
 
 /// With so few slots free, the next free slot of a permutation is computed instead of walked to. More than half of all
 /// probes would be spent on these last slots. The table is the same for every value; this one was measured.
-const COMPUTED_TAIL: usize = 384;
+const COMPUTED_TAIL: usize = 320;
+
+/// Turns that look ahead together are at most this share of the free slots, so that few of them find the same slot.
+const AHEAD_SHARE: usize = 8;
+
+/// Fewer turns than this do not look ahead together: it would not pay.
+const FEWEST_AHEAD: usize = 8;
 
 /// A backend as the table knows it. Its index in the list that is given to [`BaseTable::build`] is what slots hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +107,7 @@ impl BaseTable {
             return Err(BuildError::TooManyBackends(backends.len()));
         }
         let members = members(backends, hasher)?;
-        let table = Table { slots: Filling::new(size).fill(&members).into_boxed_slice() };
+        let table = Table { slots: Filling::new(size).fill(&members).into() };
         Ok(Self { table, members, hasher: hasher.clone() })
     }
 
@@ -117,7 +123,7 @@ impl BaseTable {
     #[must_use]
     pub fn with_eligible(&self, eligible: &[bool]) -> Table {
         let is_eligible = |index: usize| eligible.get(index).copied().unwrap_or(false);
-        let mut slots = self.table.slots.clone();
+        let mut slots = self.table.slots.to_vec();
         let orphans: Vec<u32> =
             (0..).zip(&slots).filter(|(_, owner)| !is_eligible(owner.index())).map(|(slot, _)| slot).collect();
         if !orphans.is_empty() {
@@ -125,7 +131,7 @@ impl BaseTable {
             let rendezvous = Rendezvous::new(serving.copied());
             self.hasher.slot_digests(&orphans, |slot, digest| slots[slot as usize] = rendezvous.owner(digest));
         }
-        Table { slots }
+        Table { slots: slots.into() }
     }
 }
 
@@ -149,21 +155,23 @@ fn members(mut by_name: Vec<(u16, TableBackend<'_>)>, hasher: &FlowHasher) -> Re
 
 /// A table in the making.
 struct Filling {
-    size: u32,
+    circle: Circle,
     slots: Vec<Slot>,
-    /// One bit a slot: small enough for the first-level cache, which the slots themselves are not.
-    free: Vec<u64>,
+    /// Whether each slot is free: half the size of the slots, and quicker to look at than bits.
+    free: Vec<bool>,
     free_count: usize,
+}
+
+/// A member on its way through the slots.
+struct Contender {
+    walker: Walker,
+    slot: Slot,
 }
 
 impl Filling {
     fn new(size: u32) -> Self {
-        let slots = vec![Slot::EMPTY; size as usize];
-        let mut free = vec![u64::MAX; slots.len().div_ceil(64)];
-        if let Some(last) = free.last_mut() {
-            *last >>= (64 - size % 64) % 64;
-        }
-        Self { size, free_count: slots.len(), slots, free }
+        let count = size as usize;
+        Self { circle: Circle::new(size), slots: vec![Slot::EMPTY; count], free: vec![true; count], free_count: count }
     }
 
     /// Gives out all slots; none if no member has weight.
@@ -171,81 +179,78 @@ impl Filling {
         if members.iter().all(|member| member.weight == 0) {
             return self.slots;
         }
-        let mut walkers: Vec<_> =
-            members.iter().map(|member| Walker::new(Slot::new(member.index), member.digest, self.size)).collect();
+        let contender = |member: &Member| Contender {
+            walker: Walker::new(member.digest, &self.circle),
+            slot: Slot::new(member.index),
+        };
+        let mut contenders: Vec<_> = members.iter().map(contender).collect();
         let weights: Vec<_> = members.iter().map(|member| member.weight).collect();
         let mut turns = Turns::new(&weights);
-        let mut tail = None;
-        loop {
-            for &backend in turns.next_round() {
-                let walker = &mut walkers[usize::from(backend)];
-                if self.free_count > COMPUTED_TAIL {
-                    self.walk(walker);
-                } else {
-                    let tail = tail.get_or_insert_with(|| self.free_slots());
-                    self.jump(walker, tail);
+        let count = self.slots.len();
+        // The fewer slots are free, the more probes pay together.
+        self.walk::<2>(&mut turns, &mut contenders, count / 2);
+        self.walk::<4>(&mut turns, &mut contenders, count / 5);
+        self.walk::<8>(&mut turns, &mut contenders, COMPUTED_TAIL);
+        self.jump(&mut turns, &contenders);
+        self.slots
+    }
+
+    /// Gives out slots in turns until so many are free: each to the contender that finds it free first on its walk.
+    fn walk<const N: usize>(&mut self, turns: &mut Turns, contenders: &mut [Contender], until: usize) {
+        let mut looking = Vec::with_capacity(contenders.len());
+        while self.free_count > until {
+            let most = (self.free_count - until).min(self.free_count.div_ceil(AHEAD_SHARE));
+            let turns = turns.next_turns(most);
+            if turns.len() >= FEWEST_AHEAD {
+                self.look_ahead::<N>(turns, contenders, &mut looking);
+            }
+            for &backend in turns {
+                let Contender { walker, slot } = &mut contenders[usize::from(backend)];
+                let mut at = self.circle.slot(walker.position);
+                while !self.free[at as usize] {
+                    walker.probe::<N>(&self.circle, |slot| self.free[slot as usize]);
+                    at = self.circle.slot(walker.position);
                 }
-                if self.free_count == 0 {
-                    return self.slots;
+                self.free[at as usize] = false;
+                self.slots[at as usize] = *slot;
+                walker.advance(1);
+            }
+            self.free_count -= turns.len();
+        }
+    }
+
+    /// Leads those whose turns come next to slots that are free now. A slot that is taken stays so, hence the order does
+    /// not matter here, and the few that find the same one go on when their turns have come. In rounds over those that
+    /// still look, without a branch that depends on what one found: mispredicted branches would cost half of the time.
+    fn look_ahead<const N: usize>(&self, turns: &[u16], contenders: &mut [Contender], looking: &mut Vec<u16>) {
+        looking.clear();
+        looking.extend_from_slice(turns);
+        let mut left = &mut looking[..];
+        while !left.is_empty() {
+            let mut kept = 0;
+            for i in 0..left.len() {
+                let backend = left[i];
+                let walker = &mut contenders[usize::from(backend)].walker;
+                let found = walker.probe::<N>(&self.circle, |slot| self.free[slot as usize]);
+                left[kept] = backend;
+                kept += usize::from(!found);
+            }
+            left = &mut left[..kept];
+        }
+    }
+
+    /// Gives out what is left to the same contenders as [`walk`](Self::walk): each time of the free slots the one that
+    /// is the fewest steps away.
+    fn jump(&mut self, turns: &mut Turns, contenders: &[Contender]) {
+        let mut free: Vec<u32> = (0..).zip(&self.free).filter(|(_, free)| **free).map(|(slot, _)| slot).collect();
+        while !free.is_empty() {
+            for &backend in turns.next_turns(free.len()) {
+                let Contender { walker, slot } = &contenders[usize::from(backend)];
+                let steps = Steps::new(walker, &self.circle);
+                if let Some(nearest) = (0..free.len()).min_by_key(|&i| steps.to(free[i])) {
+                    self.slots[free.swap_remove(nearest) as usize] = *slot;
                 }
             }
         }
-    }
-
-    /// Walks along the permutation to the first slot that is free, and takes it.
-    #[inline]
-    fn walk(&mut self, walker: &mut Walker) {
-        // While most slots are free the first probe mostly succeeds, and looking further ahead would be for nothing.
-        let mostly_free = self.free_count > self.slots.len() / 2;
-        let found = if mostly_free && self.is_free(walker.position) { walker.position } else { self.probe(walker) };
-        self.free[found as usize / 64] ^= 1 << (found % 64);
-        self.free_count -= 1;
-        self.slots[found as usize] = walker.slot;
-        walker.position = advance(found, walker.skips[0], self.size);
-    }
-
-    #[inline]
-    fn is_free(&self, slot: u32) -> bool {
-        self.free[slot as usize / 64] >> (slot % 64) & 1 != 0
-    }
-
-    /// The first slot from the walker's position on that is free, several probes at a time.
-    #[inline]
-    fn probe(&self, walker: &Walker) -> u32 {
-        let mut probes = [walker.position; PROBES];
-        loop {
-            for i in 1..PROBES {
-                probes[i] = advance(probes[0], walker.skips[i - 1], self.size);
-            }
-            let mut free = 0;
-            for (i, &probe) in probes.iter().enumerate() {
-                free |= u32::from(self.is_free(probe)) << i;
-            }
-            if free != 0 {
-                return probes[free.trailing_zeros() as usize % PROBES];
-            }
-            probes[0] = advance(probes[0], walker.skips[PROBES - 1], self.size);
-        }
-    }
-
-    /// Takes the same slot as [`walk`](Self::walk): of the free slots the one that is the fewest steps away.
-    fn jump(&mut self, walker: &Walker, free: &mut Vec<u32>) {
-        let steps = Steps::new(walker, self.size);
-        if let Some(nearest) = (0..free.len()).min_by_key(|&i| steps.to(free[i])) {
-            self.slots[free.swap_remove(nearest) as usize] = walker.slot;
-            self.free_count -= 1;
-        }
-    }
-
-    fn free_slots(&self) -> Vec<u32> {
-        let mut slots = Vec::with_capacity(self.free_count);
-        for (first, &word) in (0..).step_by(64).zip(&self.free) {
-            let mut word = word;
-            while word != 0 {
-                slots.push(first + word.trailing_zeros());
-                word &= word - 1;
-            }
-        }
-        slots
     }
 }

@@ -36,16 +36,17 @@ mod slot;
 mod turns;
 
 pub use maglev::{BaseTable, BuildError, TableBackend};
+use std::sync::Arc;
+
 pub use slot::{MAX_POOL_BACKENDS, Slot};
 
 #[cfg(doc)]
 use crate::hash::FlowHasher;
 
-/// The slots of a pool, immutable. A clone is a copy of its own, as for a worker on another node; to share one, put it
-/// into an `Arc`.
+/// The slots of a pool, immutable. A clone shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    slots: Box<[Slot]>,
+    slots: Arc<[Slot]>,
 }
 
 impl Table {
@@ -54,6 +55,12 @@ impl Table {
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The same table in memory of its own, as for a worker on another node.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self { slots: self.slots.iter().copied().collect() }
     }
 
     /// The number of slots.
@@ -73,6 +80,6 @@ impl Table {
 /// A table of given slots, as reconcile makes when it marks some special. At most `u32::MAX` slots.
 impl From<Box<[Slot]>> for Table {
     fn from(slots: Box<[Slot]>) -> Self {
-        Self { slots }
+        Self { slots: slots.into() }
     }
 }

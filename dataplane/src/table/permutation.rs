@@ -1,46 +1,79 @@
 //! A backend's permutation of the slots: walked along, or its next free slot computed.
 
-use super::Slot;
+/// The slots as a circle. Places on it are fractions of a turn of 2^64, so that the reduction modulo the number of slots
+/// is the wrapping of the arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circle {
+    /// The number of slots, below 2^31.
+    size: u32,
+    /// A turn over the number of slots, rounded down, and what the rounding took.
+    per_slot: u64,
+    remainder: u64,
+}
 
-/// Probes of a permutation that are looked at together. One branch for all of them is rarely mispredicted, and their
-/// loads do not wait for each other.
-pub(super) const PROBES: usize = 4;
+impl Circle {
+    pub(super) fn new(size: u32) -> Self {
+        let per_slot = ((1_u128 << 64) / u128::from(size)) as u64;
+        Self { size, per_slot, remainder: per_slot.wrapping_mul(u64::from(size)).wrapping_neg() }
+    }
+
+    /// A slot's place, rounded up.
+    fn place(&self, slot: u64) -> u64 {
+        slot * self.per_slot + (slot * self.remainder).div_ceil(u64::from(self.size))
+    }
+
+    /// The slot at a place. Of a sum of fewer than 2^32 places it is the slot of their exact sum: rounding added less than
+    /// 1 for each, and slots are more than 2^33 apart.
+    #[inline]
+    pub(super) fn slot(&self, place: u64) -> u32 {
+        ((u128::from(place) * u128::from(self.size)) >> 64) as u32
+    }
+}
 
 /// Where a backend stands in its permutation.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Walker {
-    pub(super) slot: Slot,
-    /// The next slot of the permutation. Every one before it is taken.
-    pub(super) position: u32,
-    /// What leads from a position to the next one, the one after that, and so on.
-    pub(super) skips: [u32; PROBES],
+    /// The place of the next slot. Every slot before it is taken.
+    pub(super) position: u64,
+    /// What leads from one place to the next.
+    pub(super) skip: u64,
 }
 
 impl Walker {
     /// At the start of the permutation that belongs to the digest of a backend's name.
-    pub(super) fn new(slot: Slot, digest: u128, size: u32) -> Self {
+    pub(super) fn new(digest: u128, circle: &Circle) -> Self {
         let (lo, hi) = (digest as u64, (digest >> 64) as u64);
-        let position = (lo % u64::from(size)) as u32;
-        let skip = (hi % u64::from(size - 1)) as u32 + 1;
-        let mut skips = [skip; PROBES];
-        for i in 1..PROBES {
-            skips[i] = advance(skips[i - 1], skip, size);
-        }
-        Self { slot, position, skips }
+        let (offset, skip) = (lo % u64::from(circle.size), hi % u64::from(circle.size - 1) + 1);
+        Self { position: circle.place(offset), skip: circle.place(skip) }
     }
-}
 
-/// `position + skip` modulo `size`, both below it.
-#[inline]
-pub(super) fn advance(position: u32, skip: u32, size: u32) -> u32 {
-    let next = position + skip;
-    if next >= size { next - size } else { next }
+    /// Goes on by so many slots.
+    #[inline]
+    pub(super) fn advance(&mut self, slots: u32) {
+        self.position = self.position.wrapping_add(self.skip.wrapping_mul(u64::from(slots)));
+    }
+
+    /// Goes on to the first of the next `N` slots that is free, or past all of them. Returns whether one is. Without a
+    /// branch: whether a slot is free cannot be predicted.
+    #[inline]
+    pub(super) fn probe<const N: usize>(&mut self, circle: &Circle, is_free: impl Fn(u32) -> bool) -> bool {
+        let mut place = self.position;
+        let mut free = 1 << N;
+        for i in 0..N {
+            free |= u32::from(is_free(circle.slot(place))) << i;
+            place = place.wrapping_add(self.skip);
+        }
+        let first = free.trailing_zeros();
+        self.advance(first);
+        first < N as u32
+    }
 }
 
 /// Compares slots by the number of steps that lead a walker to them.
 ///
-/// A slot is `(slot - position) / skip mod size` steps ahead. A step is taken as a fraction of a turn of 2^64, so that
-/// the reduction modulo the size is the wrapping of the arithmetic. What is lost by rounding is below 2^31, for a slot
-/// number and a size below 2^31; numbers of steps differ by more than 2^32. So the order is exact.
+/// A slot is `(slot - position) / skip mod size` steps ahead. A step is taken as a fraction of a turn of 2^64. What is
+/// added by rounding is below 2^31, for a slot number and a size below 2^31; numbers of steps differ by more than 2^32.
+/// So the order is exact.
 pub(super) struct Steps {
     /// The steps to slot 1 from slot 0, as a fraction of a turn.
     unit: u64,
@@ -49,9 +82,9 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new(walker: &Walker, size: u32) -> Self {
-        let unit = ((u128::from(inverse(walker.skips[0], size)) << 64) / u128::from(size)) as u64;
-        Self { unit, position: unit.wrapping_mul(u64::from(walker.position)) }
+    pub(super) fn new(walker: &Walker, circle: &Circle) -> Self {
+        let unit = circle.place(inverse(circle.slot(walker.skip), circle.size));
+        Self { unit, position: unit.wrapping_mul(u64::from(circle.slot(walker.position))) }
     }
 
     /// A number that rises with the steps to `slot`.
@@ -98,21 +131,64 @@ mod tests {
         }
     }
 
+    /// A walker somewhere on its way, its slot, and the slots from one to the next.
+    fn underway(digest: u128, size: u32) -> (Walker, u64, u64) {
+        let circle = Circle::new(size);
+        let (position, size) = ((digest >> 32) as u64 % u64::from(size), u64::from(size));
+        let walker = Walker { position: circle.place(position), ..Walker::new(digest, &circle) };
+        (walker, position, (digest >> 64) as u64 % (size - 1) + 1)
+    }
+
+    /// Numbers of steps from none to a whole turn, ascending.
+    fn ahead(size: u64) -> Vec<u64> {
+        let ahead = (0..20).chain((20..40).map(|i| i * size / 40)).chain(size.saturating_sub(20)..size);
+        let mut ahead: Vec<u64> = ahead.filter(|&j| j < size).collect();
+        ahead.sort_unstable();
+        ahead.dedup();
+        ahead
+    }
+
+    #[test]
+    fn a_walker_is_at_each_slot_of_its_permutation() {
+        for size in PRIMES {
+            let circle = Circle::new(size);
+            for digest in digests() {
+                let size = u64::from(size);
+                let (start, skip) = (digest as u64 % size, (digest >> 64) as u64 % (size - 1) + 1);
+                // As far as the end of the turn, where most was rounded up, and beyond it by the longest probe.
+                for j in ahead(size).into_iter().chain(size..size + 8) {
+                    let mut walker = Walker::new(digest, &circle);
+                    walker.advance(j as u32);
+                    assert_eq!(u64::from(circle.slot(walker.position)), (start + j * skip) % size, "{size}: {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn probes_end_at_the_first_free_slot() {
+        let circle = Circle::new(257);
+        for digest in digests() {
+            let (walker, position, skip) = underway(digest, 257);
+            for first in 0..6 {
+                let free = ((position + first * skip) % 257) as u32;
+                let mut walker = walker;
+                let found = walker.probe::<4>(&circle, |slot| slot == free);
+                let (steps, at) = (first.min(4), circle.slot(walker.position));
+                assert_eq!((found, u64::from(at)), (first < 4, (position + steps * skip) % 257));
+            }
+        }
+    }
+
     #[test]
     fn steps_order_slots_as_the_permutation_does() {
         for size in PRIMES {
             for digest in digests() {
-                let mut walker = Walker::new(Slot::EMPTY, digest, size);
-                walker.position = ((digest >> 32) % u128::from(size)) as u32;
-                let steps = Steps::new(&walker, size);
+                let (walker, position, skip) = underway(digest, size);
+                let steps = Steps::new(&walker, &Circle::new(size));
+                let at = |j: u64| ((position + j * skip) % u64::from(size)) as u32;
                 // The slots at these numbers of steps, nearest first.
-                let size = u64::from(size);
-                let ahead = (0..20).chain((20..40).map(|i| i * size / 40)).chain(size.saturating_sub(20)..size);
-                let mut ahead: Vec<u64> = ahead.filter(|&j| j < size).collect();
-                ahead.sort_unstable();
-                ahead.dedup();
-                let at = |j: u64| ((u64::from(walker.position) + j * u64::from(walker.skips[0])) % size) as u32;
-                let measured: Vec<_> = ahead.into_iter().map(|j| steps.to(at(j))).collect();
+                let measured: Vec<_> = ahead(size.into()).into_iter().map(|j| steps.to(at(j))).collect();
                 assert!(measured.is_sorted_by(|a, b| a < b), "size {size}, digest {digest:#x}");
             }
         }

@@ -4,7 +4,7 @@
 /// weight is far above the others and a round has few turns.
 const MAX_WINDOW: usize = 1024;
 
-/// Yields round after round the backends that have a turn in it, in ascending order.
+/// Yields the backends that have a turn, round after round, in each in ascending order.
 ///
 /// In round `r` a backend of weight `w` has `floor(r * w / w_max) - floor((r - 1) * w / w_max)` turns: none or one, and
 /// its `k`-th turn is in round `ceil(k * w_max / w)`.
@@ -15,8 +15,10 @@ pub(super) struct Turns {
     window: Vec<Vec<u16>>,
     /// The first round after the current window.
     window_end: u64,
-    /// The next round's place in the window.
-    next: usize,
+    /// The current round's place in the window.
+    current: usize,
+    /// Turns of it that were given out.
+    taken: usize,
 }
 
 /// When one backend's turns come.
@@ -51,33 +53,39 @@ impl Schedule {
 }
 
 impl Turns {
-    /// Backends are the positions in `weights`, at most 65,536. Those of weight 0 have no turn; if all weights are 0,
-    /// every round is empty.
+    /// Backends are the positions in `weights`, at most 65,536. Those of weight 0 have no turn; there is
+    /// one of another weight.
     pub(super) fn new(weights: &[u32]) -> Self {
         let max = u64::from(weights.iter().copied().max().unwrap_or(0));
         let weights =
             || (0..).zip(weights).map(|(i, &weight)| (i, u64::from(weight))).filter(|&(_, weight)| weight > 0);
         if weights().all(|(_, weight)| weight == max) {
             let everyone = weights().map(|(backend, _)| backend).collect();
-            return Self { schedules: Vec::new(), window: vec![everyone], window_end: 2, next: 0 };
+            return Self { schedules: Vec::new(), window: vec![everyone], window_end: 2, current: 0, taken: 0 };
         }
         let schedules = weights().map(|(backend, weight)| Schedule::new(backend, weight, max)).collect();
-        Self { schedules, window: vec![Vec::new()], window_end: 1, next: 1 }
+        Self { schedules, window: vec![Vec::new()], window_end: 1, current: 0, taken: 0 }
     }
 
-    /// The backends that have a turn in the next round, in ascending order.
-    pub(super) fn next_round(&mut self) -> &[u16] {
-        if self.next == self.window.len() {
-            self.plan_window();
+    /// The next backends that have a turn, in the order of their turns: none of them twice, and `most` at most.
+    pub(super) fn next_turns(&mut self, most: usize) -> &[u16] {
+        while self.taken == self.window[self.current].len() {
+            self.current += 1;
+            self.taken = 0;
+            if self.current == self.window.len() {
+                self.plan_window();
+            }
         }
-        self.next += 1;
-        &self.window[self.next - 1]
+        let rest = &self.window[self.current][self.taken..];
+        let turns = &rest[..rest.len().min(most)];
+        self.taken += turns.len();
+        turns
     }
 
     /// Backends are visited in order, so each round of the window comes out in order. A window that has fewer turns
     /// than there are backends to visit is followed by one twice as long.
     fn plan_window(&mut self) {
-        self.next = 0;
+        self.current = 0;
         if self.schedules.is_empty() {
             return;
         }

@@ -2,19 +2,22 @@
 
 /// One's-complement sum of `bytes` as big-endian 16-bit words, folded once; an odd last byte counts as the high half.
 ///
-/// Four bytes at a time in the machine's order: the sum of swapped words is the swapped sum (RFC 1071, section 2).
+/// Eight bytes at a time in the machine's order, in two sums of halves: the sum of swapped words is the swapped sum (RFC 1071,
+/// section 2).
 #[inline]
 #[must_use]
 pub fn sum(bytes: &[u8]) -> u32 {
-    let (words, rest) = bytes.as_chunks::<4>();
+    let (words, rest) = bytes.as_chunks::<8>();
     let mut total = 0_u64;
     for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
+        let word = u64::from_ne_bytes(*word);
+        total += (word & 0xffff_ffff) + (word >> 32);
     }
     if !rest.is_empty() {
-        let mut last = [0; 4];
+        let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        total += u64::from(u32::from_ne_bytes(last));
+        let word = u64::from_ne_bytes(last);
+        total += (word & 0xffff_ffff) + (word >> 32);
     }
     // The first fold leaves at most 33 bits, the second at most 32.
     let halves = (total & 0xffff_ffff) + (total >> 32);

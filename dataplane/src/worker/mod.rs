@@ -4,6 +4,7 @@ mod deliver;
 mod inject;
 
 use crate::counters::{STALL, WorkerCounters};
+use crate::fast::Together;
 use crate::fragment::Released;
 use crate::hash::FlowHasher;
 use crate::idle::Rest;
@@ -197,8 +198,15 @@ fn forward<P: Port, T: Trace>(
     trace: &mut T,
 ) {
     let mut decisions = Decisions::new();
-    if let Some((egress, bytes)) = stages.process::<T>(arrival, &mut burst, &mut decisions, &delivery.counters) {
-        return delivery.transmit.stage_burst(burst, egress, bytes, arrival.snapshot, &delivery.counters);
+    match stages.process::<T>(arrival, &mut burst, &mut decisions, &delivery.counters) {
+        Some(Together::Leave(egress, bytes)) => {
+            return delivery.transmit.stage_burst(burst, egress, bytes, arrival.snapshot, &delivery.counters);
+        }
+        Some(Together::Drop(reason)) => {
+            delivery.counters.drops[reason as usize].add(burst.len() as u64);
+            return Packet::free_all(&mut burst);
+        }
+        None => {}
     }
     let mut dropped = Burst::new();
     for (number, (packet, decided)) in burst.into_iter().zip(&decisions).enumerate() {

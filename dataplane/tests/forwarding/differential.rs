@@ -48,7 +48,9 @@ fn flags() -> impl Strategy<Value = u8> {
 
 /// A TCP or UDP packet, and its ports.
 fn packet() -> impl Strategy<Value = (Craft, SocketAddr, SocketAddr)> {
-    let ports = (1_u16.., 1_u16..);
+    // Behind these ports the reader looks for a tunnel.
+    let to = (1_u16..).prop_filter("GUE", |port| !reader::GUE_PORTS.contains(port));
+    let ports = (1_u16.., to);
     let headers = (any::<bool>(), flags(), any::<u8>(), 1_u8.., vec(Just(1_u8), 0..41));
     let body = (vec(any::<u8>(), 0..600), 0_usize..80);
     (address(), ports, headers, body).prop_map(|((source, destination), ports, headers, (payload, padding))| {

@@ -3,7 +3,7 @@
 use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 
 /// UDP ports of GUE in the contexts.
-const GUE_PORTS: [u16; 2] = [6_080, 9_999];
+pub const GUE_PORTS: [u16; 2] = [6_080, 9_999];
 
 /// What was found wrong with a frame; empty if nothing.
 pub fn complaints(frame: &[u8]) -> Vec<String> {

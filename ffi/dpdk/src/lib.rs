@@ -15,6 +15,7 @@ mod log;
 mod mbuf;
 mod mempool;
 mod netdev;
+mod pages;
 mod port;
 pub mod power;
 mod sleeper;
@@ -24,6 +25,7 @@ pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, version};
 pub use lcore::{Lcore, LcoreError};
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
+pub use pages::prefer_huge_pages;
 pub use port::{Capabilities, Link, Notice, Port, PortConfig, PortError, RxInterrupt, RxQueue, Stats, TxQueue};
 pub use sleeper::{EventBell, Sleeper};
 

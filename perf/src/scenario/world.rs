@@ -90,7 +90,11 @@ impl Case {
             Slots::Steady => PinTable::smallest(),
             Slots::Transition | Slots::Always => {
                 let clock = PinClock::new(Duration::from_secs(900), Duration::from_secs(3));
-                PinTable::new((1 << 16).max(self.flows as usize * 2), clock)
+                let pins = PinTable::new((1 << 16).max(self.flows as usize * 2), clock);
+                // As `guideway run` does.
+                #[cfg(feature = "dpdk")]
+                guideway_dpdk::prefer_huge_pages(pins.memory());
+                pins
             }
         }
     }
