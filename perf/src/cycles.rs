@@ -16,13 +16,16 @@ use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::port::{Burst, Packet, Port, RxQueue, TxQueue};
 use guideway_dataplane::table::BuildError;
 use guideway_dataplane::wire::ethernet::EthernetHeader;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zerocopy::FromBytes;
 
 /// The fewest pairs of windows of a case.
 const FEWEST_PAIRS: usize = 7;
 /// The longest window: a disturbance spoils one, not the median.
 const LONGEST_WINDOW: f64 = 0.2;
+
+/// The longest time in which flows get their pins before anything counts, where packets come from elsewhere.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(10);
 
 /// How to measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,7 +152,13 @@ fn measure<D: Device>(device: &mut D, clock: &impl Clock, options: &Options, cas
         return CaseReport::new(case, clock.hz(), &pairs, 100.0).ok_or_else(|| nothing_came(device, case));
     }
     let (mut worker, counters) = case.worker(source, options.lead)?;
-    let pairs = alternate(clock, feed, options.time, baseline, || worker.poll(clock.now(), &mut ()));
+    let mut poll = || worker.poll(clock.now(), &mut ());
+    let begun = Instant::now();
+    let mut unpinned = case.pinned_flows();
+    while unpinned > 0 && begun.elapsed() < LONGEST_WARM_UP {
+        unpinned = unpinned.saturating_sub(poll() as u64);
+    }
+    let pairs = alternate(clock, feed, options.time, baseline, poll);
     let expected = as_expected(device, case, &counters)?;
     CaseReport::new(case, clock.hz(), &pairs, expected).ok_or_else(|| nothing_came(device, case))
 }

@@ -2,6 +2,7 @@
 
 use crate::device::{Device, DeviceError, Queues};
 use guideway_dataplane::port::{Burst, Packet, PacketPool, Port, RxQueue, TxQueue};
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes in front of a fresh frame, as in an mbuf.
@@ -10,6 +11,12 @@ const HEADROOM: usize = 128;
 pub const MAX_FRAME: usize = 2_048;
 /// Bytes of a buffer.
 const BUFFER: usize = HEADROOM + MAX_FRAME;
+
+thread_local! {
+    /// Buffers of dropped packets, until a receive queue of the same thread uses them again: a pool has such a place too.
+    /// Without it what a dropped packet costs would be what the allocator costs.
+    static FREED: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A buffer with its lengths in front, as an mbuf has them: one pointer to hand around.
 #[derive(Debug)]
@@ -57,6 +64,11 @@ impl Packet for Buffer {
             self.0.start -= n as u16;
         }
         fits
+    }
+
+    #[inline]
+    fn free_all(burst: &mut Burst<Self>) {
+        FREED.with_borrow_mut(|freed| freed.extend(burst.drain(..)));
     }
 
     #[inline]
@@ -109,7 +121,7 @@ impl PacketPool for FreeList {
     }
 }
 
-/// Gives empty buffers: those that came back last, new ones while there are none.
+/// Gives empty buffers: those that came back last, then those of dropped packets, new ones while there are none.
 #[derive(Debug)]
 pub struct NullRx(FreeList);
 
@@ -125,10 +137,19 @@ impl RxQueue for NullRx {
                 buffer.reset();
                 burst.push(buffer);
             }
-            for _ in reused..wanted {
-                burst.push(Buffer::new());
-            }
         });
+        if !burst.is_full() {
+            FREED.with_borrow_mut(|freed| {
+                let dropped = freed.len().min(burst.remaining_capacity());
+                for mut buffer in freed.drain(freed.len() - dropped..) {
+                    buffer.reset();
+                    burst.push(buffer);
+                }
+            });
+        }
+        while !burst.is_full() {
+            burst.push(Buffer::new());
+        }
         wanted
     }
 }
@@ -195,6 +216,22 @@ mod tests {
         assert_eq!(first, second);
         assert!(burst.iter().all(|buffer| buffer.total_len() == 0 && buffer.frame().is_empty()));
         assert!(burst[0].prepend(HEADROOM) && !burst[0].prepend(1));
+    }
+
+    #[test]
+    fn buffers_of_dropped_packets_are_used_again_by_their_thread() {
+        let Queues { mut rx, .. } = MemoryDevice.open().expect("memory");
+        let mut burst = Burst::new();
+        let mut receive = |burst: &mut Burst<Buffer>| {
+            assert_eq!(rx.receive(burst), BURST);
+            burst.iter().map(|buffer| std::ptr::from_ref(&*buffer.0)).collect::<Vec<_>>()
+        };
+        let first = receive(&mut burst);
+        assert!(burst[0].resize(60));
+        Packet::free_all(&mut burst);
+        assert!(burst.is_empty());
+        assert_eq!(receive(&mut burst), first);
+        assert!(burst.iter().all(|buffer| buffer.total_len() == 0));
     }
 
     #[test]

@@ -26,15 +26,15 @@ pub struct PcapDevice {
 }
 
 impl PcapDevice {
-    /// Starts DPDK as [`crate::dpdk::NullDevice::start`] does, with room for `cases` cases of at most `flows` flows, of
+    /// Starts DPDK as [`crate::dpdk::NullDevice::start`] does, with room for captures of at most `flows` flows, of
     /// frames of up to `longest` bytes.
     ///
     /// # Errors
     ///
     /// What keeps DPDK from starting, or a directory for captures from being made, in words for an operator.
-    pub fn start(core: usize, cases: usize, flows: u32, longest: usize) -> Result<Self, DeviceError> {
-        // A driver keeps its frames as long as its port lives; each case has one for itself and one for its baseline.
-        let buffers = 2 * cases * flows as usize + 8_192;
+    pub fn start(core: usize, flows: u32, longest: usize) -> Result<Self, DeviceError> {
+        // A driver keeps its frames as long as its port lives: one for the case and one for its baseline at a time.
+        let buffers = 2 * flows as usize + 8_192;
         let (eal, pool) = start(core, buffers, longest)?;
         let captures =
             tempfile::tempdir().map_err(|error| DeviceError(format!("no directory for captures: {error}")))?;

@@ -74,6 +74,30 @@ fn ipip_puts_a_header_of_the_same_family_in_front() {
     assert_eq!(frames.iter().map(|frame| &frame[38..54]).collect::<HashSet<_>>().len(), 3);
 }
 
+/// After a packet of each flow every one has its pin, in a table that has room for all: what is measured then is the usual
+/// packet of a pinned flow.
+#[test]
+fn every_flow_has_a_pin_before_anything_is_measured() {
+    for slots in [Slots::Transition, Slots::Always] {
+        let case = Case { slots, flows: 100_000, backends: 3, table_size: 4_099, ..Case::default() };
+        let (mut worker, counters) =
+            case.worker(MemoryDevice.source(case.traffic()).expect("memory"), 0).expect("a worker");
+        let mut left = case.pinned_flows();
+        while left > 0 {
+            left = left.saturating_sub(worker.poll(Nanos(0), &mut ()) as u64);
+        }
+        let pins = counters.pins.inserted.get();
+        // A round and the part of a burst that goes beyond it.
+        assert!((99_000..=100_000).contains(&pins), "{slots:?}: {pins}");
+        for _ in 0..1_000 {
+            worker.poll(Nanos(0), &mut ());
+        }
+        assert!(counters.pins.inserted.get() < pins + 1_000, "{slots:?}");
+    }
+    let flood = Case { load: Load::SynFlood, slots: Slots::Always, ..Case::default() };
+    assert_eq!((flood.pinned_flows(), Case::default().pinned_flows()), (0, 0));
+}
+
 /// All that a suite measures does what it says: forwards everything, or drops everything for the reason that it is about.
 #[test]
 fn every_case_of_the_suites_is_what_it_says() {

@@ -67,8 +67,7 @@ fn measure(args: &Args) -> Result<Report, Failure> {
                 let most = format!("a capture has at most {MAX_PCAP_FLOWS} flows, and {flows} were asked for");
                 return Err(Failure::Usage(format!("--source pcap: {most}; give fewer --flows, or --source template")));
             }
-            let turns = 1 + args.until_quiet as usize;
-            run(&mut PcapDevice::start(core, cases.len() * turns, flows, longest)?, args, &cases, core)
+            run(&mut PcapDevice::start(core, flows, longest)?, args, &cases, core)
         }
         SourceKind::Ring => run(&mut LiveDevice::ring(core, generator()?, on_the_wire)?, args, &cases, core),
         SourceKind::Memif => run(&mut LiveDevice::memif(core, generator()?, on_the_wire)?, args, &cases, core),

@@ -65,7 +65,7 @@ impl Present for Report {
         columns.push(("note", |case| if case.is_disturbed() { "disturbed".to_owned() } else { String::new() }));
         let row = |case: &CaseReport| columns.iter().map(|(_, cell)| cell(case)).collect();
         vec![TableView {
-            caption: self.title(),
+            caption: "each: median (lowest - highest) of the windows".to_owned(),
             columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
             rows: self.cases.iter().map(row).collect(),
         }]
@@ -214,6 +214,20 @@ mod tests {
         let [line] = &plots[1].series[..] else { panic!("one line: two points make none") };
         assert_eq!(line.name, "l2dsr IPv4");
         assert_eq!(line.points.iter().map(|(flows, _)| *flows as u32).collect::<Vec<_>>(), [1, 100, 1_000]);
+    }
+
+    #[test]
+    fn what_was_disturbed_is_marked() {
+        let window = |ticks, share| Window { ticks, packets: 100, share, polls: 2, counted: 2 };
+        let note = |baselines: [(u64, f64); 3]| {
+            let pairs = baselines.map(|(ticks, share)| (window(ticks, share), window(2_000, share)));
+            let case = CaseReport::new(&Case::default(), 1, &pairs, 100.0).expect("packets");
+            let table = Report { cases: vec![case], ..report(&[], Feed::Own) }.tables().remove(0);
+            table.rows[0].last().expect("a note").clone()
+        };
+        assert_eq!(note([(1_000, 1.0), (1_000, 0.99), (1_200, 1.0)]), "");
+        assert_eq!(note([(1_000, 0.9), (1_000, 0.9), (1_000, 1.0)]), "disturbed", "time was lost");
+        assert_eq!(note([(1_000, 1.0), (1_000, 1.0), (1_300, 1.0)]), "disturbed", "the baseline varied");
     }
 
     #[test]

@@ -191,6 +191,13 @@ impl Case {
         format!("{service}{more}, protocol {protocol}")
     }
 
+    /// How many flows get a pin that stays: none of a flood.
+    #[must_use]
+    pub fn pinned_flows(&self) -> u64 {
+        let pins = self.slots != Slots::Steady && matches!(self.load, Load::Tcp | Load::Udp);
+        if pins { u64::from(self.flows) } else { 0 }
+    }
+
     /// Why packets are dropped, if they are to be.
     #[must_use]
     pub fn drops(&self) -> Option<DropReason> {
