@@ -8,9 +8,9 @@ use crate::ids::BackendId;
 use crate::prefetch::prefetch;
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::ops::Range;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
-use std::ops::Range;
 use std::time::Duration;
 
 /// Words of a bucket: a cache line of them.
