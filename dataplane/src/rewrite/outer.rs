@@ -109,9 +109,15 @@ impl Outer for OuterV4 {
         header.checksum = U16::new(!checksum::fold(sum));
     }
 
+    #[inline(always)]
     fn pseudo_sum(&self, load: Load) -> u32 {
-        let addresses = checksum::sum(&self.source) + checksum::sum(&self.destination);
-        addresses
+        /// What takes the constant words other than the addresses out of a sum again: their complement.
+        const ALL_BUT_ADDRESSES: u32 = {
+            let words = (CONSTANT_V4.version_ihl as u32) << 8 | CONSTANT_V4.tos as u32;
+            0xffff - checksum::fold(words + ipv4::DONT_FRAGMENT as u32 + ((TTL as u32) << 8)) as u32
+        };
+        u32::from(self.constant_sum.get())
+            + ALL_BUT_ADDRESSES
             + u32::from(offset(self.source_count.get(), load.entropy))
             + u32::from(load.protocol)
             + u32::from(load.len)
