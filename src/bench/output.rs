@@ -41,7 +41,7 @@ pub(super) fn show(args: &OutputArgs, results: Results, begun: Begun) -> Result<
     }
     let record = Record::new(results, begun.machine, begun.start);
     if args.json {
-        println!("{}", record.to_json()?);
+        print!("{}", record.to_json()?);
     }
     if let Some(path) = &args.out {
         record.write(path).map_err(|error| Failure::Usage(format!("{error}; give another --out")))?;
