@@ -1,4 +1,4 @@
-//! The walk of a burst: usual packets take the [fast path](crate::fast), and what it leaves the [slow one](slow).
+//! The walk of a burst: usual packets take the fast path (`crate::fast`), and what it leaves the slow one (`slow`).
 
 mod slow;
 
