@@ -158,14 +158,17 @@ impl Pool {
     #[inline]
     #[must_use]
     pub fn slots(&self, worker: WorkerId) -> &[Slot] {
-        let place = worker.index().checked_rem(self.tables.len()).unwrap_or(0);
-        self.tables.get(place).map_or(&[], |table| table.slots())
+        self.copy(worker.index()).map_or(&[], |table| table.slots())
+    }
+
+    #[inline]
+    fn copy(&self, number: usize) -> Option<&Table> {
+        self.tables.get(number.checked_rem(self.tables.len())?)
     }
 
     /// One of the copies, which are taken in turns; an empty table if there is none.
     pub(crate) fn table(&self, copy: usize) -> Table {
-        let place = copy.checked_rem(self.tables.len()).unwrap_or(0);
-        self.tables.get(place).cloned().unwrap_or_else(|| Table::from(Box::from([])))
+        self.copy(copy).cloned().unwrap_or_else(|| Table::from(Box::from([])))
     }
 
     /// The copies of the table.

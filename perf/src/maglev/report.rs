@@ -3,7 +3,6 @@
 use crate::present::{Axis, Better, Metric, Plot, PlotKind, Present, Series, TableView};
 use crate::window::Spread;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// A run of the benchmark of tables.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,46 +98,6 @@ impl EventReport {
             if min == max { median } else { format!("{median} ({min} - {max})") }
         };
         [&self.needed_percent, &self.excess_percent, &self.rebuilt_excess_percent].map(percent)
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:>8} {:>8} {:>24} {:>24} {:>9} {:>9}",
-            "slots", "backends", "build ms", "one down ms", "largest", "smallest"
-        )?;
-        for case in &self.cases {
-            let ([build, down], BalanceReport { largest, smallest }) = (case.spreads(), case.balance);
-            writeln!(
-                f,
-                "{:>8} {:>8} {build:>24} {down:>24} {largest:>9.4} {smallest:>9.4}",
-                case.slots, case.backends
-            )?;
-        }
-        writeln!(
-            f,
-            "\nshares over their mean; what a change moves, in percent of the slots, over {} choices:\n",
-            self.samples
-        )?;
-        writeln!(
-            f,
-            "{:>8} {:>8} {:>14} {:>22} {:>20} {:>22}",
-            "slots", "backends", "change", "has to move", "moves beyond", "beyond if rebuilt"
-        )?;
-        for case in &self.cases {
-            for event in &case.events {
-                let [needed, excess, rebuilt] = event.cells();
-                let what = format!("{} {}", event.changed, event.event.label());
-                writeln!(
-                    f,
-                    "{:>8} {:>8} {what:>14} {needed:>22} {excess:>20} {rebuilt:>22}",
-                    case.slots, case.backends
-                )?;
-            }
-        }
-        Ok(())
     }
 }
 
