@@ -1,5 +1,6 @@
 //! Generic UDP Encapsulation (draft-ietf-intarea-gue): UDP, whose source port carries the flow's entropy.
 
+use super::inner_sum::inner_sum;
 use super::shim::{Inner, Shim, inner_protocol};
 use crate::port::Packet;
 use crate::wire::checksum;
@@ -22,9 +23,8 @@ pub struct Gue {
     pub variant: GueVariant,
     /// Whether the UDP checksum is computed; else it is zero (RFC 768 over IPv4; RFC 6935 and RFC 6936 over IPv6).
     ///
-    /// Without it a packet costs the same whatever its length. With it every byte of the packet is read, which costs
-    /// time and cache in proportion to its length: nothing inside the packet that could shorten the way (such as its
-    /// own checksum) is known to be right.
+    /// A whole TCP or UDP packet with a checksum costs the same whatever its length: the outer checksum follows from the
+    /// inner one, and is wrong if that is. Every byte is read of a packet that has none, of ICMP, and of fragments.
     pub checksum: bool,
 }
 
@@ -137,38 +137,8 @@ fn sum_of(header: &UdpHeader) -> u32 {
 /// The UDP checksum; a sum that comes out as zero is sent as its complement, because zero means none (RFC 768).
 #[inline(always)]
 fn transport_checksum<P: Packet>(pseudo_sum: u32, header_sum: u32, packet: &P, inner: &Inner) -> U16 {
-    // A handful of words: the sum is far from its end.
-    match !checksum::fold(pseudo_sum + header_sum + u32::from(inner_sum(packet, inner))) {
+    match !checksum::fold_wide(u64::from(pseudo_sum + header_sum) + inner_sum(packet, inner)) {
         0 => U16::new(u16::MAX),
         checksum => U16::new(checksum),
     }
-}
-
-/// One's-complement sum of the inner packet, which usually lies in one segment.
-#[inline(always)]
-fn inner_sum<P: Packet>(packet: &P, inner: &Inner) -> u16 {
-    let start = usize::from(inner.offset);
-    match packet.frame().get(start..start + usize::from(inner.len)) {
-        Some(bytes) => checksum::fold(checksum::sum(bytes)),
-        None => sum_of_segments(packet, inner),
-    }
-}
-
-/// The same over all segments.
-#[inline(never)]
-fn sum_of_segments<P: Packet>(packet: &P, inner: &Inner) -> u16 {
-    let (mut skip, mut left) = (usize::from(inner.offset), usize::from(inner.len));
-    let (mut total, mut odd) = (0_u16, false);
-    packet.for_each_segment(&mut |segment| {
-        let bytes = segment.get(skip..).unwrap_or(&[]);
-        let bytes = bytes.get(..left).unwrap_or(bytes);
-        skip = skip.saturating_sub(segment.len());
-        left -= bytes.len();
-        let sum = checksum::fold(checksum::sum(bytes));
-        // A segment that begins in the middle of a word: the sum of swapped words is the swapped sum (RFC 1071).
-        let sum = if odd { sum.swap_bytes() } else { sum };
-        odd ^= bytes.len() % 2 == 1;
-        total = checksum::fold(u32::from(total) + u32::from(sum));
-    });
-    total
 }

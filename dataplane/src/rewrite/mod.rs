@@ -6,6 +6,7 @@
 pub mod fragment;
 mod gue;
 mod hops;
+mod inner_sum;
 mod l2;
 mod link;
 pub(crate) mod mode;

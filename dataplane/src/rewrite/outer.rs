@@ -152,9 +152,9 @@ impl Outer for OuterV6 {
         }
     }
 
+    #[inline(always)]
     fn pseudo_sum(&self, load: Load) -> u32 {
-        let addresses = checksum::sum(&self.source) + checksum::sum(&self.destination);
-        addresses
+        checksum::sum_of([&self.source, &self.destination])
             + u32::from(offset(self.source_count.get(), load.entropy))
             + u32::from(load.protocol)
             + u32::from(load.len)

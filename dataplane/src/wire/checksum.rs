@@ -8,20 +8,28 @@
 #[must_use]
 pub fn sum(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut total = 0_u64;
-    for word in words {
-        let word = u64::from_ne_bytes(*word);
-        total += (word & 0xffff_ffff) + (word >> 32);
-    }
+    let mut total = words.iter().map(halves).sum::<u64>();
     if !rest.is_empty() {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        let word = u64::from_ne_bytes(last);
-        total += (word & 0xffff_ffff) + (word >> 32);
+        total += halves(&last);
     }
-    // The first fold leaves at most 33 bits, the second at most 32.
-    let halves = (total & 0xffff_ffff) + (total >> 32);
-    u32::from(u16::from_be(fold(((halves & 0xffff_ffff) + (halves >> 32)) as u32)))
+    u32::from(u16::from_be(fold_wide((total & 0xffff_ffff) + (total >> 32))))
+}
+
+/// [`sum`] of several addresses together.
+#[inline(always)]
+#[must_use]
+pub fn sum_of<const N: usize>(addresses: [&[u8; 16]; N]) -> u32 {
+    let words = addresses.into_iter().flat_map(|address| address.as_chunks::<8>().0);
+    u32::from(u16::from_be(fold_wide(words.map(halves).sum())))
+}
+
+/// Both halves of a word together.
+#[inline(always)]
+const fn halves(word: &[u8; 8]) -> u64 {
+    let word = u64::from_ne_bytes(*word);
+    (word & 0xffff_ffff) + (word >> 32)
 }
 
 /// Folds a sum to 16 bits.
@@ -30,6 +38,13 @@ pub fn sum(bytes: &[u8]) -> u32 {
 pub const fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff) + (sum >> 16);
     ((once & 0xffff) + (once >> 16)) as u16
+}
+
+/// Folds a sum below 2^48 to 16 bits.
+#[inline]
+#[must_use]
+pub const fn fold_wide(sum: u64) -> u16 {
+    fold(((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32)) as u32)
 }
 
 /// The checksum of `bytes`, whose checksum field must be zero. Over bytes with a valid checksum in place the result is zero.

@@ -3,6 +3,7 @@
 
 mod fragments;
 mod frames;
+mod gue_checksum;
 mod naive;
 mod packet;
 mod too_big;
