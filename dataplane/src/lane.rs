@@ -17,8 +17,8 @@ pub struct Pools {
     many: bool,
 }
 
-/// Backends whose counters, 16 bytes each, take a third of the first-level cache of a usual processor.
-const FEW_BACKENDS: usize = 1_024;
+/// Backends whose counters, 16 bytes each, are mostly within a usual processor's reach without asking.
+const FEW_BACKENDS: usize = 4_096;
 
 /// The hot part of a pool: a cache line, so that one miss brings all of it.
 #[derive(Clone, Debug)]

@@ -18,9 +18,9 @@ pub(crate) const fn is_in_the_middle(number: u8, flags: u8) -> bool {
 #[inline(always)]
 pub(crate) fn follow(special: &Special, key: PinKey, slot: u32, pins: &PinTable, now: Tick) -> Option<u16> {
     let pin = pins.used_at(key, now)?;
-    let index = special.index(pin.backend())?;
-    let follows = special.is_eligible(index) && !(special.looks() && special.side(slot).phase == Phase::Look);
-    follows.then_some(index)
+    let index = special.eligible(pin.backend())?;
+    let looks = special.looks() && special.side(slot).phase == Phase::Look;
+    (!looks).then_some(index)
 }
 
 /// Where a flow's pin is.

@@ -80,6 +80,8 @@ pub struct Special {
     members: Box<[Member]>,
     /// Pool-local indices by id, from the lowest id on; `u16::MAX`: not of this pool.
     indices: Box<[u16]>,
+    /// The same of backends to which a pin counts.
+    eligible: Box<[u16]>,
     first_id: u16,
     /// Slots of the table.
     size: u32,
@@ -121,13 +123,16 @@ impl From<Parts> for Special {
         let Parts { size, sides, members, idle, longest_idle, salt, failed, rules } = parts;
         let ids = || members.iter().map(|member| member.id.0);
         let (first_id, last_id) = (ids().min().unwrap_or(0), ids().max().unwrap_or(0));
-        let mut indices = vec![u16::MAX; usize::from(last_id - first_id) + 1];
-        for (index, id) in (0..).zip(ids()) {
-            indices[usize::from(id - first_id)] = index;
-        }
+        let by_id = |counts: fn(&Member) -> bool| {
+            let mut indices = vec![u16::MAX; usize::from(last_id - first_id) + 1];
+            for (index, member) in (0..).zip(&members).filter(|(_, member)| counts(member)) {
+                indices[usize::from(member.id.0 - first_id)] = index;
+            }
+            indices.into()
+        };
+        let (indices, eligible) = (by_id(|_| true), by_id(|member| member.eligible));
         let looks = sides.iter().any(|side| side.phase == Phase::Look);
-        let indices = indices.into();
-        Self { sides, members, indices, first_id, size, idle, longest_idle, salt, failed, rules, looks }
+        Self { sides, members, indices, eligible, first_id, size, idle, longest_idle, salt, failed, rules, looks }
     }
 }
 
@@ -152,6 +157,13 @@ impl Special {
     pub fn index(&self, id: BackendId) -> Option<u16> {
         let place = usize::from(id.0.checked_sub(self.first_id)?);
         self.indices.get(place).copied().filter(|index| *index != u16::MAX)
+    }
+
+    /// The same; `None` also if a pin to it does not count.
+    #[inline(always)]
+    pub(super) fn eligible(&self, id: BackendId) -> Option<u16> {
+        let place = usize::from(id.0.wrapping_sub(self.first_id));
+        self.eligible.get(place).copied().filter(|index| *index != u16::MAX)
     }
 
     /// Whether a base that names this backend counts.

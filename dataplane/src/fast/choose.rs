@@ -2,7 +2,7 @@
 
 use super::admit::Admitted;
 use super::{Chosen, FastPath, family, places, read};
-use crate::consistency::{Flow, Role, decide, follow, is_in_the_middle, key};
+use crate::consistency::{Flow, Role, Special, decide, follow, key};
 use crate::counters::WorkerCounters;
 use crate::hash::FlowHash;
 use crate::ids::PoolId;
@@ -38,6 +38,27 @@ impl<'s> Current<'s> {
     }
 }
 
+/// The same of a pool with special slots.
+struct CurrentSpecial<'s> {
+    pool: PoolId,
+    found: Option<(&'s Lane, &'s Special)>,
+}
+
+impl<'s> CurrentSpecial<'s> {
+    #[inline(always)]
+    fn new(lanes: &'s [Lane], pool: PoolId) -> Self {
+        let found = lanes.get(pool.index()).and_then(|lane| lane.special().map(|special| (lane, special)));
+        Self { pool, found }
+    }
+
+    #[inline(always)]
+    fn go_to(&mut self, lanes: &'s [Lane], pool: PoolId) {
+        if self.pool != pool {
+            *self = Self::new(lanes, pool);
+        }
+    }
+}
+
 impl FastPath {
     /// Chooses the backends of the usual packets, and asks for their records.
     #[inline]
@@ -55,9 +76,6 @@ impl FastPath {
         let special = self.read_slots(lanes, usual, burst.len(), chosen);
         if special != 0 {
             self.choose_special(arrival, burst, (special, ipv6), chosen, counters);
-        }
-        if arrival.snapshot.pools.has_many_backends() {
-            Self::ask_for_counters(chosen, burst.len(), counters);
         }
     }
 
@@ -98,16 +116,6 @@ impl FastPath {
         special
     }
 
-    /// Asks for the counters of the backends.
-    #[inline(never)]
-    pub(super) fn ask_for_counters(chosen: &Chosen<'_>, count: usize, counters: &WorkerCounters) {
-        for backend in chosen.iter().take(count).flatten() {
-            if let Some(traffic) = counters.backend(backend.id) {
-                prefetch(traffic);
-            }
-        }
-    }
-
     /// Asks for the pins of packets of special slots, then decides about them.
     #[inline(never)]
     fn choose_special<'s, P: Packet>(
@@ -120,10 +128,9 @@ impl FastPath {
     ) {
         let lanes = arrival.snapshot.pools.lanes(arrival.worker);
         let pins = &*arrival.snapshot.pins;
-        self.ask_for_pins(lanes, pins, special);
-        let middle =
-            in_the_middle(burst, special & !ipv6, Family::V4) | in_the_middle(burst, special & ipv6, Family::V6);
-        let followed = self.follow_pins(lanes, pins, (middle, pins.clock().tick(arrival.now)), chosen);
+        let v4 = self.ask_for_pins(lanes, pins, burst, (special & !ipv6, Family::V4));
+        let v6 = self.ask_for_pins(lanes, pins, burst, (special & ipv6, Family::V6));
+        let followed = self.follow_pins(lanes, pins, (v4 | v6, pins.clock().tick(arrival.now)), chosen);
         for place in places(special & !followed) {
             let usual = &self.packets[place];
             let Some(lane) = lanes.get(usual.vip.pool().index()) else { continue };
@@ -141,16 +148,27 @@ impl FastPath {
         }
     }
 
+    /// For packets of one family. Returns which of them are in the middle of their flows.
     #[inline(never)]
-    fn ask_for_pins(&mut self, lanes: &[Lane], pins: &PinTable, special: u64) {
+    fn ask_for_pins<P: Packet>(
+        &mut self,
+        lanes: &[Lane],
+        pins: &PinTable,
+        burst: &Burst<P>,
+        (special, family): (u64, Family),
+    ) -> u64 {
+        let mut current = CurrentSpecial::new(lanes, PoolId(0));
+        let mut middle = 0;
         for place in places(special) {
-            let pool = self.packets[place].vip.pool();
-            if let Some(special) = lanes.get(pool.index()).and_then(Lane::special) {
+            current.go_to(lanes, self.packets[place].vip.pool());
+            if let Some((_, special)) = current.found {
                 let key = key(special, FlowHash(self.hashes.0[place]), pins);
                 pins.prefetch(key);
                 self.keys[place] = key;
+                middle |= u64::from(read::is_in_the_middle(burst[place].frame(), family)) << place;
             }
         }
+        middle
     }
 
     /// Decides about packets in the middle of flows whose pins are followed and stay as they are. Returns which these are.
@@ -162,11 +180,12 @@ impl FastPath {
         (middle, now): (u64, Tick),
         chosen: &mut Chosen<'s>,
     ) -> u64 {
+        let mut current = CurrentSpecial::new(lanes, PoolId(0));
         let mut followed = 0;
         for place in places(middle) {
             let usual = &self.packets[place];
-            let Some(lane) = lanes.get(usual.vip.pool().index()) else { continue };
-            let Some(special) = lane.special() else { continue };
+            current.go_to(lanes, usual.vip.pool());
+            let Some((lane, special)) = current.found else { continue };
             let index = follow(special, self.keys[place], usual.slot, pins, now);
             if let Some(backend) = index.and_then(|index| lane.backends().get(usize::from(index))) {
                 prefetch(backend);
@@ -176,14 +195,4 @@ impl FastPath {
         }
         followed
     }
-}
-
-/// Which of these packets of one family are in the middle of their flows.
-#[inline(never)]
-fn in_the_middle<P: Packet>(burst: &Burst<P>, candidates: u64, family: Family) -> u64 {
-    let is = |place: &usize| {
-        let transport = read::transport(burst[*place].frame(), family);
-        is_in_the_middle(transport.protocol, transport.flags)
-    };
-    places(candidates).filter(is).map(|place| 1 << place).sum()
 }

@@ -143,7 +143,8 @@ impl FastPath {
         }
         arrival.snapshot.hasher.hash_blocks(&mut self.hashes, &self.addresses, burst.len(), admitted.ipv6);
         self.choose(arrival, burst, admitted, chosen, counters);
-        let rewritten = self.rewrite(burst, admitted, chosen, refuse, counters);
+        let many_backends = arrival.snapshot.pools.has_many_backends();
+        let rewritten = self.rewrite(burst, (admitted, many_backends), chosen, refuse, counters);
         let together = rewritten.together.filter(|_| rewritten.forwarded == all);
         let together = together.map(|(egress, bytes)| Together::Leave(egress, bytes));
         Passed { slow: admitted.slow, usual: admitted.usual, forwarded: rewritten.forwarded, together }

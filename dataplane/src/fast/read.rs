@@ -5,6 +5,7 @@
 //! what is the matter with it. So there is nothing to be said about a packet but yes or no, and
 //! `dataplane/tests/forwarding` holds that whatever is read here is read by [`crate::parse`] alike.
 
+use crate::consistency;
 use crate::hash::FlowKey;
 use crate::parse::{Family, are_tcp_flags_valid};
 use crate::snapshot::PortState;
@@ -201,6 +202,21 @@ pub(super) fn transport(frame: &[u8], family: Family) -> Transport<'_> {
     let header = frame.get(offset..).unwrap_or(&[]);
     let flags = if number == protocol::TCP { header.get(13).copied().unwrap_or(0) } else { 0 };
     Transport { protocol: number, flags, header }
+}
+
+/// Whether a packet that was read as usual is in the middle of its flow.
+#[inline(always)]
+pub(super) fn is_in_the_middle(frame: &[u8], family: Family) -> bool {
+    // Protocol and flags, at places that are constant for each family: TCP's headers are in the frame whole.
+    let [number, flags] = match family {
+        Family::V4 => frame.first_chunk::<V4_LEN>().map_or([0; 2], |head| [head[IP + 9], head[IP + 20 + 13]]),
+        Family::V6 => match frame.first_chunk::<V6_TCP_LEN>() {
+            Some(head) => [head[IP + 6], head[IP + 40 + 13]],
+            // Too short for TCP.
+            None => [protocol::UDP, 0],
+        },
+    };
+    consistency::is_in_the_middle(number, flags)
 }
 
 /// Whether the checksum of an IPv4 header without options is right, by bytes 12..36 of a frame: the type, which is known, the

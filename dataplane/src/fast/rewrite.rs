@@ -9,6 +9,7 @@ use crate::hash::FlowHash;
 use crate::ids::{PortId, VipId};
 use crate::parse::Family;
 use crate::port::{BURST, Burst, Packet};
+use crate::prefetch::prefetch;
 use crate::rewrite::mode::{ForMode, Mode};
 use crate::rewrite::{Applied, Backend, IpPacket, Refusal};
 use crate::select::Verdict;
@@ -70,7 +71,7 @@ impl FastPath {
     pub(super) fn rewrite<P: Packet>(
         &mut self,
         burst: &mut Burst<P>,
-        admitted: Admitted,
+        (admitted, many_backends): (Admitted, bool),
         chosen: &Chosen<'_>,
         mut refuse: impl FnMut(&mut P, Refusal) -> Verdict,
         counters: &WorkerCounters,
@@ -86,7 +87,7 @@ impl FastPath {
                 left &= left - 1;
                 continue;
             };
-            let pass = Pass { fast: self, burst, left, ipv6, chosen, refuse: &mut refuse, counters };
+            let pass = Pass { fast: self, burst, left, ipv6, chosen, refuse: &mut refuse, counters, many_backends };
             let done = backend.rewrite.for_mode(pass);
             let alone = left == usual && done.left == 0;
             left = done.left;
@@ -107,6 +108,8 @@ struct Pass<'a, 's, P, R> {
     chosen: &'a Chosen<'s>,
     refuse: &'a mut R,
     counters: &'a WorkerCounters,
+    /// Whether the counters of backends come from further away than the first-level cache.
+    many_backends: bool,
 }
 
 /// What one mode's pass did.
@@ -122,7 +125,10 @@ impl<P: Packet, R: FnMut(&mut P, Refusal) -> Verdict> ForMode for Pass<'_, '_, P
 
     #[inline(never)]
     fn run<M: Mode>(self) -> Done {
-        let Self { fast, burst, left: all, ipv6, chosen, refuse, counters } = self;
+        let Self { fast, burst, left: all, ipv6, chosen, refuse, counters, many_backends } = self;
+        if M::IS_LONG && many_backends {
+            ask_for_counters(chosen, burst.len(), counters);
+        }
         let first = fast.packets[all.trailing_zeros() as usize % BURST].vip.vip();
         let (mut run, mut bytes, mut odd) = (Run { vip: first, packets: 0, bytes_before: 0 }, 0, 0);
         let mut ways = Ways::default();
@@ -195,6 +201,16 @@ impl FastPath {
         match split {
             Some(split) => Verdict::Split { egress, backend: backend.id, split },
             None => Verdict::Forward { egress, backend: backend.id },
+        }
+    }
+}
+
+/// Asks for the counters of the backends: for a loop so long that the processor does not look far enough ahead by itself.
+#[inline(never)]
+fn ask_for_counters(chosen: &Chosen<'_>, count: usize, counters: &WorkerCounters) {
+    for backend in chosen.iter().take(count).flatten() {
+        if let Some(traffic) = counters.backend(backend.id) {
+            prefetch(traffic);
         }
     }
 }

@@ -166,7 +166,11 @@ impl PinTable {
     #[inline(always)]
     #[must_use]
     pub fn used_at(&self, key: PinKey, now: Tick) -> Option<Pin> {
-        let word = self.words(key).iter().map(|word| word.load(Relaxed)).find(|word| *word as u32 == key.tag)?;
+        // All words, and no branch: where the pin stands is anything but predictable.
+        let word = self.words(key).iter().fold(0, |found, word| {
+            let word = word.load(Relaxed);
+            if word as u32 == key.tag { word } else { found }
+        });
         Pin::used_at(word, now)
     }
 

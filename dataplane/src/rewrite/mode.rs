@@ -9,10 +9,13 @@ use super::{Backend, IpPacket, Rewrite, l2};
 use crate::hash::FlowHash;
 use crate::ids::PortId;
 use crate::port::Packet;
-use crate::wire::ethernet;
+use crate::wire::{ethernet, udp};
 
 /// One kind of rewriting: what a backend's record holds for it.
 pub(crate) trait Mode {
+    /// Whether rewriting takes so many instructions that a processor does not reach the next packets' counters by itself.
+    const IS_LONG: bool;
+
     /// The record of a backend whose packets are rewritten this way.
     fn of(rewrite: &Rewrite) -> Option<&Self>;
 
@@ -34,6 +37,8 @@ pub(crate) trait ForMode {
 pub(crate) struct L2dsr;
 
 impl Mode for L2dsr {
+    const IS_LONG: bool = false;
+
     #[inline(always)]
     fn of(rewrite: &Rewrite) -> Option<&Self> {
         matches!(rewrite, Rewrite::L2dsr).then_some(&Self)
@@ -80,6 +85,9 @@ impl<O: Outer, S: Shim> Mode for Template<O, S>
 where
     Self: Held,
 {
+    // A UDP header with its checksum is what makes the difference.
+    const IS_LONG: bool = size_of::<S::Header>() >= udp::HEADER_LEN;
+
     #[inline(always)]
     fn of(rewrite: &Rewrite) -> Option<&Self> {
         match rewrite {
