@@ -20,8 +20,9 @@ use std::time::Duration;
 
 /// The share of the non-drop rate that is held.
 const SHARE: f64 = 0.9;
-/// Pushes of a round.
-const ROUND: u64 = 20;
+/// Pushes of a round: few, since a round in which a thread lost its core is repeated as a whole, and on a small machine that is
+/// every half second.
+const ROUND: u64 = 10;
 
 /// Options of `bench reconfig`.
 #[derive(clap::Args)]

@@ -40,7 +40,7 @@ pub enum Treatment {
     Gre,
     /// The same with GUE, variant 0, without a UDP checksum.
     Gue,
-    /// The same with the UDP checksum, which is over every byte of the packet.
+    /// The same with the UDP checksum.
     GueChecksum,
 }
 

@@ -96,7 +96,7 @@ pub(super) enum Mode {
     Gre,
     /// GUE without a UDP checksum.
     Gue,
-    /// GUE with a UDP checksum over every byte.
+    /// GUE with a UDP checksum.
     GueChecksum,
 }
 
