@@ -54,7 +54,22 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// Whoever read the output has seen enough (`| head`): that is no fault, and ends this process as it ends others.
+fn end_quietly_on_closed_pipe() {
+    /// What a shell reports of a process that SIGPIPE ended.
+    const SIGPIPE: i32 = 128 + 13;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload().downcast_ref::<String>();
+        if message.is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe")) {
+            std::process::exit(SIGPIPE);
+        }
+        usual(info);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_quietly_on_closed_pipe();
     // clap itself exits with 2 on bad usage.
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
