@@ -3,6 +3,7 @@
 mod backend;
 mod bench;
 mod check;
+mod import;
 mod reload;
 mod replay;
 mod run;
@@ -28,6 +29,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration: every error at its line and column.
     Check(check::Args),
+    /// Make a configuration from one of ipvsadm, keepalived or HAProxy; what cannot be carried over is named.
+    Import(import::Args),
     /// Push a capture through the dataplane: no root, no hugepages, no NIC.
     Replay(replay::Args),
     /// Show how the running process is doing.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Import(args) => import::import(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
