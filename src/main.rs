@@ -3,6 +3,7 @@
 mod backend;
 mod bench;
 mod check;
+mod doctor;
 mod import;
 mod reload;
 mod replay;
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Args),
     /// Make a configuration from one of ipvsadm, keepalived or HAProxy; what cannot be carried over is named.
     Import(import::Args),
+    /// Examine this machine: what is, what should be, how to mend it; bind network cards.
+    Doctor(doctor::Args),
     /// Push a capture through the dataplane: no root, no hugepages, no NIC.
     Replay(replay::Args),
     /// Show how the running process is doing.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Import(args) => import::import(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),

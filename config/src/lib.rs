@@ -49,7 +49,7 @@ mod ways;
 
 pub use diagnostic::{Diagnostic, Position, Related, Severity};
 pub use load::{Failure, load};
-pub use machine::{Intrinsics, Machine};
+pub use machine::{Intrinsics, Machine, core_list};
 
 use report::Report;
 

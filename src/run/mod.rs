@@ -1,6 +1,6 @@
 //! `guideway run`: EAL, pool, ports, workers, control threads, in this order; taken apart in the reverse one.
 
-mod devices;
+pub(crate) mod devices;
 mod exception;
 mod idling;
 mod signals;

@@ -9,6 +9,7 @@ mod churn;
 mod cli;
 mod consistency;
 mod death;
+mod doctor;
 mod download;
 mod exception;
 mod fragments;
