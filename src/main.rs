@@ -4,13 +4,14 @@ mod backend;
 mod bench;
 mod check;
 mod doctor;
+mod generate;
 mod import;
 mod reload;
 mod replay;
 mod run;
 mod status;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Bad usage or configuration.
@@ -44,6 +45,9 @@ enum Command {
     Reload(reload::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
+    /// Write manual pages and shell completions: for packages.
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// How a command ended badly.
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Backend(args) => backend::backend(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Generate(args) => generate::generate(Cli::command(), &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

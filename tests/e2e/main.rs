@@ -32,3 +32,4 @@ mod setup;
 mod transfer;
 mod tunnels;
 mod vlans;
+mod watchdog;
