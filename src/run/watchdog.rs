@@ -21,7 +21,11 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the thread if systemd asked for it.
-    pub(super) fn start<'s>(scope: &'s Scope<'s, '_>, control: &'s Runtime, counters: Vec<Arc<WorkerCounters>>) -> Self {
+    pub(super) fn start<'s>(
+        scope: &'s Scope<'s, '_>,
+        control: &'s Runtime,
+        counters: Vec<Arc<WorkerCounters>>,
+    ) -> Self {
         let Some(limit) = sd_notify::watchdog_enabled() else { return Self { _stop: None } };
         let (stop, stopped) = channel();
         let interval = limit / LOOKS;

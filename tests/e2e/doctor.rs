@@ -29,7 +29,10 @@ fn what_a_killed_process_left_is_cleared() -> Result<()> {
         patient_checks(config.vip(address::vip_v4(10), "tcp", 80, "web"))
     })?;
     let (running, code) = doctor(&site, &["--fix"])?;
-    ensure!(code == Some(0) && ids(&running).contains(&"leftover"), "a process runs: nothing is left over: {running:#}");
+    ensure!(
+        code == Some(0) && ids(&running).contains(&"leftover"),
+        "a process runs: nothing is left over: {running:#}"
+    );
     site.requests(http(address::vip_v4(10)), 20)?;
 
     site.guideway.kill()?;
