@@ -74,7 +74,7 @@ fn pool(pool: &Pool) -> Table {
         table.insert("proxy_protocol", value(version));
     }
     if pool.has_spares {
-        // The first group serves while anything of it is up: the smallest share that is written without digits behind a point.
+        // The smallest whole percentage: the first group serves while anything of it is up.
         table.insert("group_min", value("1%"));
     }
     if let Some(idle) = pool.idle {
