@@ -9,12 +9,14 @@ use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
 use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
+use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
+use crate::traffic::Beginnings;
 use guideway_config::model;
 use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::doorbell::Doorbell;
-use guideway_dataplane::ids::{LinkId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PortId, VipId};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
@@ -37,6 +39,7 @@ pub struct Control {
     /// Of workers that may sleep.
     doorbells: Vec<Arc<Doorbell>>,
     counters: Vec<Arc<WorkerCounters>>,
+    beginnings: Beginnings,
     devices: Arc<dyn Devices>,
     started: Instant,
     conflicts: HashMap<(LinkId, IpAddr), (Conflict, Instant)>,
@@ -58,11 +61,14 @@ impl Control {
     ) -> Self {
         let mut state = state;
         state.published(publisher.generation());
+        // Nobody had the first ids before.
+        state.take_fresh();
         Self {
             state,
             publisher,
             doorbells: Vec::new(),
             counters,
+            beginnings: Beginnings::default(),
             devices,
             started: Instant::now(),
             conflicts: HashMap::new(),
@@ -89,6 +95,18 @@ impl Control {
     #[must_use]
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
         &self.counters
+    }
+
+    /// What was sent for a VIP since it is there.
+    #[must_use]
+    pub fn vip_traffic(&self, id: VipId) -> TrafficStatus {
+        self.beginnings.of_vip(&self.counters, id)
+    }
+
+    /// What was sent to a backend since it is there.
+    #[must_use]
+    pub fn backend_traffic(&self, id: BackendId) -> TrafficStatus {
+        self.beginnings.of_backend(&self.counters, id)
     }
 
     /// The devices.
@@ -204,7 +222,12 @@ impl Control {
     pub fn reload(&mut self, plan: &Plan, now: Nanos) -> Result<(), Vec<Refusal>> {
         let wall = SystemTime::now();
         if !plan.anew {
-            return self.state.reload(&plan.target, now, wall);
+            self.state.reload(plan, now, wall)?;
+            if !plan.keeps.iter().all(|keeps| *keeps) {
+                // A walk notes what it found by the places of pools, which are others now.
+                self.sweeper.rest(now);
+            }
+            return Ok(());
         }
         let renewed = self.state.renew(Arc::new(plan.target.clone()), wall);
         renewed.map_err(|error| vec![Refusal { reason: error.to_string(), remedy: Remedy::Other }])?;
@@ -287,6 +310,8 @@ impl Control {
 
     /// Builds what changed and gives it to the workers. Returns the generation to wait for.
     pub fn publish(&mut self) -> u64 {
+        let (vips, backends) = self.state.take_fresh();
+        self.beginnings.begin(&self.counters, &vips, &backends);
         let snapshot = reconcile(&mut self.state);
         let generation = self.publisher.publish(snapshot);
         self.doorbells.iter().for_each(|doorbell| doorbell.ring());

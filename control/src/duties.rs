@@ -18,7 +18,8 @@ pub fn duties(state: &State) -> Duties {
     let statics = statics(config);
     let backends = || state.pools.iter().flat_map(|pool| &pool.backends);
     let hops_of = |least: usize| -> HashSet<(LinkId, IpAddr)> {
-        let hops = backends().map(|backend| &backend.hops).filter(|hops| hops.len() >= least).flatten();
+        let ways = backends().flat_map(|backend| [&backend.hops, &backend.next_hops]);
+        let hops = ways.filter(|hops| hops.len() >= least).flatten();
         hops.map(|hop| (hop.link, hop.neighbor)).collect()
     };
     let hops = hops_of(1);

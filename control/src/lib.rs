@@ -24,4 +24,5 @@ pub mod state;
 pub mod status;
 mod templates;
 pub mod topology;
+mod traffic;
 mod watch;

@@ -109,14 +109,14 @@ pub async fn reload(handles: &Handles, ask: Ask) -> Result<Outcome, ReloadError>
     let plan = diff(&state.desired(), &config, state.pins.clock(), ask.disruptive).map_err(refused)?;
     if ask.dry_run {
         if !plan.anew {
-            state.may_reload(&plan.target, SystemTime::now()).map_err(refused)?;
+            state.may_reload(&plan, SystemTime::now()).map_err(refused)?;
         }
     } else {
         control.reload(&plan, (handles.clock)()).map_err(refused)?;
         handles.step(&mut control);
-        log(&plan.lines, plan.anew);
+        log(&plan.lines, plan.breaks);
     }
-    Ok(Outcome { config: path, applied: !ask.dry_run, disruptive: plan.anew, changes: plan.lines, warnings })
+    Ok(Outcome { config: path, applied: !ask.dry_run, disruptive: plan.breaks, changes: plan.lines, warnings })
 }
 
 fn log(lines: &[String], disruptive: bool) {

@@ -1,7 +1,6 @@
 //! VIPs, pools and backends in `status`.
 
 use super::model::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
-use super::traffic;
 use crate::control::Control;
 use crate::health;
 use crate::rt::Report;
@@ -46,7 +45,7 @@ pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> Vip
         port: vip.port.to_string(),
         pool: control.state().config.pools[vip.pool].name.clone(),
         serving: current(pool).slots().iter().any(|slot| !slot.is_empty()),
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.vip(id))),
+        traffic: control.vip_traffic(id),
     }
 }
 
@@ -144,7 +143,7 @@ fn backend_status(
         next_hop_mac: mac.map(|mac| format_mac(*mac)),
         slots,
         pins: backend.pins,
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.backend(backend.id))),
+        traffic: control.backend_traffic(backend.id),
         check: check.map(|check| CheckStatus {
             sent: check.sent,
             answered: check.answered,
