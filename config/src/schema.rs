@@ -67,7 +67,8 @@ pub const CORES: Section =
 pub const DPDK: Section = Section { title: "[dpdk]", keys: &[built("extra_args")] };
 
 /// `[api]`.
-pub const API: Section = Section { title: "[api]", keys: &[built("socket")] };
+pub const API: Section =
+    Section { title: "[api]", keys: &[built("socket"), built("listen"), built("token_file"), built("token")] };
 
 /// `[state]`.
 pub const STATE: Section =

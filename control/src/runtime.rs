@@ -4,7 +4,7 @@
 //! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
 //! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
-use crate::api::{self, Handles, Socket};
+use crate::api::{self, Handles, Listener, Socket};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
@@ -55,6 +55,8 @@ pub struct Parts<P: Port, C> {
     pub events: EventReceiver,
     /// The control socket; none for tests.
     pub socket: Option<Socket>,
+    /// The same over TCP, if that is configured.
+    pub listener: Option<Listener>,
     /// The file that a reload reads again; none for tests.
     pub source: Option<Source>,
     /// The exception path's other end, if there is one.
@@ -92,7 +94,8 @@ where
     C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, source, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
+    let Parts { control, rt, events, socket, listener, source, exchange, clock, enter_rt, enter_bg, enter_exception } =
+        parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
@@ -102,6 +105,7 @@ where
         control: Arc::new(Mutex::new(control)),
         requests,
         clock: Arc::new(clock.clone()),
+        patience: api::PATIENCE,
         source: source.map(Arc::new),
     };
     let (reloads, asked) = mpsc::unbounded_channel();
@@ -122,7 +126,7 @@ where
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
-        run_bg(bg_handles, events, socket, asked, stopped);
+        run_bg(bg_handles, events, (socket, listener), asked, stopped);
     })?);
     Ok(Runtime { stop, stop_bg, threads, handles, reloads })
 }
@@ -202,7 +206,7 @@ fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
 fn run_bg(
     handles: Handles,
     events: EventReceiver,
-    socket: Option<Socket>,
+    (socket, listener): (Option<Socket>, Option<Listener>),
     asked: mpsc::UnboundedReceiver<Reload>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -213,11 +217,12 @@ fn run_bg(
     runtime.block_on(async move {
         let mut stop_api = stopped.clone();
         let api = serve_api(handles.clone(), socket);
+        let tcp = serve_tcp(handles.clone(), listener);
         let reloads = serve_reloads(handles.clone(), asked);
         let follow = follow_events(handles, events, stopped);
         let api = async {
             tokio::select! {
-                ((), ()) = async { tokio::join!(api, reloads) } => {}
+                ((), (), ()) = async { tokio::join!(api, tcp, reloads) } => {}
                 _ = stop_api.wait_for(|stop| *stop) => {}
             }
         };
@@ -245,6 +250,20 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
             }
         }
         Err(error) => error!(%error, "the control socket failed"),
+    }
+}
+
+/// The same over TCP.
+async fn serve_tcp(handles: Handles, listener: Option<Listener>) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let router = listener.router(handles);
+    match tokio::net::TcpListener::from_std(listener.listener) {
+        Ok(listener) => {
+            if let Err(error) = axum::serve(listener, router).await {
+                error!(%error, "the API over TCP failed");
+            }
+        }
+        Err(error) => error!(%error, "the API over TCP failed"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::check::{load_config, this_machine};
 use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
 use guideway_config::model::{Config, Idle, Power};
-use guideway_control::api::Socket;
+use guideway_control::api::{Listener, Socket};
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
 use guideway_control::reconcile::reconcile;
@@ -62,11 +62,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if socket.replaced {
         info!(socket = %config.socket.display(), "replaced the control socket that a process left which is gone");
     }
+    let listener = config.listen.as_ref().map(Listener::bind).transpose()?;
     pin(config.cores.control);
     let eal = start_eal(&config, args.no_hugepages)?;
     let pool = open_pool(&eal, &config)?;
     let source = Source { path: args.config.clone(), machine: Some(machine) };
-    let kept = serve(&eal, &pool, &config, (socket, source), &signals)?;
+    let kept = serve(&eal, &pool, &config, (socket, listener, source), &signals)?;
     report_buffers(&pool, kept);
     Ok(())
 }
@@ -76,7 +77,7 @@ fn serve(
     eal: &Eal,
     pool: &Mempool,
     config: &Arc<Config>,
-    (socket, source): (Socket, Source),
+    (socket, listener, source): (Socket, Option<Listener>, Source),
     signals: &Signals,
 ) -> Result<u32, Failure> {
     let (devices, queues) = attach_ports(eal, pool, config)?;
@@ -105,6 +106,7 @@ fn serve(
         rt,
         events,
         socket: Some(socket),
+        listener,
         source: Some(source),
         exchange,
         clock: move || clock.now(),

@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::SystemTime;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 /// Lines that go to the log: a reload may change ten thousand backends.
 const LINES_LOGGED: usize = 50;
@@ -22,11 +23,12 @@ pub struct Source {
 }
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
     /// Another file than that of the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub config: Option<PathBuf>,
     /// Whether connections may break.
     #[serde(default)]
@@ -37,9 +39,10 @@ pub struct Ask {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The file.
+    #[schema(value_type = String)]
     pub config: PathBuf,
     /// Whether it is applied: not in a dry run.
     pub applied: bool,
