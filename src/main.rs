@@ -3,6 +3,7 @@
 mod backend;
 mod bench;
 mod check;
+mod drain;
 mod reload;
 mod replay;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Status(status::Args),
     /// Drain, enable, disable, weigh, add or remove a backend of the running process.
     Backend(backend::Args),
+    /// Drain this machine for its VIPs, then stop the running process.
+    Drain(drain::Args),
     /// Apply the changed configuration file to the running process, as a difference.
     Reload(reload::Args),
     /// Measure what a packet costs on this machine.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
+        Command::Drain(args) => drain::drain(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),
     };

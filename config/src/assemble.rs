@@ -81,6 +81,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             .collect::<Option<_>>()?,
         table_memory: state.table_memory?,
         pins: state.pins?,
+        state_file: state.file?,
         arm_time: state.arm_time?,
     })
 }

@@ -41,6 +41,7 @@ pub(crate) struct StateDraft {
     pub(crate) table_memory: Option<u64>,
     pub(crate) pins: Option<usize>,
     pub(crate) arm_time: Option<Duration>,
+    pub(crate) file: Option<Option<PathBuf>>,
 }
 
 /// Reads the four sections out of the file.
@@ -183,7 +184,8 @@ fn socket_path(text: &str) -> Result<PathBuf, Fault> {
 }
 
 fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
-    let default = StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME) };
+    let default =
+        StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME), file: Some(None) };
     let Some(value) = file.get("state") else { return Some(default) };
     let mut state = value.table(&schema::STATE, report)?;
     let table_memory = match state.get("table_memory") {
@@ -198,8 +200,12 @@ fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
         Some(value) => value.parsed(|text| scalar::duration_between(text, "0s", "60s"), report).map(|time| time.value),
         None => default.arm_time,
     };
+    let file = match state.get("file") {
+        Some(value) => value.parsed(absolute_file, report).map(|path| Some(path.value)),
+        None => default.file,
+    };
     state.finish(report);
-    Some(StateDraft { table_memory, pins, arm_time })
+    Some(StateDraft { table_memory, pins, arm_time, file })
 }
 
 fn table_memory(value: Value<'_>, report: &mut Report) -> Option<u64> {

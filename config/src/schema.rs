@@ -72,7 +72,7 @@ pub const API: Section =
 
 /// `[state]`.
 pub const STATE: Section =
-    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time")] };
+    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time"), built("file")] };
 
 /// `[[port]]`.
 pub const PORT: Section = Section {

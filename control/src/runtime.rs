@@ -4,7 +4,7 @@
 //! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
 //! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
-use crate::api::{self, Handles, Listener, Socket};
+use crate::api::{self, Handles, Listener, Socket, Store};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
@@ -63,6 +63,8 @@ pub struct Parts<P: Port, C> {
     pub exchange: Option<Exchange>,
     /// The clock that workers use too.
     pub clock: C,
+    /// Asks the process to stop, as SIGTERM does: a drain of the machine is over.
+    pub stop: Box<dyn Fn() + Send>,
     /// Run first on the real-time thread: pins it, and gives it its priority.
     pub enter_rt: Box<dyn FnOnce() + Send>,
     /// Run first on the background thread: pins it.
@@ -94,18 +96,32 @@ where
     C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, listener, source, exchange, clock, enter_rt, enter_bg, enter_exception } =
-        parts;
+    let Parts {
+        control,
+        rt,
+        events,
+        socket,
+        listener,
+        source,
+        exchange,
+        clock,
+        stop: ask_to_stop,
+        enter_rt,
+        enter_bg,
+        enter_exception,
+    } = parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
     // The first duties: an unbounded channel with its receiver at hand takes them.
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
+    let state_file = control.state().config.state_file.clone();
     let handles = Handles {
         control: Arc::new(Mutex::new(control)),
         requests,
         clock: Arc::new(clock.clone()),
         patience: api::PATIENCE,
+        store: state_file.map(|path| Arc::new(Store::new(path))),
         source: source.map(Arc::new),
     };
     let (reloads, asked) = mpsc::unbounded_channel();
@@ -126,7 +142,7 @@ where
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
-        run_bg(bg_handles, events, (socket, listener), asked, stopped);
+        run_bg(bg_handles, events, (socket, listener), asked, stopped, ask_to_stop);
     })?);
     Ok(Runtime { stop, stop_bg, threads, handles, reloads })
 }
@@ -209,6 +225,7 @@ fn run_bg(
     (socket, listener): (Option<Socket>, Option<Listener>),
     asked: mpsc::UnboundedReceiver<Reload>,
     stopped: watch::Receiver<bool>,
+    stop: Box<dyn Fn() + Send>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -219,7 +236,7 @@ fn run_bg(
         let api = serve_api(handles.clone(), socket);
         let tcp = serve_tcp(handles.clone(), listener);
         let reloads = serve_reloads(handles.clone(), asked);
-        let follow = follow_events(handles, events, stopped);
+        let follow = follow_events(handles, events, stopped, stop);
         let api = async {
             tokio::select! {
                 ((), (), ()) = async { tokio::join!(api, tcp, reloads) } => {}
@@ -267,7 +284,12 @@ async fn serve_tcp(handles: Handles, listener: Option<Listener>) {
     }
 }
 
-async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped: watch::Receiver<bool>) {
+async fn follow_events(
+    handles: Handles,
+    mut events: EventReceiver,
+    mut stopped: watch::Receiver<bool>,
+    stop: Box<dyn Fn() + Send>,
+) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut hurries = false;
@@ -289,7 +311,12 @@ async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped:
                 handles.step(&mut control);
             }
             () = tokio::time::sleep(SOON), if hurries => handles.step(&mut handles.control()),
-            _ = tick.tick() => on_tick(&handles),
+            _ = tick.tick() => {
+                on_tick(&handles);
+                if handles.control().has_drained((handles.clock)()) {
+                    stop();
+                }
+            }
         }
         hurries = handles.control().state().has_returning();
     }

@@ -5,6 +5,8 @@
 mod description;
 #[path = "api/reload.rs"]
 mod reload;
+#[path = "api/saved.rs"]
+mod saved;
 #[path = "api/site.rs"]
 mod site;
 #[path = "api/tcp.rs"]

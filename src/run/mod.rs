@@ -19,6 +19,7 @@ use guideway_control::reconcile::reconcile;
 use guideway_control::reload::run::{Ask, Source};
 use guideway_control::rt::Rt;
 use guideway_control::runtime::{self, Parts, Runtime};
+use guideway_control::saved::Saved;
 use guideway_control::state::State;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::PortId;
@@ -28,7 +29,7 @@ use guideway_dataplane::wire::ethernet::format_mac;
 use guideway_dpdk::{Dpdk, Eal, Mempool, Tsc};
 use signals::{Request, Signals};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 pub(crate) use threads::enter_worker;
@@ -83,6 +84,9 @@ fn serve(
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
     let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
+    if let Some(path) = &config.state_file {
+        remember(path, config, &mut state);
+    }
     let snapshot = reconcile(&mut state);
     let (publisher, readers) = publish::channel(snapshot, config.cores.workers.len());
     let counters: Vec<_> = config.cores.workers.iter().map(|_| Arc::new(WorkerCounters::default())).collect();
@@ -96,7 +100,8 @@ fn serve(
     // Each packet of a flow that has a pin reads another line of it.
     guideway_dpdk::prefer_huge_pages(state.pins.memory());
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
-        .with_doorbells(workers.doorbells());
+        .with_doorbells(workers.doorbells())
+        .with_file(Arc::clone(config));
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;
@@ -110,6 +115,7 @@ fn serve(
         source: Some(source),
         exchange,
         clock: move || clock.now(),
+        stop: Box::new(signals::stop),
         enter_rt: Box::new(move || enter_rt(core, shared)),
         enter_bg: Box::new(move || enter_bg(core)),
         enter_exception: Box::new(move || pin(core)),
@@ -126,6 +132,19 @@ fn serve(
     drop(control);
     running.stop();
     Ok(devices.buffers_kept())
+}
+
+/// Takes over what operators changed before the last end. A file that is damaged never stops a start.
+fn remember(path: &Path, config: &Config, state: &mut State) {
+    match Saved::load(path) {
+        Ok(None) => info!(file = %path.display(), "no changes at run time are kept yet"),
+        Ok(Some(saved)) => {
+            saved.lines().iter().for_each(|line| info!("kept from before: {line}"));
+            let untaken = saved.apply(config, state, SystemTime::now());
+            untaken.iter().for_each(|line| warn!("not taken over: {line}"));
+        }
+        Err(error) => error!(%error, "state file"),
+    }
 }
 
 /// Applies the changed file. What comes of it is in the log; a file that is refused changes nothing.

@@ -10,6 +10,7 @@ mod cli;
 mod consistency;
 mod death;
 mod download;
+mod drain;
 mod exception;
 mod fragments;
 mod frozen;

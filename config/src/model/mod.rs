@@ -41,6 +41,8 @@ pub struct Config {
     pub table_memory: u64,
     /// Flows that the table of pins has room for, 8..=268435456; the dataplane rounds it up to whole buckets of 8.
     pub pins: usize,
+    /// The file that keeps what is changed at run time; `None`: a restart forgets it.
+    pub state_file: Option<std::path::PathBuf>,
     /// How long the slots of a planned change stay armed, 0 to 60 s (CONSISTENCY, Slots: G).
     pub arm_time: Duration,
 }

@@ -36,7 +36,7 @@ const fn one() -> u32 {
 
 impl Addition {
     /// The backend, if the file could have it in this pool. What is wrong, and what to do, otherwise.
-    pub(super) fn check(self, config: &Config, pool: usize) -> Result<Backend, String> {
+    pub(crate) fn check(self, config: &Config, pool: usize) -> Result<Backend, String> {
         let Self { name, address, weight, priority, server_id } = self;
         check_name(&name)?;
         if weight > HIGHEST_WEIGHT {

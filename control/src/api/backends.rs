@@ -166,6 +166,7 @@ async fn change(handles: &Handles, (pool, name): &(String, String), change: Chan
 
 /// What became of a backend, once workers use the change.
 async fn changed(handles: &Handles, id: BackendId) -> Answer {
+    handles.save().await;
     let in_use = handles.in_use().await;
     let report = handles.report().await?;
     Ok(Json(Changed { in_use, backend: status::backend(&handles.control(), &report, id) }))

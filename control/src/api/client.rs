@@ -1,6 +1,7 @@
 //! The other end of the control socket: what the command line uses.
 
-use super::{Addition, Changed, POOLS_PATH, RELOAD_PATH, Refused, Reloaded, STATUS_PATH};
+use super::{Addition, Changed, DRAIN_PATH, POOLS_PATH, RELOAD_PATH, Refused, Reloaded, STATUS_PATH};
+use crate::drain::{self, DrainStatus};
 use crate::reload::run::Ask;
 use crate::status::model::{PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
@@ -154,6 +155,24 @@ impl Client {
     /// As for [`Client::status`].
     pub fn reload(&self, ask: &Ask) -> Result<Reloaded, ClientError> {
         self.ask(Method::POST, RELOAD_PATH, Some(&serde_json::to_value(ask)?))
+    }
+
+    /// Drains the machine, then stops the process.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn drain_node(&self, ask: &drain::Ask) -> Result<DrainStatus, ClientError> {
+        self.ask(Method::POST, DRAIN_PATH, Some(&serde_json::to_value(ask)?))
+    }
+
+    /// Undoes that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn cancel_drain(&self) -> Result<DrainStatus, ClientError> {
+        self.ask(Method::DELETE, DRAIN_PATH, None)
     }
 
     fn change(

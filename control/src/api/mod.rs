@@ -12,6 +12,8 @@
 //! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | [`Reloaded`] |
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | [`Changed`] |
 //!
+//! | `POST /v1/drain` | drains this machine, then stops it; a [`drain::Ask`](crate::drain::Ask), or no body | a [`DrainStatus`](crate::drain::DrainStatus) |
+//! | `DELETE /v1/drain` | undoes that | how far it was |
 //! | `GET /v1/openapi.json` | | this in OpenAPI 3.1, made from the code |
 //!
 //! A change answers when every worker uses it, or after [`Handles::patience`], with [`InUse`]; that of a backend is a
@@ -23,9 +25,11 @@ mod backends;
 mod changed;
 pub mod client;
 mod guard;
+mod node;
 mod refusal;
 mod reload;
 mod socket;
+mod store;
 
 use crate::control::Control;
 use crate::duties::duties;
@@ -46,6 +50,7 @@ pub use reload::Reloaded;
 pub use socket::{Socket, SocketError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+pub use store::Store;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -55,6 +60,8 @@ use utoipa_axum::routes;
 pub const STATUS_PATH: &str = "/v1/status";
 /// Where a reload is asked for.
 const RELOAD_PATH: &str = "/v1/reload";
+/// Where the drain of the machine is.
+const DRAIN_PATH: &str = "/v1/drain";
 /// Where the pools are.
 const POOLS_PATH: &str = "/v1/pools";
 /// How the description calls the token.
@@ -73,6 +80,8 @@ pub struct Handles {
     pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
     /// How long a change waits for workers to use it before it answers all the same.
     pub patience: Duration,
+    /// Where changes at run time are kept.
+    pub store: Option<Arc<Store>>,
     /// The file that a reload reads again.
     pub source: Option<Arc<Source>>,
 }
@@ -105,6 +114,8 @@ fn described() -> (Router<Handles>, OpenApi) {
         .routes(routes!(get_status))
         .routes(routes!(get_pool))
         .routes(routes!(reload::reload))
+        .routes(routes!(node::drain))
+        .routes(routes!(node::cancel))
         .routes(routes!(openapi));
     backends::routes(routes).split_for_parts()
 }

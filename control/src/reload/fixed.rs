@@ -17,6 +17,7 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(old.extra_args == new.extra_args, "[dpdk] extra_args changes: the EAL gets it at the start");
     restart(old.socket == new.socket, "[api] socket changes: it is bound at the start");
     restart(old.listen == new.listen, "[api] listen or its token changes: the address is bound at the start");
+    restart(old.state_file == new.state_file, "[state] file changes: it is read at the start");
     restart(old.ports == new.ports, "[[port]] changes: ports are attached at the start");
     restart(same_links(old, new), "[[interface]] changes in its port or its VLANs: links are made at the start");
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");

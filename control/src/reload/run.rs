@@ -2,6 +2,7 @@
 
 use super::{Refusal, diff};
 use crate::api::Handles;
+use guideway_config::model::Config;
 use guideway_config::{Failure, Machine, Parsed, load};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
@@ -106,10 +107,24 @@ pub async fn reload(handles: &Handles, ask: Ask) -> Result<Outcome, ReloadError>
     let loaded = tokio::task::spawn_blocking(move || load(&file, machine.as_ref())).await;
     let Parsed { config, warnings } = loaded.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::File)?;
     let warnings = warnings.iter().map(|warning| warning.at_path(&path).to_string()).collect();
+    let applied = apply(handles, &ask, path, &config, warnings);
+    if applied.as_ref().is_ok_and(|outcome| outcome.applied) {
+        handles.save().await;
+    }
+    applied
+}
+
+fn apply(
+    handles: &Handles,
+    ask: &Ask,
+    path: PathBuf,
+    config: &Config,
+    warnings: Vec<String>,
+) -> Result<Outcome, ReloadError> {
     let mut control = handles.control();
     let state = control.state();
     let refused = |refusals| ReloadError::Refused { path: path.clone(), refusals };
-    let plan = diff(&state.desired(), &config, state.pins.clock(), ask.disruptive).map_err(refused)?;
+    let plan = diff(&state.desired(), config, state.pins.clock(), ask.disruptive).map_err(refused)?;
     if ask.dry_run {
         if !plan.anew {
             state.may_reload(&plan, SystemTime::now()).map_err(refused)?;

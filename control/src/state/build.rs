@@ -45,6 +45,7 @@ impl State {
             unused_vips,
             next_salt: config.pools.len() as u32,
             services_stale: false,
+            withdrawn: false,
             hasher,
             ports: attached.map(|(index, port)| templates::port(&config, index, &port)).collect(),
             pools,

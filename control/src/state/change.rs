@@ -219,6 +219,12 @@ impl State {
         Ok(())
     }
 
+    /// Whether nobody is to be told the way to VIPs from now on.
+    pub fn withdraw(&mut self, withdrawn: bool) {
+        self.duties_stale |= self.withdrawn != withdrawn;
+        self.withdrawn = withdrawn;
+    }
+
     /// The ids that were given out since the last call: what is counted for them begins there.
     pub(crate) fn take_fresh(&mut self) -> (Vec<VipId>, Vec<BackendId>) {
         (self.unused_vips.take_fresh(), self.ids.take_fresh())

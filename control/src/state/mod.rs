@@ -171,6 +171,8 @@ pub struct State {
     pub(crate) next_salt: u32,
     /// Whether VIPs or own addresses changed since the last snapshot.
     pub(crate) services_stale: bool,
+    /// Whether nobody is to be told the way to VIPs: the machine drains.
+    pub(crate) withdrawn: bool,
     /// Where each backend is, by id.
     pub(crate) places: Vec<Option<(PoolId, u16)>>,
     /// Whether backends came or went, so that the real-time thread must be told its duties anew.

@@ -19,6 +19,7 @@ use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
     ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, Status, TapStatus, Totals, WorkerStatus,
 };
+pub(crate) use pools::fnv;
 pub use pools::{backend, pool};
 use pools::{checks, pool_status, vip_status};
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
         drops: drops(counters),
         punted: punted(counters),
         control: control_status(control, report),
+        drain: control.drain_status(now),
+        differences: control.saved().lines(),
+        state_file: config.state_file.as_ref().map(|path| path.display().to_string()),
         warnings: warnings(control, report, &pools, &workers, pins),
         pools,
         pins,
@@ -203,6 +207,7 @@ fn warnings(
     pins: PinsStatus,
 ) -> Vec<String> {
     let mut warnings = control.conflicts();
+    warnings.extend(control.unsaved().map(str::to_owned));
     let (void, sent) = (report.prober.void + report.prober.skipped, report.prober.sent);
     if void * 10 > sent {
         warnings.push(format!(

@@ -3,6 +3,7 @@
 mod pools;
 
 use crate::devices::DeviceCounters;
+use crate::drain::DrainStatus;
 pub use pools::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,6 +44,12 @@ pub struct Status {
     pub punted: BTreeMap<String, u64>,
     /// The control side itself.
     pub control: ControlStatus,
+    /// The drain of the machine; `null`: it does not drain.
+    pub drain: Option<DrainStatus>,
+    /// Where operators changed at run time what the configuration file says, or what is in no file, a line each.
+    pub differences: Vec<String>,
+    /// The file that keeps these over a restart; `null`: they are forgotten.
+    pub state_file: Option<String>,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }

@@ -97,7 +97,8 @@ fn transition_status(control: &Control, pool: &PoolState, now: Nanos) -> Transit
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-fn fnv(words: impl Iterator<Item = u64>) -> u64 {
+/// FNV-1a, 64 bits: tells apart what is different by accident, not on purpose.
+pub(crate) fn fnv(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(FNV_START, |hash, word| (hash ^ word).wrapping_mul(FNV_PRIME))
 }
 

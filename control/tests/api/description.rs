@@ -44,6 +44,7 @@ fn every_route_is_described_and_every_description_is_a_route() {
     let source = concat!(
         include_str!("../../src/api/mod.rs"),
         include_str!("../../src/api/backends.rs"),
+        include_str!("../../src/api/node.rs"),
         include_str!("../../src/api/reload.rs")
     );
     assert_eq!(described.len(), source.matches("routes!(").count(), "each route is made with its description");
@@ -76,6 +77,12 @@ fn answers_are_as_they_are_described() {
     ask("post", BACKENDS, "{\"name\": \"web4\", \"address\": \"10.0.0.14\"}", "/v1/pools/web/backends", 409);
     ask("delete", &of(""), "", &web("web3?force=true"), 200);
     ask("delete", &of(""), "", &web("web3?force=perhaps"), 400);
+    ask("delete", "/v1/drain", "", "/v1/drain", 409);
+    ask("post", "/v1/drain", "{\"quiet_seconds\": -1}", "/v1/drain", 422);
+    ask("post", "/v1/drain", "{\"after\": 1}", "/v1/drain", 400);
+    ask("post", "/v1/drain", "", "/v1/drain", 200);
+    ask("get", "/v1/status", "", "/v1/status", 200);
+    ask("delete", "/v1/drain", "", "/v1/drain", 200);
     ask("post", "/v1/reload", "", "/v1/reload", 200);
     ask("post", "/v1/reload", "[1]", "/v1/reload", 400);
     site.edit(&[("name = \"web\"", "name = \"web\"\ntable_size = 4093")]);

@@ -3,7 +3,7 @@
 
 use guideway_config::model::Listen;
 use guideway_control::api::client::Client;
-use guideway_control::api::{Handles, Listener, Socket, router};
+use guideway_control::api::{Handles, Listener, Socket, Store, router};
 use guideway_control::control::Control;
 use guideway_control::devices::{DeviceCounters, Devices};
 use guideway_control::duties::duties;
@@ -153,6 +153,7 @@ impl Site {
             requests,
             clock: Arc::new(move || Nanos(clock.load(Relaxed))),
             patience: PATIENCE,
+            store: Some(Arc::new(Store::new(folder.path().join("state.json")))),
             source: Some(Arc::new(Source { path: folder.path().join("guideway.toml"), machine: None })),
         };
         let clock = Arc::clone(&now);
@@ -188,6 +189,11 @@ impl Site {
     /// The file that it reads again.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("guideway.toml")
+    }
+
+    /// The state file.
+    pub fn state_file(&self) -> PathBuf {
+        self.folder.path().join("state.json")
     }
 
     /// Changes the file.
