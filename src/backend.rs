@@ -4,8 +4,8 @@ pub(crate) mod wait;
 
 use crate::Failure;
 use clap::Subcommand;
-use guideway_control::api::Addition;
 use guideway_control::api::client::{Client, ClientError};
+use guideway_control::api::{Addition, Changed, InUse};
 use guideway_control::status::model::{BackendStatus, Status};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Change {
         }
     }
 
-    fn ask(&self, client: &Client, pool: &str, name: &str) -> Result<Option<BackendStatus>, ClientError> {
+    fn ask(&self, client: &Client, pool: &str, name: &str) -> Result<Changed, ClientError> {
         match self {
             Self::Drain { force, .. } => client.drain(pool, name, *force),
             Self::Enable { .. } => client.enable(pool, name),
@@ -136,7 +136,8 @@ pub(crate) fn backend(args: &Args) -> Result<(), Failure> {
         (Some(pool), name) => (pool.to_owned(), name),
         (None, name) => (pool_of(&client.status()?, name, matches!(change, Change::Add { .. }))?, name),
     };
-    let mut now = change.ask(&client, &pool, name).map_err(failure)?;
+    let Changed { in_use, backend: mut now } = change.ask(&client, &pool, name).map_err(failure)?;
+    tell_late(in_use);
     if *wait {
         now = wait::until(&client, &pool, name, change.goal(), *timeout)?;
     }
@@ -146,6 +147,17 @@ pub(crate) fn backend(args: &Args) -> Result<(), Failure> {
         println!("{pool}/{name}: {}", line(now.as_ref()));
     }
     Ok(())
+}
+
+/// Says so if a worker does not use a change yet.
+pub(crate) fn tell_late(in_use: InUse) {
+    if in_use.is_late() {
+        let InUse { generation, acknowledged_generation } = in_use;
+        eprintln!(
+            "guideway: a worker is late: it uses snapshot {acknowledged_generation}, and the change is in {generation}; it goes \
+             on once the worker runs"
+        );
+    }
 }
 
 /// The backend in a line.

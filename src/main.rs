@@ -4,6 +4,7 @@ mod backend;
 mod bench;
 mod check;
 mod doctor;
+mod drain;
 mod generate;
 mod import;
 mod reload;
@@ -41,6 +42,8 @@ enum Command {
     Status(status::Args),
     /// Drain, enable, disable, weigh, add or remove a backend of the running process.
     Backend(backend::Args),
+    /// Drain this machine for its VIPs, then stop the running process.
+    Drain(drain::Args),
     /// Apply the changed configuration file to the running process, as a difference.
     Reload(reload::Args),
     /// Measure what a packet costs on this machine.
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
+        Command::Drain(args) => drain::drain(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Generate(args) => generate::generate(Cli::command(), &args),

@@ -1,8 +1,8 @@
 //! `guideway reload`.
 
 use crate::Failure;
-use crate::backend::duration;
 use crate::backend::wait::{POLL, Screen};
+use crate::backend::{duration, tell_late};
 use anyhow::anyhow;
 use guideway_control::api::client::{Client, ClientError};
 use guideway_control::reload::run::{Ask, Outcome};
@@ -46,7 +46,9 @@ impl Args {
 
 pub(crate) fn reload(args: &Args) -> Result<(), Failure> {
     let client = Client::new(&args.socket)?;
-    let outcome = client.reload(&args.ask()?).map_err(failure)?;
+    let reloaded = client.reload(&args.ask()?).map_err(failure)?;
+    let outcome = &reloaded.outcome;
+    tell_late(reloaded.in_use);
     for warning in &outcome.warnings {
         eprintln!("{warning}");
     }
@@ -54,9 +56,9 @@ pub(crate) fn reload(args: &Args) -> Result<(), Failure> {
         wait(&client, args.timeout)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        println!("{}", serde_json::to_string_pretty(&reloaded)?);
     } else {
-        println!("{}", text(&outcome));
+        println!("{}", text(outcome));
     }
     Ok(())
 }

@@ -41,6 +41,9 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
         duration(status.uptime_seconds),
         status.generation
     )?;
+    if let Some(drain) = &status.drain {
+        writeln!(out, "{}", crate::drain::line(drain))?;
+    }
     for vip in &status.vips {
         let serving = if vip.serving { "serving" } else { "NOT SERVING: no backend" };
         let (packets, bytes) = (vip.traffic.packets, size(vip.traffic.bytes));
@@ -103,6 +106,15 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
     pins_line(&mut out, &status.pins)?;
     for (reason, count) in &status.drops {
         writeln!(out, "dropped as {reason}: {count}")?;
+    }
+    for line in &status.differences {
+        writeln!(out, "changed at run time: {line}")?;
+    }
+    if !status.differences.is_empty() && status.state_file.is_none() {
+        writeln!(
+            out,
+            "a restart forgets what was changed at run time: set `[state] file`, or write it to the configuration"
+        )?;
     }
     for warning in &status.warnings {
         writeln!(out, "warning: {warning}")?;

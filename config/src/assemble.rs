@@ -65,7 +65,8 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             power: cores.power?,
         },
         extra_args: draft.process.extra_args?,
-        socket: draft.process.socket?,
+        socket: draft.process.api.socket?,
+        listen: draft.process.api.listen?,
         interfaces: interfaces.collect::<Option<_>>()?,
         ports: ports.collect::<Option<_>>()?,
         routes: draft.routes.iter().flat_map(RouteDraft::routes).map(route).collect(),
@@ -80,6 +81,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
             .collect::<Option<_>>()?,
         table_memory: state.table_memory?,
         pins: state.pins?,
+        state_file: state.file?,
         arm_time: state.arm_time?,
     })
 }

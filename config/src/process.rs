@@ -1,10 +1,11 @@
 //! `[fleet]`, `[dpdk]`, `[api]` and `[state]`: what concerns the whole process.
 
-use crate::model::DEFAULT_SOCKET;
+use crate::model::{DEFAULT_SOCKET, Listen};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
 use crate::schema;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,14 +28,20 @@ const ARM_TIME: Duration = Duration::from_secs(3);
 pub(crate) struct ProcessDraft {
     pub(crate) hash_key: Option<[u8; 16]>,
     pub(crate) extra_args: Option<Vec<String>>,
-    pub(crate) socket: Option<PathBuf>,
+    pub(crate) api: ApiDraft,
     pub(crate) state: Option<StateDraft>,
+}
+
+pub(crate) struct ApiDraft {
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) listen: Option<Option<Listen>>,
 }
 
 pub(crate) struct StateDraft {
     pub(crate) table_memory: Option<u64>,
     pub(crate) pins: Option<usize>,
     pub(crate) arm_time: Option<Duration>,
+    pub(crate) file: Option<Option<PathBuf>>,
 }
 
 /// Reads the four sections out of the file.
@@ -42,7 +49,7 @@ pub(crate) fn read(file: &mut Reader<'_>, report: &mut Report) -> ProcessDraft {
     ProcessDraft {
         hash_key: hash_key(file, report),
         extra_args: extra_args(file, report),
-        socket: socket(file, report),
+        api: api(file, report),
         state: state(file, report),
     }
 }
@@ -86,13 +93,75 @@ fn argument(text: &str) -> Result<String, Fault> {
     }
 }
 
-fn socket(file: &mut Reader<'_>, report: &mut Report) -> Option<PathBuf> {
-    let Some(value) = file.get("api") else { return Some(DEFAULT_SOCKET.into()) };
-    let mut api = value.table(&schema::API, report)?;
-    let value = api.get("socket");
+fn api(file: &mut Reader<'_>, report: &mut Report) -> ApiDraft {
+    let default = ApiDraft { socket: Some(DEFAULT_SOCKET.into()), listen: Some(None) };
+    let Some(value) = file.get("api") else { return default };
+    let Some(mut api) = value.table(&schema::API, report) else { return ApiDraft { socket: None, listen: None } };
+    let socket = match api.get("socket") {
+        Some(value) => value.parsed(socket_path, report).map(|path| path.value),
+        None => default.socket,
+    };
+    let listen = listen(&mut api, report);
     api.finish(report);
-    let Some(value) = value else { return Some(DEFAULT_SOCKET.into()) };
-    value.parsed(socket_path, report).map(|path| path.value)
+    ApiDraft { socket, listen }
+}
+
+/// `listen`, and which token it wants: nobody shall open the control to everybody by leaving something out.
+fn listen(api: &mut Reader<'_>, report: &mut Report) -> Option<Option<Listen>> {
+    let address = api.get("listen").map(|value| value.parsed(socket_address, report));
+    let file = api.get("token_file").map(|value| (value.at, value.parsed(absolute_file, report)));
+    let token = api.get("token").map(|value| (value.at, value.parsed(no_token, report)));
+    let Some(address) = address else {
+        for at in file.iter().map(|(at, _)| *at).chain(token.iter().map(|(at, _)| *at)) {
+            report.error(at, "without `listen` nobody asks for a token").help("set `listen`, or remove this");
+        }
+        return Some(None);
+    };
+    let address = address?;
+    match (file, token) {
+        (Some(_), Some((at, _))) => {
+            report.error(at, "`token_file` and `token` are both given").help("remove one of them");
+            None
+        }
+        (Some((_, path)), None) => {
+            path.map(|path| Some(Listen { address: address.value, token_file: Some(path.value) }))
+        }
+        (None, Some((_, token))) => {
+            token?;
+            if address.value.ip().is_loopback() {
+                return Some(Some(Listen { address: address.value, token_file: None }));
+            }
+            report
+                .error(address.at, format!("whoever reaches {} could control this process", address.value))
+                .help("set `token_file`; only a loopback address may go without a token");
+            None
+        }
+        (None, None) => {
+            report
+                .error(address.at, "whoever reaches this address could control this process")
+                .help("set `token_file = \"/etc/guideway/token\"`; a loopback address may have `token = \"none\"`");
+            None
+        }
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
+    let example = "write for example \"127.0.0.1:9400\" or \"[::1]:9400\"";
+    text.parse().map_err(|_| Fault::with_help("needs an address and a port", example))
+}
+
+fn absolute_file(text: &str) -> Result<PathBuf, Fault> {
+    if !text.starts_with('/') || text.ends_with('/') || text.contains(char::is_control) {
+        return Err(Fault::new("needs the absolute path of a file"));
+    }
+    Ok(text.into())
+}
+
+fn no_token(text: &str) -> Result<(), Fault> {
+    if text == "none" {
+        return Ok(());
+    }
+    Err(Fault::with_help("a token has no place in this file, which others may read", "write it to a `token_file`"))
 }
 
 fn socket_path(text: &str) -> Result<PathBuf, Fault> {
@@ -115,7 +184,8 @@ fn socket_path(text: &str) -> Result<PathBuf, Fault> {
 }
 
 fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
-    let default = StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME) };
+    let default =
+        StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME), file: Some(None) };
     let Some(value) = file.get("state") else { return Some(default) };
     let mut state = value.table(&schema::STATE, report)?;
     let table_memory = match state.get("table_memory") {
@@ -130,8 +200,12 @@ fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
         Some(value) => value.parsed(|text| scalar::duration_between(text, "0s", "60s"), report).map(|time| time.value),
         None => default.arm_time,
     };
+    let file = match state.get("file") {
+        Some(value) => value.parsed(absolute_file, report).map(|path| Some(path.value)),
+        None => default.file,
+    };
     state.finish(report);
-    Some(StateDraft { table_memory, pins, arm_time })
+    Some(StateDraft { table_memory, pins, arm_time, file })
 }
 
 fn table_memory(value: Value<'_>, report: &mut Report) -> Option<u64> {

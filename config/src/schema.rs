@@ -67,11 +67,12 @@ pub const CORES: Section =
 pub const DPDK: Section = Section { title: "[dpdk]", keys: &[built("extra_args")] };
 
 /// `[api]`.
-pub const API: Section = Section { title: "[api]", keys: &[built("socket")] };
+pub const API: Section =
+    Section { title: "[api]", keys: &[built("socket"), built("listen"), built("token_file"), built("token")] };
 
 /// `[state]`.
 pub const STATE: Section =
-    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time")] };
+    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time"), built("file")] };
 
 /// `[[port]]`.
 pub const PORT: Section = Section {

@@ -2,19 +2,23 @@
 
 use crate::consistency::sweeper::{Sweeper, Swept};
 use crate::devices::Devices;
+use crate::drain::{Ask, DrainStatus, NodeDrain};
 use crate::events::Event;
 use crate::health::{HealthEvent, Transition};
 use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
+use crate::saved::Saved;
 use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
+use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
+use crate::traffic::Beginnings;
 use guideway_config::model;
 use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::doorbell::Doorbell;
-use guideway_dataplane::ids::{LinkId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PortId, VipId};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
@@ -37,6 +41,7 @@ pub struct Control {
     /// Of workers that may sleep.
     doorbells: Vec<Arc<Doorbell>>,
     counters: Vec<Arc<WorkerCounters>>,
+    beginnings: Beginnings,
     devices: Arc<dyn Devices>,
     started: Instant,
     conflicts: HashMap<(LinkId, IpAddr), (Conflict, Instant)>,
@@ -45,6 +50,12 @@ pub struct Control {
     inserted: (u64, u64),
     /// The generation that began without pins: those that workers wrote before it are cleared once all of them use it.
     clearing: Option<u64>,
+    /// The configuration file as it was read last.
+    file: Arc<model::Config>,
+    /// Why changes at run time could not be kept, if they could not.
+    unsaved: Option<String>,
+    /// The drain of the machine, if one is under way.
+    drain: Option<NodeDrain>,
 }
 
 impl Control {
@@ -57,18 +68,25 @@ impl Control {
         devices: Arc<dyn Devices>,
     ) -> Self {
         let mut state = state;
+        let file = Arc::clone(&state.config);
         state.published(publisher.generation());
+        // Nobody had the first ids before.
+        state.take_fresh();
         Self {
             state,
+            file,
             publisher,
             doorbells: Vec::new(),
             counters,
+            beginnings: Beginnings::default(),
             devices,
             started: Instant::now(),
             conflicts: HashMap::new(),
             sweeper: Sweeper::default(),
             inserted: (0, 0),
             clearing: None,
+            drain: None,
+            unsaved: None,
         }
     }
 
@@ -77,6 +95,33 @@ impl Control {
     pub fn with_doorbells(mut self, doorbells: Vec<Arc<Doorbell>>) -> Self {
         self.doorbells = doorbells;
         self
+    }
+
+    /// The same, of a state that was changed since it was made from this configuration file.
+    #[must_use]
+    pub fn with_file(mut self, file: Arc<model::Config>) -> Self {
+        self.file = file;
+        self
+    }
+
+    /// Where the state differs from the configuration file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        Saved::of(&self.file, &self.state)
+    }
+
+    /// Why changes at run time could not be kept, if they could not.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<&str> {
+        self.unsaved.as_deref()
+    }
+
+    /// Notes whether changes at run time could be kept.
+    pub fn note_unsaved(&mut self, why: Option<String>) {
+        if let Some(why) = &why {
+            warn!("{why}");
+        }
+        self.unsaved = why;
     }
 
     /// The desired state.
@@ -89,6 +134,18 @@ impl Control {
     #[must_use]
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
         &self.counters
+    }
+
+    /// What was sent for a VIP since it is there.
+    #[must_use]
+    pub fn vip_traffic(&self, id: VipId) -> TrafficStatus {
+        self.beginnings.of_vip(&self.counters, id)
+    }
+
+    /// What was sent to a backend since it is there.
+    #[must_use]
+    pub fn backend_traffic(&self, id: BackendId) -> TrafficStatus {
+        self.beginnings.of_backend(&self.counters, id)
     }
 
     /// The devices.
@@ -195,6 +252,46 @@ impl Control {
         Ok(())
     }
 
+    /// Begins to drain the machine, or gives a drain that is under way other times.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a time; nothing changed then.
+    pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
+        let begun = NodeDrain::new(ask, now, self.vip_packets())?;
+        self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
+        self.state.withdraw(true);
+        info!(?ask, "this machine drains: VIPs are not answered for any more");
+        Ok(())
+    }
+
+    /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
+    pub fn cancel_drain(&mut self) -> bool {
+        let was = self.drain.take().is_some();
+        if was {
+            self.state.withdraw(false);
+            info!("this machine does not drain any more");
+        }
+        was
+    }
+
+    /// How far a drain of the machine is; `None`: there is none.
+    #[must_use]
+    pub fn drain_status(&self, now: Nanos) -> Option<DrainStatus> {
+        self.drain.map(|drain| drain.status(now))
+    }
+
+    /// Whether a drain of the machine is over, so that the process is to stop.
+    pub fn has_drained(&mut self, now: Nanos) -> bool {
+        let packets = self.vip_packets();
+        self.drain.as_mut().is_some_and(|drain| drain.step(now, packets))
+    }
+
+    /// Packets sent for VIPs so far.
+    fn vip_packets(&self) -> u64 {
+        self.state.vip_ids.iter().map(|id| self.vip_traffic(*id).packets).sum()
+    }
+
     /// Makes the state follow another file: [`Control::step`] goes on with it. A plan that makes slots anew is published
     /// here.
     ///
@@ -204,10 +301,17 @@ impl Control {
     pub fn reload(&mut self, plan: &Plan, now: Nanos) -> Result<(), Vec<Refusal>> {
         let wall = SystemTime::now();
         if !plan.anew {
-            return self.state.reload(&plan.target, now, wall);
+            self.state.reload(plan, now, wall)?;
+            self.file = Arc::new(plan.target.clone());
+            if !plan.keeps.iter().all(|keeps| *keeps) {
+                // A walk notes what it found by the places of pools, which are others now.
+                self.sweeper.rest(now);
+            }
+            return Ok(());
         }
         let renewed = self.state.renew(Arc::new(plan.target.clone()), wall);
         renewed.map_err(|error| vec![Refusal { reason: error.to_string(), remedy: Remedy::Other }])?;
+        self.file = Arc::new(plan.target.clone());
         let generation = self.publish();
         self.clearing = Some(generation);
         self.forget_pins(now);
@@ -287,6 +391,8 @@ impl Control {
 
     /// Builds what changed and gives it to the workers. Returns the generation to wait for.
     pub fn publish(&mut self) -> u64 {
+        let (vips, backends) = self.state.take_fresh();
+        self.beginnings.begin(&self.counters, &vips, &backends);
         let snapshot = reconcile(&mut self.state);
         let generation = self.publisher.publish(snapshot);
         self.doorbells.iter().for_each(|doorbell| doorbell.ring());

@@ -2,9 +2,10 @@
 
 use guideway_dataplane::ids::PortId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a device counts itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceCounters {
     /// Frames received.
     pub received: u64,

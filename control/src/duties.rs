@@ -5,7 +5,7 @@ use crate::neighbor::{Link, Static};
 use crate::rt::Duties;
 use crate::state::{Admin, State};
 use crate::topology::{addresses_of, link_of, links, own_address};
-use guideway_config::model::{Config, Forward, Health, Vip};
+use guideway_config::model::{Announce, Config, Forward, Health, Vip};
 use guideway_dataplane::ids::LinkId;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -18,7 +18,8 @@ pub fn duties(state: &State) -> Duties {
     let statics = statics(config);
     let backends = || state.pools.iter().flat_map(|pool| &pool.backends);
     let hops_of = |least: usize| -> HashSet<(LinkId, IpAddr)> {
-        let hops = backends().map(|backend| &backend.hops).filter(|hops| hops.len() >= least).flatten();
+        let ways = backends().flat_map(|backend| [&backend.hops, &backend.next_hops]);
+        let hops = ways.filter(|hops| hops.len() >= least).flatten();
         hops.map(|hop| (hop.link, hop.neighbor)).collect()
     };
     let hops = hops_of(1);
@@ -32,11 +33,17 @@ pub fn duties(state: &State) -> Duties {
         wanted,
         shared: hops_of(2),
         statics,
-        vips: config.vips.iter().map(|vip| (vip.address, vip.announce)).collect(),
+        vips: config.vips.iter().map(|vip| (vip.address, announce(state, vip))).collect(),
+        withdrawn: state.withdrawn,
         targets: targets(state),
         places: state.places.clone(),
         tunnels: tunnels(state),
     }
+}
+
+/// Who is told the way to a VIP. A machine that drains tells nobody.
+fn announce(state: &State, vip: &Vip) -> Announce {
+    if state.withdrawn { Announce::None } else { vip.announce }
 }
 
 /// Links with an interface: on the others nobody is there to answer.

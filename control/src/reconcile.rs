@@ -36,6 +36,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         pool.table_stale = false;
         pool.backends_stale = false;
     }
+    state.services_stale = false;
     Snapshot {
         hasher: state.hasher.clone(),
         vips: state.vips.clone(),
@@ -74,7 +75,7 @@ fn special(state: &State, index: usize) -> Option<Special> {
         idle: clock.ticks(state.idle_times[index]),
         longest_idle: clock.ticks(state.idle_times.iter().copied().max().unwrap_or_default()),
         // Any bijection that spreads small numbers.
-        salt: (index as u32).wrapping_mul(0x9e37_79b1),
+        salt: pool.salt.wrapping_mul(0x9e37_79b1),
         failed: Arc::clone(pool.plan.failed()),
         rules: state.rules,
     };

@@ -46,6 +46,9 @@ pub struct Duties {
     pub statics: Vec<neighbor::Static>,
     /// Virtual addresses and prefixes of them, and who answers for them.
     pub vips: Vec<(IpNet, Announce)>,
+    /// Whether this machine drains: whatever tells others that VIPs are here (ARP, NDP, echo; routes to them, once there is
+    /// BGP) falls silent.
+    pub withdrawn: bool,
     /// Backends to probe.
     pub targets: Vec<Target>,
     /// Where each backend is, by its id; `None` for ids that are not in use.
@@ -194,6 +197,7 @@ impl<P: Port> Rt<P> {
         self.neighbors.configure(now, &duties.links, &duties.wanted, &duties.statics);
         self.neighbors.watch(now, &duties.shared);
         self.responder.configure(now, &duties.links, &duties.vips);
+        self.responder.withdraw(duties.withdrawn);
         self.path_mtus.configure(&duties.tunnels);
         self.duties = duties;
         Ok(())

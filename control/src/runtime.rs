@@ -4,7 +4,7 @@
 //! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
 //! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
-use crate::api::{self, Handles, Socket};
+use crate::api::{self, Handles, Listener, Socket, Store};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
@@ -57,12 +57,16 @@ pub struct Parts<P: Port, C> {
     pub events: EventReceiver,
     /// The control socket; none for tests.
     pub socket: Option<Socket>,
+    /// The same over TCP, if that is configured.
+    pub listener: Option<Listener>,
     /// The file that a reload reads again; none for tests.
     pub source: Option<Source>,
     /// The exception path's other end, if there is one.
     pub exchange: Option<Exchange>,
     /// The clock that workers use too.
     pub clock: C,
+    /// Asks the process to stop, as SIGTERM does: a drain of the machine is over.
+    pub stop: Box<dyn Fn() + Send>,
     /// Run first on the real-time thread: pins it, and gives it its priority.
     pub enter_rt: Box<dyn FnOnce() + Send>,
     /// Run first on the background thread: pins it.
@@ -98,16 +102,32 @@ where
     C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts { control, rt, events, socket, source, exchange, clock, enter_rt, enter_bg, enter_exception } = parts;
+    let Parts {
+        control,
+        rt,
+        events,
+        socket,
+        listener,
+        source,
+        exchange,
+        clock,
+        stop: ask_to_stop,
+        enter_rt,
+        enter_bg,
+        enter_exception,
+    } = parts;
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
     // The first duties: an unbounded channel with its receiver at hand takes them.
     let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
+    let state_file = control.state().config.state_file.clone();
     let handles = Handles {
         control: Arc::new(Mutex::new(control)),
         requests,
         clock: Arc::new(clock.clone()),
+        patience: api::PATIENCE,
+        store: state_file.map(|path| Arc::new(Store::new(path))),
         source: source.map(Arc::new),
     };
     let (reloads, asked) = mpsc::unbounded_channel();
@@ -129,7 +149,7 @@ where
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
-        run_bg(bg_handles, events, socket, asked, pinged, stopped);
+        run_bg(bg_handles, events, (socket, listener), asked, pinged, stopped, ask_to_stop);
     })?);
     Ok(Runtime { stop, stop_bg, threads, handles, reloads, pings })
 }
@@ -230,10 +250,11 @@ fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
 fn run_bg(
     handles: Handles,
     events: EventReceiver,
-    socket: Option<Socket>,
+    (socket, listener): (Option<Socket>, Option<Listener>),
     asked: mpsc::UnboundedReceiver<Reload>,
     pinged: mpsc::UnboundedReceiver<Ping>,
     stopped: watch::Receiver<bool>,
+    stop: Box<dyn Fn() + Send>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -242,11 +263,12 @@ fn run_bg(
     runtime.block_on(async move {
         let mut stop_api = stopped.clone();
         let api = serve_api(handles.clone(), socket);
+        let tcp = serve_tcp(handles.clone(), listener);
         let reloads = serve_reloads(handles.clone(), asked);
-        let follow = follow_events(handles, events, pinged, stopped);
+        let follow = follow_events(handles, events, pinged, stopped, stop);
         let api = async {
             tokio::select! {
-                ((), ()) = async { tokio::join!(api, reloads) } => {}
+                ((), (), ()) = async { tokio::join!(api, tcp, reloads) } => {}
                 _ = stop_api.wait_for(|stop| *stop) => {}
             }
         };
@@ -277,11 +299,26 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
     }
 }
 
+/// The same over TCP.
+async fn serve_tcp(handles: Handles, listener: Option<Listener>) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let router = listener.router(handles);
+    match tokio::net::TcpListener::from_std(listener.listener) {
+        Ok(listener) => {
+            if let Err(error) = axum::serve(listener, router).await {
+                error!(%error, "the API over TCP failed");
+            }
+        }
+        Err(error) => error!(%error, "the API over TCP failed"),
+    }
+}
+
 async fn follow_events(
     handles: Handles,
     mut events: EventReceiver,
     mut pinged: mpsc::UnboundedReceiver<Ping>,
     mut stopped: watch::Receiver<bool>,
+    stop: Box<dyn Fn() + Send>,
 ) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -306,7 +343,12 @@ async fn follow_events(
             // Who asked may have gone away meanwhile.
             Some(ping) = pinged.recv() => drop(ping.send(())),
             () = tokio::time::sleep(SOON), if hurries => handles.step(&mut handles.control()),
-            _ = tick.tick() => on_tick(&handles),
+            _ = tick.tick() => {
+                on_tick(&handles);
+                if handles.control().has_drained((handles.clock)()) {
+                    stop();
+                }
+            }
         }
         hurries = handles.control().state().has_returning();
     }

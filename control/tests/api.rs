@@ -1,10 +1,16 @@
 //! The control socket, over a real one: planned changes, their refusals, and what `status` makes of them. Time is handed
 //! in, so that nothing here depends on how busy the machine is.
 
+#[path = "api/description.rs"]
+mod description;
 #[path = "api/reload.rs"]
 mod reload;
+#[path = "api/saved.rs"]
+mod saved;
 #[path = "api/site.rs"]
 mod site;
+#[path = "api/tcp.rs"]
+mod tcp;
 
 use guideway_control::api::Addition;
 use guideway_control::api::client::ClientError;
@@ -28,7 +34,7 @@ fn a_drain_arms_moves_and_ends_and_enable_restores_the_table() {
     assert_eq!((before.transition.armed, before.transition.until_seconds), (0, None));
     assert_eq!(before.transition.tracking, "transition");
 
-    let web2 = site.client.drain("web", "web2", false).unwrap().expect("it is there");
+    let web2 = site.client.drain("web", "web2", false).unwrap().backend.expect("it is there");
     assert_eq!((web2.state.as_str(), web2.admin.as_str(), web2.stage.as_str()), ("draining", "draining", "serving"));
     assert!(!web2.drained && !web2.forced && web2.slots > 0);
     let armed = site.pool("web");
@@ -49,7 +55,7 @@ fn a_drain_arms_moves_and_ends_and_enable_restores_the_table() {
     assert!(web2.drained, "{web2:?}");
     assert_eq!((web2.state.as_str(), web2.pins), ("drained", 0));
 
-    let web2 = site.client.enable("web", "web2").unwrap().expect("it is there");
+    let web2 = site.client.enable("web", "web2").unwrap().backend.expect("it is there");
     assert_eq!((web2.state.as_str(), web2.admin.as_str(), web2.drained), ("up", "enabled", false));
     assert!(!site.pool("web").transition.settled);
     site.run(ARM * 2);
@@ -61,7 +67,7 @@ fn a_drain_arms_moves_and_ends_and_enable_restores_the_table() {
 #[test]
 fn force_moves_at_once() {
     let site = Site::start();
-    let web2 = site.client.drain("web", "web2", true).unwrap().expect("it is there");
+    let web2 = site.client.drain("web", "web2", true).unwrap().backend.expect("it is there");
     assert!(web2.forced);
     assert_eq!(web2.slots, 0, "nothing was armed");
     site.run(IDLE + SWEEP * 3);
@@ -73,7 +79,7 @@ fn disable_ends_checks_and_enable_begins_them() {
     let site = Site::start();
     let checked = || backend(&site.pool("checked"), "10.0.0.21").check.is_some();
     assert!(checked());
-    let disabled = site.client.disable("checked", "10.0.0.21").unwrap().expect("it is there");
+    let disabled = site.client.disable("checked", "10.0.0.21").unwrap().backend.expect("it is there");
     assert_eq!((disabled.state.as_str(), disabled.admin.as_str()), ("disabled", "disabled"));
     site.run(ARM);
     assert!(!checked(), "the real-time thread was told");
@@ -87,7 +93,7 @@ fn a_weight_takes_its_share() {
     let site = Site::start();
     let slots = |name| backend(&site.pool("web"), name).slots;
     let (size, before) = (site.pool("web").table_size, slots("web1"));
-    assert_eq!(site.client.weight("web", "web1", 4).unwrap().map(|backend| backend.weight), Some(4));
+    assert_eq!(site.client.weight("web", "web1", 4).unwrap().backend.map(|backend| backend.weight), Some(4));
     site.run(ARM * 2);
     assert!(slots("web1") > before * 3 / 2, "{} of {size}", slots("web1"));
     site.client.weight("web", "web1", 0).unwrap();
@@ -99,7 +105,7 @@ fn a_weight_takes_its_share() {
 #[test]
 fn removal_is_a_drain_first() {
     let site = Site::start();
-    let web3 = site.client.remove("web", "web3", false).unwrap().expect("it has flows");
+    let web3 = site.client.remove("web", "web3", false).unwrap().backend.expect("it has flows");
     assert_eq!((web3.state.as_str(), web3.stage.as_str()), ("leaving", "leaving"));
     let refused = site.client.enable("web", "web3").unwrap_err();
     assert!(matches!(refused, ClientError::Refused { status: 409, .. }), "{refused}");
@@ -140,7 +146,7 @@ fn an_addition_joins_when_it_is_there_and_gives_the_table_of_its_name() {
     site.client.remove("web", "web1", false).unwrap();
     site.run(ARM * 2 + IDLE + SWEEP * 3);
     assert_ne!(site.pool("web").table_digest, before.table_digest);
-    let added = site.client.add("web", &addition("web1", "10.0.0.11")).unwrap().expect("it is there");
+    let added = site.client.add("web", &addition("web1", "10.0.0.11")).unwrap().backend.expect("it is there");
     assert_eq!((added.name.as_str(), added.weight), ("web1", 1));
     site.run(ARM * 2 + SWEEP);
     let after = site.pool("web");
@@ -148,7 +154,7 @@ fn an_addition_joins_when_it_is_there_and_gives_the_table_of_its_name() {
     assert_eq!(after.table_digest, before.table_digest, "its place in the pool is another one");
 
     // Nobody answers its checks.
-    let added = site.client.add("checked", &addition("new", "10.0.0.24")).unwrap().expect("it is there");
+    let added = site.client.add("checked", &addition("new", "10.0.0.24")).unwrap().backend.expect("it is there");
     assert_eq!((added.state.as_str(), added.stage.as_str(), added.slots), ("joining", "joining", 0));
     site.run(ARM * 2 + SWEEP);
     let pool = site.pool("checked");
@@ -204,7 +210,7 @@ fn server_ids_are_checked_against_their_pool() {
             "{refused}"
         );
     }
-    assert!(site.client.add("quic", &with("0a0c")).unwrap().is_some());
+    assert!(site.client.add("quic", &with("0a0c")).unwrap().backend.is_some());
 }
 
 #[test]
@@ -228,7 +234,7 @@ fn names_that_are_not_there_are_404_and_told_with_those_that_are() {
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
         assert!(refused.is_usage());
     }
-    assert!(site.client.drain("checked", "10.0.0.21", false).unwrap().is_some());
+    assert!(site.client.drain("checked", "10.0.0.21", false).unwrap().backend.is_some());
 }
 
 #[test]
@@ -246,7 +252,9 @@ fn requests_are_read_strictly_and_bodies_may_be_absent() {
     ] {
         let (code, answer) = site.raw(method, &path, body);
         assert_eq!(code, status, "{method} {path}: {answer}");
-        assert!(!answer.is_empty() && !answer.contains('\n') && !answer.starts_with('{'), "{answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let error = answer["error"].as_str().expect("a line");
+        assert!(!error.is_empty() && !error.contains('\n') && answer["reasons"] == json!([error]), "{answer}");
     }
     let pool = site.pool("web");
     assert_eq!((backend(&pool, "web2").state.as_str(), backend(&pool, "web2").weight), ("up", 1), "nothing changed");
@@ -254,7 +262,7 @@ fn requests_are_read_strictly_and_bodies_may_be_absent() {
     let (code, answer) = site.raw("POST", &format!("{path}/drain"), "");
     assert_eq!(code, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!((&answer["name"], &answer["state"]), (&json!("web2"), &json!("draining")));
+    assert_eq!((&answer["backend"]["name"], &answer["backend"]["state"]), (&json!("web2"), &json!("draining")));
 }
 
 #[test]

@@ -105,6 +105,8 @@ fn config(context: &Context) -> Option<Config> {
         cores: model::Cores { control: 0, workers: vec![1], idle: model::Idle::Poll, power: model::Power::Off },
         extra_args: Vec::new(),
         socket: "unused".into(),
+        listen: None,
+        state_file: None,
         ports: ports.collect::<Option<_>>()?,
         interfaces,
         routes,

@@ -13,13 +13,14 @@ use crate::check::{load_config, this_machine};
 use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
 use guideway_config::model::{Config, Idle, Power};
-use guideway_control::api::Socket;
+use guideway_control::api::{Listener, Socket};
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
 use guideway_control::reconcile::reconcile;
 use guideway_control::reload::run::{Ask, Source};
 use guideway_control::rt::Rt;
 use guideway_control::runtime::{self, Parts, Runtime};
+use guideway_control::saved::Saved;
 use guideway_control::state::State;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::PortId;
@@ -29,7 +30,7 @@ use guideway_dataplane::wire::ethernet::format_mac;
 use guideway_dpdk::{Dpdk, Eal, Mempool, Tsc};
 use signals::{Request, Signals};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 pub(crate) use threads::enter_worker;
@@ -64,11 +65,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if socket.replaced {
         info!(socket = %config.socket.display(), "replaced the control socket that a process left which is gone");
     }
+    let listener = config.listen.as_ref().map(Listener::bind).transpose()?;
     pin(config.cores.control);
     let eal = start_eal(&config, args.no_hugepages)?;
     let pool = open_pool(&eal, &config)?;
     let source = Source { path: args.config.clone(), machine: Some(machine) };
-    let kept = serve(&eal, &pool, &config, (socket, source), &signals)?;
+    let kept = serve(&eal, &pool, &config, (socket, listener, source), &signals)?;
     report_buffers(&pool, kept);
     Ok(())
 }
@@ -78,12 +80,15 @@ fn serve(
     eal: &Eal,
     pool: &Mempool,
     config: &Arc<Config>,
-    (socket, source): (Socket, Source),
+    (socket, listener, source): (Socket, Option<Listener>, Source),
     signals: &Signals,
 ) -> Result<u32, Failure> {
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
     let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
+    if let Some(path) = &config.state_file {
+        remember(path, config, &mut state);
+    }
     let snapshot = reconcile(&mut state);
     let (publisher, readers) = publish::channel(snapshot, config.cores.workers.len());
     let counters: Vec<_> = config.cores.workers.iter().map(|_| Arc::new(WorkerCounters::default())).collect();
@@ -98,7 +103,8 @@ fn serve(
     guideway_dpdk::prefer_huge_pages(state.pins.memory());
     let watched = counters.clone();
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
-        .with_doorbells(workers.doorbells());
+        .with_doorbells(workers.doorbells())
+        .with_file(Arc::clone(config));
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;
@@ -108,9 +114,11 @@ fn serve(
         rt,
         events,
         socket: Some(socket),
+        listener,
         source: Some(source),
         exchange,
         clock: move || clock.now(),
+        stop: Box::new(signals::stop),
         enter_rt: Box::new(move || enter_rt(core, shared)),
         enter_bg: Box::new(move || enter_bg(core)),
         enter_exception: Box::new(move || pin(core)),
@@ -130,6 +138,19 @@ fn serve(
     drop(control);
     running.stop();
     Ok(devices.buffers_kept())
+}
+
+/// Takes over what operators changed before the last end. A file that is damaged never stops a start.
+fn remember(path: &Path, config: &Config, state: &mut State) {
+    match Saved::load(path) {
+        Ok(None) => info!(file = %path.display(), "no changes at run time are kept yet"),
+        Ok(Some(saved)) => {
+            saved.lines().iter().for_each(|line| info!("kept from before: {line}"));
+            let untaken = saved.apply(config, state, SystemTime::now());
+            untaken.iter().for_each(|line| warn!("not taken over: {line}"));
+        }
+        Err(error) => error!(%error, "state file"),
+    }
 }
 
 /// Applies the changed file. What comes of it is in the log; a file that is refused changes nothing.

@@ -1,9 +1,10 @@
 //! SIGTERM and SIGINT stop, SIGHUP reloads.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator;
+use signal_hook::{iterator, low_level};
 use std::cell::RefCell;
 use std::io;
+use tracing::error;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub(super) enum Request {
     Stop,
     /// Read the configuration again.
     Reload,
+}
+
+/// Asks this process to leave cleanly, as SIGTERM does.
+pub(super) fn stop() {
+    if let Err(error) = low_level::raise(SIGTERM) {
+        error!(%error, "this process cannot stop itself; send it SIGTERM");
+    }
 }
 
 /// The signals that this process follows.

@@ -11,6 +11,7 @@ mod consistency;
 mod death;
 mod doctor;
 mod download;
+mod drain;
 mod exception;
 mod fragments;
 mod frozen;

@@ -1,19 +1,27 @@
 //! A changed file, applied by SIGHUP and by command to a balancer that carries connections.
 
 use crate::download::Download;
-use crate::setup::{BINARY, PATIENCE, Site, backends_of, http};
+use crate::setup::{BINARY, PATIENCE, Site, backends_of, http, wait_for_good};
 use anyhow::{Context, Result, ensure};
+use guideway_lab::config::table;
 use guideway_lab::process::wait_for;
 use guideway_lab::{GuidewayConfig, address, runnable};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 const POOL: &str = "web";
 /// T of the pool: longer than any pause of a download, also on a busy machine.
 const IDLE: &str = "4s";
 /// Requests that shall be answered: enough that a backend without any would be no accident.
 const REQUESTS: u64 = 90;
+
+/// Reloads in a row, and the pause after each.
+const RELOADS: usize = 60;
+const PAUSE: Duration = Duration::from_millis(250);
+/// Every so many of them have a file that is bad.
+const BAD: usize = 6;
 
 fn site() -> Result<Site> {
     Site::of_changes(POOL, target(), IDLE)
@@ -129,5 +137,99 @@ fn a_changed_file_is_applied_and_connections_stay() -> Result<()> {
         "{:?}",
         report.by_backend
     );
+    Ok(())
+}
+
+/// The file of one of many reloads: weights, a backend, a VIP with a pool of its own before the other one, each in a rhythm
+/// of its own. `web1` and `web2` serve in all of them.
+fn variant(site: &Site, round: usize) -> GuidewayConfig {
+    let mut config = site.config.clone();
+    let web = &mut config.pool[0];
+    web.backend[round % 2].insert("weight".to_owned(), (1 + (round % 5) as i64).into());
+    if round % 3 == 1 {
+        web.backend.remove(2);
+    }
+    if round % 4 > 1 {
+        let name = format!("more{}", round % 8);
+        let mut more = config.pool[0].clone();
+        more.name.clone_from(&name);
+        more.health = table([("kind", "none".into())]);
+        config.pool.insert(0, more);
+        config = config.vip(address::vip_v4(11), "tcp", 80, &name);
+    }
+    config
+}
+
+/// Resident memory of the load balancer in KiB.
+fn memory(site: &Site) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", site.guideway.process().id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    line.trim().trim_end_matches(" kB").parse().context("no number")
+}
+
+#[test]
+fn many_reloads_under_load_lose_nothing() -> Result<()> {
+    if !runnable("many reloads") {
+        return Ok(());
+    }
+    let site = site()?;
+    let digest = site.digest(POOL)?;
+    let downloads = Download::from_each(&site.lab, target())?;
+    let load = site.load(target())?;
+    wait_for_good(&load, 50)?;
+    let mut early = 0;
+    for round in 0..RELOADS {
+        let config = variant(&site, round);
+        if round % BAD == BAD - 1 {
+            let text = config.text()?;
+            std::fs::write(site.guideway.config_file(), format!("{text}\nweigth = 5\n"))?;
+            let lines = refused(&site, &[])?;
+            ensure!(lines.len() == 1 && lines[0].contains("weigth"), "{lines:?}");
+        } else {
+            write(&site, &config)?;
+            let output = reload(&site, &[])?;
+            ensure!(output.status.success(), "{round}: {}", String::from_utf8_lossy(&output.stderr));
+            let status = site.guideway.status()?;
+            let vips = status["vips"].as_array().map_or(0, Vec::len);
+            ensure!(vips == config.vip.len(), "{round}: {vips} VIPs\n{}", site.log());
+        }
+        if round == RELOADS / 4 {
+            early = memory(&site)?;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let late = memory(&site)?;
+    println!("resident memory: {early} KiB after {} reloads, {late} KiB after {RELOADS}", RELOADS / 4);
+    ensure!(late < early + early / 4, "memory grows: {early} KiB, then {late} KiB");
+    write(&site, &site.config)?;
+    applied(&site, &[])?;
+    assert_eq!(site.digest(POOL)?, digest);
+    let report = load.stop()?;
+    ensure!(report.failures.is_empty(), "{:?}\n{}", report.failures, site.log());
+    for (name, download) in downloads {
+        download.finish().with_context(|| format!("the download from {name}\n{}", site.log()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_new_vip_serves_and_one_that_is_gone_does_not() -> Result<()> {
+    if !runnable("a VIP that comes and goes") {
+        return Ok(());
+    }
+    let site = site()?;
+    let second = http(address::vip_v4(11));
+    write(&site, &site.config.clone().vip(second.ip(), "tcp", 80, POOL))?;
+    applied(&site, &[])?;
+    site.requests(second, REQUESTS)?;
+    let packets = |place: usize| Ok::<_, anyhow::Error>(site.guideway.status()?["vips"][place]["packets"].clone());
+    let counted = packets(0)?;
+    ensure!(packets(1)?.as_u64() > Some(REQUESTS), "{}", packets(1)?);
+    write(&site, &site.config)?;
+    applied(&site, &[])?;
+    assert_eq!(packets(0)?, counted, "what stays counts on");
+    let url = format!("http://{second}/");
+    ensure!(site.lab.client().exec("curl", &["-sS", "--max-time", "2", &url]).is_err(), "nobody answers there");
+    site.requests(target(), REQUESTS)?;
     Ok(())
 }

@@ -23,6 +23,8 @@ pub struct Config {
     pub extra_args: Vec<String>,
     /// Where the control socket lies.
     pub socket: std::path::PathBuf,
+    /// Where the same is served over TCP; `None`: nowhere.
+    pub listen: Option<Listen>,
     /// Ports, in the order of the file; a port's index here is its id.
     pub ports: Vec<Port>,
     /// Interfaces on the ports.
@@ -39,8 +41,19 @@ pub struct Config {
     pub table_memory: u64,
     /// Flows that the table of pins has room for, 8..=268435456; the dataplane rounds it up to whole buckets of 8.
     pub pins: usize,
+    /// The file that keeps what is changed at run time; `None`: a restart forgets it.
+    pub state_file: Option<std::path::PathBuf>,
     /// How long the slots of a planned change stay armed, 0 to 60 s (CONSISTENCY, Slots: G).
     pub arm_time: Duration,
+}
+
+/// `[api] listen` and what goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address and port.
+    pub address: std::net::SocketAddr,
+    /// The file with the token that requests must show; `None`: they need none, at a loopback address.
+    pub token_file: Option<std::path::PathBuf>,
 }
 
 /// `[exception]`: the kernel's way to and from the ports.

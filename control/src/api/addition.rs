@@ -4,6 +4,7 @@ use crate::topology::{hops_to, own_address};
 use guideway_config::model::{Backend, Config, Forward, Health, Vip};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// Longest name, in bytes, as in the file.
 const NAME_LENGTH: usize = 64;
@@ -11,7 +12,7 @@ const NAME_LENGTH: usize = 64;
 const HIGHEST_WEIGHT: u32 = 65_535;
 
 /// A backend to add: the keys of `[[pool.backend]]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Addition {
     /// Its name, unique in the pool.
@@ -35,7 +36,7 @@ const fn one() -> u32 {
 
 impl Addition {
     /// The backend, if the file could have it in this pool. What is wrong, and what to do, otherwise.
-    pub(super) fn check(self, config: &Config, pool: usize) -> Result<Backend, String> {
+    pub(crate) fn check(self, config: &Config, pool: usize) -> Result<Backend, String> {
         let Self { name, address, weight, priority, server_id } = self;
         check_name(&name)?;
         if weight > HIGHEST_WEIGHT {

@@ -1,63 +1,143 @@
 //! Changes of backends.
 
-use super::{Addition, Handles, Refusal};
+use super::refusal::{Refusal, Refused};
+use super::{Addition, Changed, Handles};
 use crate::state::Change;
-use crate::status::{self, model::BackendStatus};
+use crate::status;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, post};
-use axum::{Json, Router};
+use guideway_dataplane::ids::BackendId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// The backend after the change; `None`: it is gone already.
-type Answer = Result<Json<Option<BackendStatus>>, Refusal>;
+/// The backend after the change.
+type Answer = Result<Json<Changed>, Refusal>;
 /// Pool and backend.
 type Names = Path<(String, String)>;
 
-/// The routes below a pool's backends.
-pub(super) fn router() -> Router<Handles> {
-    Router::new()
-        .route("/", post(add))
-        .route("/{backend}", delete(remove))
-        .route("/{backend}/drain", post(drain))
-        .route("/{backend}/enable", post(enable))
-        .route("/{backend}/disable", post(disable))
-        .route("/{backend}/weight", post(weight))
+/// The same routes with those of backends.
+pub(super) fn routes(routes: OpenApiRouter<Handles>) -> OpenApiRouter<Handles> {
+    routes
+        .routes(routes!(add))
+        .routes(routes!(remove))
+        .routes(routes!(drain))
+        .routes(routes!(enable))
+        .routes(routes!(disable))
+        .routes(routes!(weight))
 }
 
-#[derive(Default, Deserialize)]
+/// How a drain is to be.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Drain {
+    /// Connections that are there move to other backends, and break.
     #[serde(default)]
     force: bool,
 }
 
-#[derive(Deserialize)]
+/// A share.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Weight {
+    /// Relative to the others of its group, 0 to 65535; 0: no new connections.
     weight: u32,
 }
 
+/// Gives a backend no new connections; those that it has stay until they end.
+#[utoipa::path(
+    post,
+    path = "/v1/pools/{pool}/backends/{backend}/drain",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    request_body = Option<Drain>,
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn drain(State(handles): State<Handles>, Path(names): Names, body: Bytes) -> Answer {
     let Drain { force } = if body.is_empty() { Drain::default() } else { read(&body, r#"{"force": true}"#)? };
     change(&handles, &names, Change::Drain { force }).await
 }
 
+/// Gives a backend new connections again.
+#[utoipa::path(
+    post,
+    path = "/v1/pools/{pool}/backends/{backend}/enable",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn enable(State(handles): State<Handles>, Path(names): Names) -> Answer {
     change(&handles, &names, Change::Enable).await
 }
 
+/// Drains a backend, and checks it no more.
+#[utoipa::path(
+    post,
+    path = "/v1/pools/{pool}/backends/{backend}/disable",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn disable(State(handles): State<Handles>, Path(names): Names) -> Answer {
     change(&handles, &names, Change::Disable).await
 }
 
+/// Changes a backend's share of new connections.
+#[utoipa::path(
+    post,
+    path = "/v1/pools/{pool}/backends/{backend}/weight",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    request_body = Weight,
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn weight(State(handles): State<Handles>, Path(names): Names, body: Bytes) -> Answer {
     let Weight { weight } = read(&body, r#"{"weight": 100}"#)?;
     change(&handles, &names, Change::Weight(weight)).await
 }
 
+/// Drains a backend, then takes it out of its pool.
+#[utoipa::path(
+    delete,
+    path = "/v1/pools/{pool}/backends/{backend}",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend"), ("force" = Option<bool>, Query, description = "without the drain")),
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn remove(State(handles): State<Handles>, Path(names): Names, RawQuery(query): RawQuery) -> Answer {
     let force = match query.as_deref() {
         None | Some("" | "force=false") => false,
@@ -72,30 +152,56 @@ async fn remove(State(handles): State<Handles>, Path(names): Names, RawQuery(que
 
 /// A change, so that it begins at once.
 async fn change(handles: &Handles, (pool, name): &(String, String), change: Change) -> Answer {
-    let report = handles.report().await?;
-    let mut control = handles.control();
-    let state = control.state();
-    let index = state.pool_named(pool)?;
-    let id = state.pools[index].backends[state.backend_named(index, name)?].id;
-    control.change(pool, name, change, (handles.clock)())?;
-    handles.step(&mut control);
-    Ok(Json(status::backend(&control, &report, id)))
+    let id = {
+        let mut control = handles.control();
+        let state = control.state();
+        let index = state.pool_named(pool)?;
+        let id = state.pools[index].backends[state.backend_named(index, name)?].id;
+        control.change(pool, name, change, (handles.clock)())?;
+        handles.step(&mut control);
+        id
+    };
+    changed(handles, id).await
 }
 
+/// What became of a backend, once workers use the change.
+async fn changed(handles: &Handles, id: BackendId) -> Answer {
+    handles.save().await;
+    let in_use = handles.in_use().await;
+    let report = handles.report().await?;
+    Ok(Json(Changed { in_use, backend: status::backend(&handles.control(), &report, id) }))
+}
+
+/// Adds a backend to a pool.
+#[utoipa::path(
+    post,
+    path = "/v1/pools/{pool}/backends",
+    params(("pool" = String, Path, description = "the name of the pool")),
+    request_body = Addition,
+    responses(
+        (status = 200, description = "the change has begun", body = Changed),
+        (status = 400, description = "the request cannot be read", body = Refused),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 409, description = "it does not go with how things are", body = Refused),
+        (status = 422, description = "a value that cannot be", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn add(State(handles): State<Handles>, Path(pool): Path<String>, body: Bytes) -> Answer {
     let addition: Addition = read(&body, r#"{"name": "web4", "address": "10.0.0.14"}"#)?;
-    let report = handles.report().await?;
-    let mut control = handles.control();
-    let index = control.state().pool_named(&pool)?;
-    let backend = addition
-        .check(&control.state().config, index)
-        .map_err(|message| Refusal(StatusCode::UNPROCESSABLE_ENTITY, format!("pool {pool:?}: {message}")))?;
-    let name = backend.name.clone();
-    control.add(&pool, backend)?;
-    handles.step(&mut control);
-    let state = control.state();
-    let added = state.backend_named(index, &name)?;
-    Ok(Json(status::backend(&control, &report, state.pools[index].backends[added].id)))
+    let id = {
+        let mut control = handles.control();
+        let index = control.state().pool_named(&pool)?;
+        let backend = addition
+            .check(&control.state().config, index)
+            .map_err(|message| Refusal(StatusCode::UNPROCESSABLE_ENTITY, format!("pool {pool:?}: {message}")))?;
+        let name = backend.name.clone();
+        control.add(&pool, backend)?;
+        handles.step(&mut control);
+        let state = control.state();
+        state.pools[index].backends[state.backend_named(index, &name)?].id
+    };
+    changed(&handles, id).await
 }
 
 /// A body of JSON, whatever its Content-Type is: `curl -d` sets one of its own.

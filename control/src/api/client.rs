@@ -1,8 +1,9 @@
 //! The other end of the control socket: what the command line uses.
 
-use super::{Addition, POOLS_PATH, RELOAD_PATH, STATUS_PATH};
-use crate::reload::run::{Ask, Outcome};
-use crate::status::model::{BackendStatus, PoolStatus, Status};
+use super::{Addition, Changed, DRAIN_PATH, POOLS_PATH, RELOAD_PATH, Refused, Reloaded, STATUS_PATH};
+use crate::drain::{self, DrainStatus};
+use crate::reload::run::Ask;
+use crate::status::model::{PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -96,7 +97,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn drain(&self, pool: &str, backend: &str, force: bool) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn drain(&self, pool: &str, backend: &str, force: bool) -> Result<Changed, ClientError> {
         self.change(pool, backend, "drain", Some(&json!({ "force": force })))
     }
 
@@ -105,7 +106,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn enable(&self, pool: &str, backend: &str) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn enable(&self, pool: &str, backend: &str) -> Result<Changed, ClientError> {
         self.change(pool, backend, "enable", None)
     }
 
@@ -114,7 +115,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn disable(&self, pool: &str, backend: &str) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn disable(&self, pool: &str, backend: &str) -> Result<Changed, ClientError> {
         self.change(pool, backend, "disable", None)
     }
 
@@ -123,7 +124,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn weight(&self, pool: &str, backend: &str, weight: u32) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn weight(&self, pool: &str, backend: &str, weight: u32) -> Result<Changed, ClientError> {
         self.change(pool, backend, "weight", Some(&json!({ "weight": weight })))
     }
 
@@ -132,7 +133,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn add(&self, pool: &str, backend: &Addition) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn add(&self, pool: &str, backend: &Addition) -> Result<Changed, ClientError> {
         let body = serde_json::to_value(backend)?;
         self.ask(Method::POST, &format!("{}/backends", pool_path(pool)), Some(&body))
     }
@@ -142,7 +143,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn remove(&self, pool: &str, backend: &str, force: bool) -> Result<Option<BackendStatus>, ClientError> {
+    pub fn remove(&self, pool: &str, backend: &str, force: bool) -> Result<Changed, ClientError> {
         let query = if force { "?force=true" } else { "" };
         self.ask(Method::DELETE, &format!("{}{query}", backend_path(pool, backend)), None)
     }
@@ -152,8 +153,26 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::status`].
-    pub fn reload(&self, ask: &Ask) -> Result<Outcome, ClientError> {
+    pub fn reload(&self, ask: &Ask) -> Result<Reloaded, ClientError> {
         self.ask(Method::POST, RELOAD_PATH, Some(&serde_json::to_value(ask)?))
+    }
+
+    /// Drains the machine, then stops the process.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn drain_node(&self, ask: &drain::Ask) -> Result<DrainStatus, ClientError> {
+        self.ask(Method::POST, DRAIN_PATH, Some(&serde_json::to_value(ask)?))
+    }
+
+    /// Undoes that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn cancel_drain(&self) -> Result<DrainStatus, ClientError> {
+        self.ask(Method::DELETE, DRAIN_PATH, None)
     }
 
     fn change(
@@ -162,7 +181,7 @@ impl Client {
         backend: &str,
         change: &str,
         body: Option<&serde_json::Value>,
-    ) -> Result<Option<BackendStatus>, ClientError> {
+    ) -> Result<Changed, ClientError> {
         self.ask(Method::POST, &format!("{}/{change}", backend_path(pool, backend)), body)
     }
 
@@ -197,12 +216,14 @@ impl Client {
     }
 }
 
-/// A refusal by the API has a text, one by the router has none.
+/// A refusal by the API has a body, one by the router has none.
 fn refused(status: StatusCode, body: &[u8]) -> ClientError {
     if body.is_empty() {
         return ClientError::Unknown(status.to_string());
     }
-    ClientError::Refused { status: status.as_u16(), message: String::from_utf8_lossy(body).into_owned() }
+    let text = || String::from_utf8_lossy(body).into_owned();
+    let message = serde_json::from_slice(body).map_or_else(|_| text(), |Refused { error, .. }| error);
+    ClientError::Refused { status: status.as_u16(), message }
 }
 
 fn pool_path(pool: &str) -> String {

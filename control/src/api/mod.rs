@@ -4,47 +4,70 @@
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`model::Status`] |
 //! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
-//! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | the backend |
-//! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | the backend |
-//! | `POST …/backends/{backend}/enable` | back from a drain | the backend |
-//! | `POST …/backends/{backend}/disable` | a drain, and no checks | the backend |
-//! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | the backend |
-//! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | a [`reload::run::Outcome`](crate::reload::run::Outcome) |
-//! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | the backend, `null` if it is gone |
+//! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | [`Changed`] |
+//! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | [`Changed`] |
+//! | `POST …/backends/{backend}/enable` | back from a drain | [`Changed`] |
+//! | `POST …/backends/{backend}/disable` | a drain, and no checks | [`Changed`] |
+//! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | [`Changed`] |
+//! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | [`Reloaded`] |
+//! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | [`Changed`] |
 //!
-//! A backend is a [`model::BackendStatus`]. A refusal is a line of text: 400 for a request that cannot be read, 404 for an
-//! unknown pool or backend, 409 for what does not go with how things are, 422 for a value that cannot be. A reload is refused
-//! with a line for each reason.
+//! | `POST /v1/drain` | drains this machine, then stops it; a [`drain::Ask`](crate::drain::Ask), or no body | a [`DrainStatus`](crate::drain::DrainStatus) |
+//! | `DELETE /v1/drain` | undoes that | how far it was |
+//! | `GET /v1/openapi.json` | | this in OpenAPI 3.1, made from the code |
+//!
+//! A change answers when every worker uses it, or after [`Handles::patience`], with [`InUse`]; that of a backend is a
+//! [`Changed`]. A refusal is a [`Refused`]: 400 for a request that cannot be read, 401 for one without the token over TCP, 404 for
+//! an unknown pool or backend, 409 for what does not go with how things are, 422 for a value that cannot be.
 
 mod addition;
 mod backends;
+mod changed;
 pub mod client;
+mod guard;
+mod node;
+mod refusal;
 mod reload;
 mod socket;
+mod store;
 
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::Request;
 use crate::reload::run::Source;
 use crate::rt::Report;
-use crate::state::ChangeError;
 use crate::status::{self, model};
 pub use addition::Addition;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
+pub use changed::{Changed, InUse};
+pub use guard::{Listener, ListenerError};
 use guideway_dataplane::time::Nanos;
+use refusal::Refusal;
+pub use refusal::Refused;
+pub use reload::Reloaded;
 pub use socket::{Socket, SocketError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+pub use store::Store;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Where `GET` gives the status.
 pub const STATUS_PATH: &str = "/v1/status";
 /// Where a reload is asked for.
 const RELOAD_PATH: &str = "/v1/reload";
+/// Where the drain of the machine is.
+const DRAIN_PATH: &str = "/v1/drain";
 /// Where the pools are.
 const POOLS_PATH: &str = "/v1/pools";
+/// How the description calls the token.
+const BEARER: &str = "token";
+/// How long a change waits for workers: one that is stopped for longer is told of.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -55,6 +78,10 @@ pub struct Handles {
     pub requests: crossbeam::channel::Sender<Request>,
     /// The clock that workers use too.
     pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
+    /// How long a change waits for workers to use it before it answers all the same.
+    pub patience: Duration,
+    /// Where changes at run time are kept.
+    pub store: Option<Arc<Store>>,
     /// The file that a reload reads again.
     pub source: Option<Arc<Source>>,
 }
@@ -81,44 +108,66 @@ impl Handles {
     }
 }
 
-/// Why a request is refused: a line that says what, where and what to do.
-struct Refusal(StatusCode, String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, self.1).into_response()
-    }
+/// The routes, and their description.
+fn described() -> (Router<Handles>, OpenApi) {
+    let routes = OpenApiRouter::with_openapi(description())
+        .routes(routes!(get_status))
+        .routes(routes!(get_pool))
+        .routes(routes!(reload::reload))
+        .routes(routes!(node::drain))
+        .routes(routes!(node::cancel))
+        .routes(routes!(openapi));
+    backends::routes(routes).split_for_parts()
 }
 
-impl From<ChangeError> for Refusal {
-    fn from(error: ChangeError) -> Self {
-        let status = match &error {
-            ChangeError::Pool { .. } | ChangeError::Backend { .. } => StatusCode::NOT_FOUND,
-            ChangeError::Exists { .. }
-            | ChangeError::Last { .. }
-            | ChangeError::Leaving { .. }
-            | ChangeError::Full(_) => StatusCode::CONFLICT,
-            ChangeError::Weight(_) | ChangeError::State(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        };
-        Self(status, error.to_string())
-    }
+/// What the description says of the whole.
+fn description() -> OpenApi {
+    let mut info = Info::new("Guideway", env!("CARGO_PKG_VERSION"));
+    info.description = Some("The control of a running layer-4 load balancer.".to_owned());
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = ComponentsBuilder::new().security_scheme(BEARER, bearer).build();
+    // Over the unix socket nobody asks for it.
+    let anyone = SecurityRequirement::default();
+    let security = [anyone, SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])];
+    OpenApiBuilder::new().info(info).components(Some(components)).security(Some(security)).build()
 }
 
 /// The routes.
 pub fn router(handles: Handles) -> Router {
-    Router::new()
-        .route(STATUS_PATH, get(get_status))
-        .route(RELOAD_PATH, post(reload::reload))
-        .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
-        .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
-        .with_state(handles)
+    described().0.with_state(handles)
 }
 
+/// This description, made from the code.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+async fn openapi() -> Json<OpenApi> {
+    Json(described().1)
+}
+
+/// How everything is doing.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    responses(
+        (status = 200, description = "the status", body = model::Status),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn get_status(State(handles): State<Handles>) -> Result<Json<model::Status>, Refusal> {
     let report = handles.report().await?;
     Ok(Json(status::status(&handles.control(), &report, (handles.clock)())))
 }
 
+/// How a pool is doing.
+#[utoipa::path(
+    get,
+    path = "/v1/pools/{pool}",
+    params(("pool" = String, Path, description = "the name of the pool")),
+    responses(
+        (status = 200, description = "the pool", body = model::PoolStatus),
+        (status = 404, description = "there is no such pool", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
 async fn get_pool(
     State(handles): State<Handles>,
     Path(pool): Path<String>,

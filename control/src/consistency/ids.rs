@@ -24,6 +24,8 @@ pub struct BackendIds {
     next: u16,
     free: VecDeque<BackendId>,
     resting: Vec<Resting>,
+    /// Given out since [`BackendIds::take_fresh`].
+    fresh: Vec<BackendId>,
     /// For the simulation: ids do not rest.
     pub hasty: bool,
 }
@@ -31,6 +33,12 @@ pub struct BackendIds {
 impl BackendIds {
     /// An id that nothing names; `None` if all are in use or rest.
     pub fn take(&mut self) -> Option<BackendId> {
+        let id = self.unused()?;
+        self.fresh.push(id);
+        Some(id)
+    }
+
+    fn unused(&mut self) -> Option<BackendId> {
         if self.hasty
             && let Some(last) = self.resting.pop()
         {
@@ -41,6 +49,11 @@ impl BackendIds {
             return Some(BackendId(self.next - 1));
         }
         self.free.pop_front()
+    }
+
+    /// The ids given out since the last call.
+    pub fn take_fresh(&mut self) -> Vec<BackendId> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// The next snapshot has no record of this id.

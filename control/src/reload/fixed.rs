@@ -1,7 +1,10 @@
-//! What a process keeps: ports, cores, interfaces, memory.
+//! What a process keeps: ports, cores, links, memory; and what leads to neighbours.
 
 use super::{Found, Remedy};
 use guideway_config::model::{Config, Interface};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Compares everything but pools and VIPs.
 pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
@@ -13,9 +16,10 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(old.cores == new.cores, "[cores] changes: threads are pinned at the start");
     restart(old.extra_args == new.extra_args, "[dpdk] extra_args changes: the EAL gets it at the start");
     restart(old.socket == new.socket, "[api] socket changes: it is bound at the start");
+    restart(old.listen == new.listen, "[api] listen or its token changes: the address is bound at the start");
+    restart(old.state_file == new.state_file, "[state] file changes: it is read at the start");
     restart(old.ports == new.ports, "[[port]] changes: ports are attached at the start");
-    restart(same_interfaces(old, new), "[[interface]] changes in more than its neighbors: links are made at the start");
-    restart(old.routes == new.routes, "[[route]] changes: backends' next hops are found at the start");
+    restart(same_links(old, new), "[[interface]] changes in its port or its VLANs: links are made at the start");
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");
     let mut anew = |same: bool, what: &str| {
         if !same {
@@ -33,18 +37,48 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
         old.arm_time == new.arm_time,
         &format!("[state] arm_time changes from {:?} to {:?}: {pins}", old.arm_time, new.arm_time),
     );
-    for (before, after) in old.interfaces.iter().zip(&new.interfaces) {
-        if before.neighbors != after.neighbors && same_interfaces(old, new) {
-            let port = old.ports.get(before.port).map_or("?", |port| port.name.as_str());
-            let vlan = before.vlan.map_or_else(String::new, |vlan| format!(" vlan {}", vlan.id));
-            found.line(format!("interface {port}{vlan}: its static neighbors change"));
-        }
+    if same_links(old, new) {
+        old.interfaces.iter().zip(&new.interfaces).for_each(|(before, after)| interface(old, before, after, found));
+    }
+    routes(old, new, found);
+}
+
+/// The same interfaces on the same ports and VLANs, in the same order: their places say which link is which.
+fn same_links(old: &Config, new: &Config) -> bool {
+    let links = |config: &Config| config.interfaces.iter().map(|i| (i.port, i.vlan)).collect::<Vec<_>>();
+    links(old) == links(new)
+}
+
+fn interface(config: &Config, before: &Interface, after: &Interface, found: &mut Found) {
+    let port = config.ports.get(before.port).map_or("?", |port| port.name.as_str());
+    let vlan = before.vlan.map_or_else(String::new, |vlan| format!(" vlan {}", vlan.id));
+    if before.neighbors != after.neighbors {
+        found.line(format!("interface {port}{vlan}: its static neighbors change"));
+    }
+    if before.addresses != after.addresses {
+        let (from, to) = (list(&before.addresses), list(&after.addresses));
+        found.line(format!("interface {port}{vlan}: addresses {from} -> {to}"));
     }
 }
 
-fn same_interfaces(old: &Config, new: &Config) -> bool {
-    let same = |(old, new): (&Interface, &Interface)| {
-        (old.port, old.vlan, &old.addresses) == (new.port, new.vlan, &new.addresses)
+fn routes(old: &Config, new: &Config, found: &mut Found) {
+    let of = |config: &Config| -> BTreeMap<IpNet, String> {
+        config.routes.iter().map(|route| (route.to, list(&route.via))).collect()
     };
-    old.interfaces.len() == new.interfaces.len() && old.interfaces.iter().zip(&new.interfaces).all(same)
+    let (before, after) = (of(old), of(new));
+    for (to, via) in &after {
+        match before.get(to) {
+            None => found.line(format!("route {to} via {via} is new")),
+            Some(from) if from != via => found.line(format!("route {to}: via {from} -> {via}, once that answers")),
+            Some(_) => {}
+        }
+    }
+    for to in before.keys().filter(|to| !after.contains_key(to)) {
+        found.line(format!("route {to} is gone"));
+    }
+}
+
+fn list<T: Display>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(T::to_string).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }

@@ -4,24 +4,31 @@
 //! what a process keeps from its start to its end, `pools` and `vips` what they say. [`crate::state::State::reload`] makes
 //! the state follow, [`run`] is the whole of it from a file on.
 //!
-//! What gives a VIP other slots ("re-keys" it) breaks every connection to it: it is refused, unless it is asked for.
+//! VIPs and pools come and go with the file; `matching` says which pool goes on as which. What gives a VIP that stays other
+//! slots ("re-keys" it) breaks every connection to it: it is refused, unless it is asked for.
 
 mod fixed;
+mod matching;
 mod pools;
 pub mod run;
-mod vips;
+pub(crate) mod vips;
 
-use guideway_config::model::Config;
+use guideway_config::model::{Config, Vip};
 use guideway_dataplane::pin::PinClock;
+use matching::Matching;
 use std::fmt;
 
 /// What a reload does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What the state is to follow. Unless [`Plan::anew`], pools and VIPs are in the order of the old configuration: their
-    /// places are their ids.
+    /// What the state is to follow. Unless [`Plan::anew`], the pools that go on come first, in their present order, and then
+    /// the new ones.
     pub target: Config,
-    /// Whether slots and pins are made anew, which breaks connections: somebody asked for that.
+    /// By present pool: whether it goes on. The others end.
+    pub keeps: Vec<bool>,
+    /// Whether connections break that the file does not end: somebody asked for that.
+    pub breaks: bool,
+    /// Whether slots and pins of all pools are made anew.
     pub anew: bool,
     /// What changes, a line each.
     pub lines: Vec<String>,
@@ -63,12 +70,18 @@ impl fmt::Display for Refusal {
 #[derive(Default)]
 struct Found {
     lines: Vec<String>,
+    /// What breaks connections of one VIP and leaves all else alone.
+    breaks: Vec<String>,
     refusals: Vec<Refusal>,
 }
 
 impl Found {
     fn line(&mut self, line: impl Into<String>) {
         self.lines.push(line.into());
+    }
+
+    fn breaks(&mut self, reason: impl Into<String>) {
+        self.breaks.push(reason.into());
     }
 
     fn refuse(&mut self, remedy: Remedy, reason: impl Into<String>) {
@@ -85,19 +98,31 @@ impl Found {
 /// Everything that cannot be done without a restart, or without `disruptive`; never empty.
 pub fn diff(old: &Config, new: &Config, clock: &PinClock, disruptive: bool) -> Result<Plan, Vec<Refusal>> {
     let mut found = Found::default();
+    let matching = Matching::of(old, new);
     fixed::compare(old, new, &mut found);
-    let pools = pools::compare(old, new, clock, &mut found);
-    let vips = vips::compare(old, new, &mut found);
-    let breaks = |refusal: &Refusal| refusal.remedy == Remedy::Disruptive;
-    if found.refusals.is_empty() {
-        let target = Config { pools, vips, ..new.clone() };
-        return Ok(Plan { target, anew: false, lines: found.lines });
+    pools::compare(old, new, &matching, clock, &mut found);
+    let vips = vips::compare(old, new, &matching, &mut found);
+    let Found { mut lines, breaks, refusals } = found;
+    let (disruptions, mut against): (Vec<_>, Vec<_>) =
+        refusals.into_iter().partition(|refusal| refusal.remedy == Remedy::Disruptive);
+    let anew = !disruptions.is_empty();
+    let broken: Vec<String> = disruptions.into_iter().map(|refusal| refusal.reason).chain(breaks).collect();
+    let breaks = !broken.is_empty();
+    if disruptive {
+        lines.splice(0..0, broken);
+    } else {
+        against.extend(broken.into_iter().map(|reason| Refusal { reason, remedy: Remedy::Disruptive }));
     }
-    if !disruptive || !found.refusals.iter().all(breaks) {
-        found.refusals.retain(|refusal| !disruptive || !breaks(refusal));
-        return Err(found.refusals);
+    if !against.is_empty() {
+        return Err(against);
     }
-    let mut lines: Vec<String> = found.refusals.into_iter().map(|refusal| refusal.reason).collect();
-    lines.append(&mut found.lines);
-    Ok(Plan { target: new.clone(), anew: true, lines })
+    let target = if anew { new.clone() } else { target(new, &matching, vips) };
+    let keeps = matching.goes_on.iter().map(Option::is_some).collect();
+    Ok(Plan { target, keeps, breaks, anew, lines })
+}
+
+/// The new configuration with its pools where the state is to have them.
+fn target(new: &Config, matching: &Matching, vips: Vec<Vip>) -> Config {
+    let pools = matching.order.iter().map(|index| new.pools[*index].clone()).collect();
+    Config { pools, vips, ..new.clone() }
 }

@@ -1,40 +1,40 @@
 //! Pools: by name, their backends by name in the pool.
 
+use super::matching::Matching;
 use super::{Found, Remedy};
 use guideway_config::model::{Backend, Config, Health, Pool};
 use guideway_config::table_size;
 use guideway_dataplane::pin::PinClock;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
+use std::time::Duration;
 
-/// Compares the pools. Returns those that stay as the new configuration has them, in the old order.
-pub(super) fn compare(old: &Config, new: &Config, clock: &PinClock, found: &mut Found) -> Vec<Pool> {
-    let by_name: HashMap<&str, (usize, &Pool)> =
-        new.pools.iter().enumerate().map(|(index, pool)| (pool.name.as_str(), (index, pool))).collect();
-    let mut stay = Vec::with_capacity(old.pools.len());
-    for (index, before) in old.pools.iter().enumerate() {
-        let name = &before.name;
-        let Some(&(place, after)) = by_name.get(name.as_str()) else {
-            found.refuse(
-                Remedy::Disruptive,
-                format!("pool {name} is no longer in the file: its connections would break"),
-            );
+/// Compares the pools: each with the one that it goes on as.
+pub(super) fn compare(old: &Config, new: &Config, matching: &Matching, clock: &PinClock, found: &mut Found) {
+    for (index, (before, to)) in old.pools.iter().zip(&matching.goes_on).enumerate() {
+        let Some(place) = *to else {
+            found.line(format!("pool {} ends", before.name));
             continue;
         };
+        let after = &new.pools[place];
+        if before.name != after.name {
+            found.line(format!(
+                "pool {} goes on as {}: its VIPs keep their connections, which stay on its backends to their end",
+                before.name, after.name
+            ));
+        }
         pool(before, after, found);
-        idle(old, index, new, place, clock, found);
-        stay.push(after.clone());
+        idle((&after.name, Some(old.idle_time(index))), new, place, clock, found);
     }
-    let known: HashSet<&str> = old.pools.iter().map(|pool| pool.name.as_str()).collect();
-    for pool in new.pools.iter().filter(|pool| !known.contains(pool.name.as_str())) {
-        let reason = format!("pool {} is new: pools are not added at run time yet", pool.name);
-        found.refuse(Remedy::Disruptive, reason);
+    for place in matching.fresh() {
+        let after = &new.pools[*place];
+        found.line(format!("pool {} is new, with {} backends", after.name, after.backends.len()));
+        idle((&after.name, None), new, *place, clock, found);
     }
-    stay
 }
 
 fn pool(old: &Pool, new: &Pool, found: &mut Found) {
-    let name = &old.name;
+    let name = &new.name;
     if old.table_size != new.table_size {
         found.refuse(Remedy::Disruptive, table_size(old, new));
     }
@@ -79,7 +79,7 @@ fn pool(old: &Pool, new: &Pool, found: &mut Found) {
 }
 
 fn table_size(old: &Pool, new: &Pool) -> String {
-    let Pool { name, table_size: before, .. } = old;
+    let (name, before) = (&new.name, old.table_size);
     let (after, count) = (new.table_size, new.backends.len());
     let why = if after == table_size::default_for(count) {
         format!(" (the default for {count} backends)")
@@ -93,7 +93,7 @@ fn table_size(old: &Pool, new: &Pool) -> String {
 }
 
 fn backends(old: &Pool, new: &Pool, found: &mut Found) {
-    let name = &old.name;
+    let name = &new.name;
     let before: HashMap<&str, &Backend> = old.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect();
     let mode = old.forward != new.forward;
     if mode {
@@ -131,18 +131,19 @@ fn backends(old: &Pool, new: &Pool, found: &mut Found) {
     }
 }
 
-/// Whether pins can tell the pool's idle time.
-fn idle(old: &Config, index: usize, new: &Config, place: usize, clock: &PinClock, found: &mut Found) {
-    let (before, after) = (old.idle_time(index), new.idle_time(place));
-    // A pool that lost its VIPs has no flows.
+/// Whether pins can tell the pool's idle time. `before` is what it was; `None`: the pool is new.
+fn idle((name, before): (&str, Option<Duration>), new: &Config, place: usize, clock: &PinClock, found: &mut Found) {
+    let after = new.idle_time(place);
+    // A pool without VIPs has no flows.
     let is_used = new.vips.iter().any(|vip| vip.pool == place);
-    if before != after && is_used && !clock.fits(after) {
-        let (name, longest) = (&old.pools[index].name, clock.longest_idle());
+    if before != Some(after) && is_used && !clock.fits(after) {
+        let longest = clock.longest_idle();
+        let what = before.map_or_else(|| "is".to_owned(), |before| format!("changes from {before:?} to"));
         found.refuse(
             Remedy::Disruptive,
             format!(
-                "pool {name}: its idle time changes from {before:?} to {after:?}; the clock of the pins was made at the \
-                 start and tells {longest:.1?} at most"
+                "pool {name}: its idle time {what} {after:?}; the clock of the pins was made at the start and tells \
+                 {longest:.1?} at most"
             ),
         );
     }

@@ -2,12 +2,14 @@
 
 use super::{Refusal, diff};
 use crate::api::Handles;
+use guideway_config::model::Config;
 use guideway_config::{Failure, Machine, Parsed, load};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::SystemTime;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 /// Lines that go to the log: a reload may change ten thousand backends.
 const LINES_LOGGED: usize = 50;
@@ -22,11 +24,12 @@ pub struct Source {
 }
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
     /// Another file than that of the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub config: Option<PathBuf>,
     /// Whether connections may break.
     #[serde(default)]
@@ -37,9 +40,10 @@ pub struct Ask {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The file.
+    #[schema(value_type = String)]
     pub config: PathBuf,
     /// Whether it is applied: not in a dry run.
     pub applied: bool,
@@ -103,20 +107,34 @@ pub async fn reload(handles: &Handles, ask: Ask) -> Result<Outcome, ReloadError>
     let loaded = tokio::task::spawn_blocking(move || load(&file, machine.as_ref())).await;
     let Parsed { config, warnings } = loaded.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::File)?;
     let warnings = warnings.iter().map(|warning| warning.at_path(&path).to_string()).collect();
+    let applied = apply(handles, &ask, path, &config, warnings);
+    if applied.as_ref().is_ok_and(|outcome| outcome.applied) {
+        handles.save().await;
+    }
+    applied
+}
+
+fn apply(
+    handles: &Handles,
+    ask: &Ask,
+    path: PathBuf,
+    config: &Config,
+    warnings: Vec<String>,
+) -> Result<Outcome, ReloadError> {
     let mut control = handles.control();
     let state = control.state();
     let refused = |refusals| ReloadError::Refused { path: path.clone(), refusals };
-    let plan = diff(&state.desired(), &config, state.pins.clock(), ask.disruptive).map_err(refused)?;
+    let plan = diff(&state.desired(), config, state.pins.clock(), ask.disruptive).map_err(refused)?;
     if ask.dry_run {
         if !plan.anew {
-            state.may_reload(&plan.target, SystemTime::now()).map_err(refused)?;
+            state.may_reload(&plan, SystemTime::now()).map_err(refused)?;
         }
     } else {
         control.reload(&plan, (handles.clock)()).map_err(refused)?;
         handles.step(&mut control);
-        log(&plan.lines, plan.anew);
+        log(&plan.lines, plan.breaks);
     }
-    Ok(Outcome { config: path, applied: !ask.dry_run, disruptive: plan.anew, changes: plan.lines, warnings })
+    Ok(Outcome { config: path, applied: !ask.dry_run, disruptive: plan.breaks, changes: plan.lines, warnings })
 }
 
 fn log(lines: &[String], disruptive: bool) {

@@ -1,60 +1,66 @@
 //! VIPs: by address, protocol on the wire and port.
 
-use super::{Found, Remedy};
+use super::Found;
+use super::matching::Matching;
 use guideway_config::model::{Config, PortMatch, Protocol, Vip};
 use ipnet::IpNet;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What names a VIP.
-type Key = (IpNet, Protocol, PortMatch);
+pub(crate) type Key = (IpNet, Protocol, PortMatch);
 
-fn key(vip: &Vip) -> Key {
+pub(crate) fn key(vip: &Vip) -> Key {
     (vip.address, vip.protocol.on_wire(), vip.port)
 }
 
-/// Compares the VIPs. Returns those that stay as the new configuration has them, in the old order and with the old numbers
-/// of pools.
-pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) -> Vec<Vip> {
+/// Compares the VIPs. Returns them as the new configuration has them, those that stay in the old order and then the new ones,
+/// with the places of the target as numbers of their pools.
+pub(super) fn compare(old: &Config, new: &Config, matching: &Matching, found: &mut Found) -> Vec<Vip> {
+    let places = matching.places();
+    let placed = |vip: &Vip| Vip { pool: places[vip.pool], ..*vip };
     let by_key: HashMap<Key, &Vip> = new.vips.iter().map(|vip| (key(vip), vip)).collect();
-    let mut stay = Vec::with_capacity(old.vips.len());
+    let mut target = Vec::with_capacity(new.vips.len());
     for before in &old.vips {
         let Some(after) = by_key.get(&key(before)) else {
-            let reason = format!("vip {before} is no longer in the file: every connection to it would break");
-            found.refuse(Remedy::Disruptive, reason);
+            found.line(format!("vip {before} is gone: its connections end"));
             continue;
         };
-        vip((old, before), (new, after), found);
-        stay.push(Vip { pool: before.pool, ..**after });
+        vip((old, before), (new, after), matching, found);
+        target.push(placed(after));
     }
-    let known: HashMap<Key, &Vip> = old.vips.iter().map(|vip| (key(vip), vip)).collect();
-    for added in new.vips.iter().filter(|vip| !known.contains_key(&key(vip))) {
+    let known: HashSet<Key> = old.vips.iter().map(key).collect();
+    let wide: Vec<&Vip> = old.vips.iter().filter(|vip| is_wide(vip)).collect();
+    for added in new.vips.iter().filter(|vip| !known.contains(&key(vip))) {
         // Of several the most specific one had its packets; each is as good a reason.
-        let reason = match old.vips.iter().filter(|vip| meets(vip, added)).max_by_key(|vip| vip.address.prefix_len()) {
+        match wide.iter().filter(|vip| meets(vip, added)).max_by_key(|vip| vip.address.prefix_len()) {
             Some(wider) => {
-                format!("vip {added} is new and takes packets of vip {wider}: these connections would break")
+                found.breaks(format!(
+                    "vip {added} is new and takes packets of vip {wider}: these connections would break"
+                ));
             }
-            None => format!("vip {added} is new: VIPs are not added at run time yet"),
-        };
-        found.refuse(Remedy::Disruptive, reason);
+            None => found.line(format!("vip {added} is new, served by pool {}", new.pools[added.pool].name)),
+        }
+        target.push(placed(added));
     }
-    stay
+    target
 }
 
-fn vip((old, before): (&Config, &Vip), (new, after): (&Config, &Vip), found: &mut Found) {
+fn vip((old, before): (&Config, &Vip), (new, after): (&Config, &Vip), matching: &Matching, found: &mut Found) {
     let mut breaks = |same: bool, what: String| {
         if !same {
-            let reason = format!("vip {before}: its {what}: every connection to it would break");
-            found.refuse(Remedy::Disruptive, reason);
+            found.breaks(format!("vip {before}: its {what}: every connection to it would break"));
         }
     };
     let (from, to) = (&old.pools[before.pool].name, &new.pools[after.pool].name);
-    breaks(from == to, format!("pool changes from {from} to {to}"));
+    let goes_on = matching.goes_on[before.pool] == Some(after.pool);
+    breaks(goes_on, format!("pool changes from {from} to {to}, and other VIPs stay in one of them"));
     let (from, to) = (before.protocol, after.protocol);
     breaks(from == to, format!("protocol changes from {from} to {to}"));
     let (from, to) = (before.affinity, after.affinity);
     breaks(from == to, format!("affinity changes from {from} to {to}"));
     if before.announce != after.announce {
-        found.refuse(Remedy::Disruptive, format!("vip {before}: announce changes, which is not done at run time yet"));
+        let (from, to) = (before.announce, after.announce);
+        found.line(format!("vip {before}: announce {from:?} -> {to:?}").to_lowercase());
     }
     if before.affinity == after.affinity
         && let (Some(from), Some(to)) = (before.affinity_window, after.affinity_window)
@@ -62,6 +68,11 @@ fn vip((old, before): (&Config, &Vip), (new, after): (&Config, &Vip), found: &mu
     {
         found.line(format!("vip {before}: affinity_window {from:?} -> {to:?}"));
     }
+}
+
+/// Whether there can be a VIP inside.
+fn is_wide(vip: &Vip) -> bool {
+    vip.address.prefix_len() < vip.address.max_prefix_len() || !matches!(vip.port, PortMatch::Exact(_))
 }
 
 /// Whether a new VIP is inside an old one, and would take packets of it.

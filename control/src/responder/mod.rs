@@ -43,6 +43,8 @@ const MAX_ANSWER: usize = 14 + 1_280;
 #[derive(Debug)]
 pub struct Responder {
     addresses: Addresses,
+    /// Whether VIPs do not answer echo requests.
+    withdrawn: bool,
     announcer: Announcer,
     conflicts: Vec<Conflict>,
     resets: Bucket,
@@ -63,6 +65,7 @@ impl Responder {
     pub fn new() -> Self {
         Self {
             addresses: Addresses::default(),
+            withdrawn: false,
             announcer: Announcer::new(),
             conflicts: Vec::new(),
             resets: Bucket::new(REFUSALS_PER_SECOND, REFUSAL_BURST),
@@ -83,6 +86,12 @@ impl Responder {
         let addresses = &self.addresses;
         self.announcer.retain(|link, address| addresses.answers(link, address));
         self.announcer.schedule(now, new);
+    }
+
+    /// Whether echo requests to VIPs stay without an answer, as who drains wants it. ARP and NDP follow
+    /// [`Responder::configure`].
+    pub fn withdraw(&mut self, withdrawn: bool) {
+        self.withdrawn = withdrawn;
     }
 
     /// Handles a packet that arrived on `link`, without tags, and that no other service of the control side took.
@@ -158,6 +167,7 @@ impl Responder {
         }
         let (ip, kind) = self.addressed_to_us(packet.frame())?;
         match ip.protocol {
+            ip::ICMP | ip::ICMPV6 if kind == Kind::Vip && self.withdrawn => Err(Reason::NotOurs),
             ip::ICMP | ip::ICMPV6 => {
                 echo::answer(packet.frame_mut(), &ip)?;
                 self.counters.echo += 1;

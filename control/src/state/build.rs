@@ -1,16 +1,18 @@
 //! A configuration → the state at start.
 
+use super::vip_ids::VipIds;
 use super::{Admin, BackendHealth, BackendState, PoolState, Stage, State, StateError};
 use crate::consistency::ids::BackendIds;
 use crate::consistency::placement::{Fact, Policy};
 use crate::consistency::plan::PoolPlan;
 use crate::templates;
-use crate::topology::{hops_to, link_of};
+use crate::topology::{Hop, hops_to, link_of};
 use guideway_config::model::{self, Affinity, Config, Health, PortMatch, Protocol, Tracking};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
 use guideway_dataplane::pin::{PinClock, PinTable};
+use guideway_dataplane::rewrite::Rewrite;
 use guideway_dataplane::snapshot::{Pool, PortState};
 use guideway_dataplane::vip::{ServicePort, Steering, VipEntry, VipService, VipTable};
 use guideway_dataplane::wire::ethernet::Mac;
@@ -29,13 +31,21 @@ impl State {
     pub fn new(config: Arc<Config>, ports: Vec<PortState>, now: SystemTime) -> Result<Self, StateError> {
         let hasher = FlowHasher::new(config.hash_key);
         let mut ids = BackendIds::default();
-        let (pools, places) = pools(&config, &hasher, |pool, backend| {
+        let mut unused_vips = VipIds::default();
+        let taken = config.vips.iter().map(|_| unused_vips.take());
+        let vip_ids = taken.collect::<Option<Vec<_>>>().ok_or(StateError::TooManyVips)?;
+        let (pools, places) = pools(&config, &hasher, 0, |pool, backend| {
             let id = ids.take().ok_or(StateError::TooManyBackends)?;
             backend_state(&config, pool, backend, id, now)
         })?;
         let attached = ports.into_iter().enumerate();
         Ok(Self {
-            vips: VipTable::new(&services(&config)),
+            vips: VipTable::new(&services(&config, &vip_ids)),
+            vip_ids,
+            unused_vips,
+            next_salt: config.pools.len() as u32,
+            services_stale: false,
+            withdrawn: false,
             hasher,
             ports: attached.map(|(index, port)| templates::port(&config, index, &port)).collect(),
             pools,
@@ -60,6 +70,7 @@ type Places = Vec<Option<(PoolId, u16)>>;
 pub(super) fn pools(
     config: &Config,
     hasher: &FlowHasher,
+    first_salt: u32,
     mut state_of: impl FnMut(&model::Pool, &model::Backend) -> Result<BackendState, StateError>,
 ) -> Result<(Vec<PoolState>, Places), StateError> {
     let mut places = Vec::new();
@@ -71,7 +82,7 @@ pub(super) fn pools(
             place(&mut places, state.id, Some((PoolId(number), index)));
             backends.push(state);
         }
-        pools.push(pool_state(pool, hasher, backends)?);
+        pools.push(pool_state(pool, hasher, first_salt + u32::from(number), backends)?);
     }
     Ok((pools, places))
 }
@@ -100,13 +111,19 @@ pub(super) fn place(places: &mut Vec<Option<(PoolId, u16)>>, id: BackendId, at: 
     places[id.index()] = at;
 }
 
-fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendState>) -> Result<PoolState, StateError> {
+/// A pool whose slots are all steady.
+pub(super) fn pool_state(
+    pool: &model::Pool,
+    hasher: &FlowHasher,
+    salt: u32,
+    backends: Vec<BackendState>,
+) -> Result<PoolState, StateError> {
     let facts = pool.backends.iter().zip(&backends).map(|(of_config, backend)| fact(of_config, backend)).collect();
     let always = pool.tracking == Tracking::Always;
     let plan = PoolPlan::new(hasher, pool.table_size, Policy::from(pool), always, facts)
         .map_err(|source| StateError::Table { pool: pool.name.clone(), source })?;
     let built = Arc::new(Pool::new(Arc::from([]), Arc::from([])));
-    Ok(PoolState { plan, backends, built, table_stale: true, backends_stale: true })
+    Ok(PoolState { plan, backends, salt, built, table_stale: true, backends_stale: true })
 }
 
 /// What the table is made of, for one backend.
@@ -128,18 +145,13 @@ pub(super) fn backend_state(
     id: BackendId,
     now: SystemTime,
 ) -> Result<BackendState, StateError> {
-    let no_route = || StateError::NoRoute { pool: pool.name.clone(), backend: backend.name.clone() };
-    let hops = hops_to(config, backend.address);
-    let first = hops.first().ok_or_else(no_route)?;
-    let rewrite = templates::rewrite(pool, backend.address, first).map_err(|source_address| {
-        let (pool, backend) = (pool.name.clone(), backend.name.clone());
-        StateError::Family { pool, backend, source_address }
-    })?;
+    let (hops, rewrite) = way_to(config, pool, backend)?;
     let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
     Ok(BackendState {
         id,
         forward: pool.forward,
         hops,
+        next_hops: Vec::new(),
         rewrite,
         health,
         reason: None,
@@ -157,6 +169,25 @@ pub(super) fn backend_state(
     })
 }
 
+/// The next hops to a backend, and how packets are changed for it on that way.
+pub(super) fn way_to(
+    config: &Config,
+    pool: &model::Pool,
+    backend: &model::Backend,
+) -> Result<(Vec<Hop>, Rewrite), StateError> {
+    let names = || (pool.name.clone(), backend.name.clone());
+    let hops = hops_to(config, backend.address);
+    let first = hops.first().ok_or_else(|| {
+        let (pool, backend) = names();
+        StateError::NoRoute { pool, backend }
+    })?;
+    let rewrite = templates::rewrite(pool, backend.address, first).map_err(|source_address| {
+        let (pool, backend) = names();
+        StateError::Family { pool, backend, source_address }
+    })?;
+    Ok((hops, rewrite))
+}
+
 pub(super) fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac> {
     let of_interface = |(index, interface): (usize, &model::Interface)| {
         let link = link_of(config, index);
@@ -165,8 +196,8 @@ pub(super) fn static_neighbors(config: &Config) -> HashMap<(LinkId, IpAddr), Mac
     config.interfaces.iter().enumerate().flat_map(of_interface).collect()
 }
 
-pub(super) fn services(config: &Config) -> Vec<VipService> {
-    let service = |(index, vip): (u16, &model::Vip)| VipService {
+pub(super) fn services(config: &Config, ids: &[VipId]) -> Vec<VipService> {
+    let service = |(id, vip): (&VipId, &model::Vip)| VipService {
         address: vip.address.network(),
         prefix_len: vip.address.prefix_len(),
         protocol: match vip.protocol {
@@ -178,9 +209,9 @@ pub(super) fn services(config: &Config) -> Vec<VipService> {
             PortMatch::Range(first, last) => ServicePort::Range(first..=last),
             PortMatch::Any => ServicePort::Any,
         },
-        entry: VipEntry { vip: VipId(index), pool: PoolId(vip.pool as u16), steering: steering(vip) },
+        entry: VipEntry { vip: *id, pool: PoolId(vip.pool as u16), steering: steering(vip) },
     };
-    (0..).zip(&config.vips).map(service).collect()
+    ids.iter().zip(&config.vips).map(service).collect()
 }
 
 /// What of a packet decides, in a VIP's name. A connection ID says more than an address.

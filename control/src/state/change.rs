@@ -3,7 +3,7 @@
 use super::build::{backend_state, place};
 use super::{Admin, BackendHealth, BackendState, Stage, State, StateError};
 use guideway_config::model;
-use guideway_dataplane::ids::PoolId;
+use guideway_dataplane::ids::{BackendId, PoolId, VipId};
 use guideway_dataplane::table::MAX_POOL_BACKENDS;
 use guideway_dataplane::time::Nanos;
 use std::sync::Arc;
@@ -217,6 +217,17 @@ impl State {
         self.duties_stale = true;
         self.react(pool);
         Ok(())
+    }
+
+    /// Whether nobody is to be told the way to VIPs from now on.
+    pub fn withdraw(&mut self, withdrawn: bool) {
+        self.duties_stale |= self.withdrawn != withdrawn;
+        self.withdrawn = withdrawn;
+    }
+
+    /// The ids that were given out since the last call: what is counted for them begins there.
+    pub(crate) fn take_fresh(&mut self) -> (Vec<VipId>, Vec<BackendId>) {
+        (self.unused_vips.take_fresh(), self.ids.take_fresh())
     }
 
     /// Whether backends came or went since the last call: then the real-time thread is to be told its duties.

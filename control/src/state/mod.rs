@@ -1,13 +1,15 @@
 //! The desired state: what the configuration asks for, and what is known of the world around it.
 //!
 //! `build` makes it from a configuration, `change` takes over what an operator asks for, `reload` what another file asks
-//! for, `renew` makes slots and pins anew where that keeps nothing, `stages` follows backends from joining to leaving.
+//! for, `edges` lets pools and VIPs come and go and finds other ways, `renew` makes slots and pins anew where that keeps nothing, `stages` follows backends from joining to leaving.
 
 mod build;
 mod change;
+mod edges;
 mod reload;
 mod renew;
 mod stages;
+mod vip_ids;
 
 use crate::consistency::ids::BackendIds;
 use crate::consistency::plan::PoolPlan;
@@ -17,7 +19,7 @@ pub use change::{Change, ChangeError};
 use guideway_config::model::{Config, Forward};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
-use guideway_dataplane::ids::{BackendId, LinkId, PoolId};
+use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
 use guideway_dataplane::pin::PinTable;
 use guideway_dataplane::rewrite::Rewrite;
 use guideway_dataplane::snapshot::{LinkState, Pool, PortState};
@@ -29,6 +31,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use vip_ids::VipIds;
 
 /// What is known of a backend's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub struct BackendState {
     pub forward: Forward,
     /// The ways to it, at least one.
     pub hops: Vec<Hop>,
+    /// The ways that a reload asks for, until one of them is known to be there; empty: these.
+    pub next_hops: Vec<Hop>,
     /// How packets are changed for it.
     pub rewrite: Rewrite,
     /// Its health.
@@ -121,6 +126,8 @@ pub struct PoolState {
     pub plan: PoolPlan,
     /// Backends by pool-local index: those of the configuration, in its order.
     pub backends: Vec<BackendState>,
+    /// What tells its pins from those of other pools: the same as long as the pool lives, whatever its place is.
+    pub salt: u32,
     /// What workers use now.
     pub built: Arc<Pool>,
     /// Whether a slot changed its owner or its phase since `built`.
@@ -138,6 +145,8 @@ pub struct State {
     pub hasher: FlowHasher,
     /// The VIPs.
     pub vips: VipTable,
+    /// Their ids, in the order of the configuration.
+    pub vip_ids: Vec<VipId>,
     /// Ports by id.
     pub ports: Vec<PortState>,
     /// Pools by id.
@@ -156,6 +165,14 @@ pub struct State {
     pub(crate) idle_times: Vec<Duration>,
     /// Ids of backends.
     pub(crate) ids: BackendIds,
+    /// Ids of VIPs.
+    pub(crate) unused_vips: VipIds,
+    /// The next pool's [`PoolState::salt`].
+    pub(crate) next_salt: u32,
+    /// Whether VIPs or own addresses changed since the last snapshot.
+    pub(crate) services_stale: bool,
+    /// Whether nobody is to be told the way to VIPs: the machine drains.
+    pub(crate) withdrawn: bool,
     /// Where each backend is, by id.
     pub(crate) places: Vec<Option<(PoolId, u16)>>,
     /// Whether backends came or went, so that the real-time thread must be told its duties anew.
@@ -191,6 +208,9 @@ pub enum StateError {
         /// What is wrong.
         source: guideway_dataplane::table::BuildError,
     },
+    /// More VIPs than there are ids.
+    #[error("there are more than {} VIPs", guideway_dataplane::counters::MAX_VIPS)]
+    TooManyVips,
     /// More backends than there are ids.
     #[error("there are more than {} backends", guideway_dataplane::ids::MAX_BACKENDS)]
     TooManyBackends,

@@ -1,21 +1,38 @@
-//! Makes the state follow another file, as planned changes.
+//! Makes the state follow another file, as planned changes: pools and their backends. `edges` has what comes, goes or leads to
+//! them.
 
-use super::build::{backend_state, idle_times, place};
-use super::{BackendHealth, BackendState, Change, Stage, State};
+use super::build::{backend_state, idle_times, place, services};
+use super::edges::Way;
+use super::vip_ids::VipIds;
+use super::{BackendHealth, BackendState, Change, PoolState, Stage, State};
 use crate::consistency::placement::Policy;
-use crate::reload::{Refusal, Remedy};
+use crate::reload::{Plan, Refusal, Remedy};
 use crate::templates;
 use guideway_config::model::{self, Config, Health};
-use guideway_dataplane::ids::{BackendId, PoolId};
+use guideway_dataplane::ids::{BackendId, PoolId, VipId};
 use guideway_dataplane::table::MAX_POOL_BACKENDS;
 use guideway_dataplane::time::Nanos;
+use guideway_dataplane::vip::VipTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tracing::error;
 
-/// What becomes of one pool.
+/// What becomes of everything.
+struct Turns {
+    /// Of the pools that go on.
+    turns: Vec<Turn>,
+    /// Pools that are new, whose backends have no ids yet.
+    fresh: Vec<PoolState>,
+    /// Backends that other next hops lead to from now on.
+    ways: Vec<Way>,
+    /// The ids of all VIPs, and what is left.
+    vips: (Vec<VipId>, VipIds),
+}
+
+/// What becomes of one pool that goes on.
 struct Turn {
+    /// Its place in the target.
     pool: usize,
     /// By index: what the file says of it, if it is to stay.
     kept: Vec<Option<model::Backend>>,
@@ -47,34 +64,39 @@ impl State {
     /// # Errors
     ///
     /// As that.
-    pub fn may_reload(&self, target: &Config, wall: SystemTime) -> Result<(), Vec<Refusal>> {
-        self.turns(target, wall).map(drop)
+    pub fn may_reload(&self, plan: &Plan, wall: SystemTime) -> Result<(), Vec<Refusal>> {
+        self.turns(plan, wall).map(drop)
     }
 
-    /// Makes pools, backends and static neighbours those of `target`, whose pools and VIPs are in the order of the present
-    /// ones. It is planned: [`State::step`] goes on with it.
+    /// Makes VIPs, pools, backends, routes and neighbours those of the plan, which was made for what is wanted of this state.
+    /// What moves flows is planned: [`State::step`] goes on with it.
     ///
     /// # Errors
     ///
     /// What stands against it now; nothing changed then.
-    pub fn reload(&mut self, target: &Config, now: Nanos, wall: SystemTime) -> Result<(), Vec<Refusal>> {
-        let turns = self.turns(target, wall)?;
-        let before = std::mem::replace(&mut self.idle_times, idle_times(target));
-        let neighbors = super::build::static_neighbors(target);
-        let config = Arc::make_mut(&mut self.config);
-        config.vips.clone_from(&target.vips);
-        for (interface, to) in config.interfaces.iter_mut().zip(&target.interfaces) {
-            if interface.neighbors != to.neighbors {
-                interface.neighbors.clone_from(&to.neighbors);
-                self.duties_stale = true;
-            }
-        }
-        // What is no longer static is asked for: it is in use until the real-time thread knows better.
-        for ((link, address), mac) in neighbors {
-            self.set_neighbor(link, address, Some(mac));
-        }
+    pub fn reload(&mut self, plan: &Plan, now: Nanos, wall: SystemTime) -> Result<(), Vec<Refusal>> {
+        let Turns { turns, fresh, ways, vips: (vip_ids, unused_vips) } = self.turns(plan, wall)?;
+        let target = &plan.target;
+        // A pool that lost its VIPs has the longest of its times, which the clock need not know: nobody uses it.
+        let longest = self.pins.clock().longest_idle();
+        let idle_times = idle_times(target).into_iter().map(|idle| idle.min(longest)).collect();
+        let before = std::mem::replace(&mut self.idle_times, idle_times);
+        ways.into_iter().for_each(|way| self.lead(way));
+        self.end_pools(&plan.keeps);
+        let moved = !fresh.is_empty() || plan.keeps.contains(&false);
+        self.surroundings(target);
         for turn in turns {
             self.turn(turn, &target.pools, now, wall);
+        }
+        for (pool, state) in target.pools[self.pools.len()..].iter().zip(fresh) {
+            self.begin_pool(pool, state);
+        }
+        if moved || self.config.vips != target.vips {
+            self.vips = VipTable::new(&services(target, &vip_ids));
+            Arc::make_mut(&mut self.config).vips.clone_from(&target.vips);
+            (self.vip_ids, self.unused_vips) = (vip_ids, unused_vips);
+            self.services_stale = true;
+            self.duties_stale = true;
         }
         if before != self.idle_times {
             // Pins of all pools lie in one table: each pool knows the longest idle time.
@@ -83,17 +105,43 @@ impl State {
         Ok(())
     }
 
-    /// What becomes of the pools that change.
-    fn turns(&self, target: &Config, wall: SystemTime) -> Result<Vec<Turn>, Vec<Refusal>> {
-        let mut turns = Vec::new();
+    /// Routes, own addresses and static neighbours.
+    fn surroundings(&mut self, target: &Config) {
+        let neighbors = super::build::static_neighbors(target);
+        let config = Arc::make_mut(&mut self.config);
+        config.routes.clone_from(&target.routes);
+        if config.interfaces != target.interfaces {
+            config.interfaces.clone_from(&target.interfaces);
+            self.services_stale = true;
+            self.duties_stale = true;
+        }
+        // What is no longer static is asked for: it is in use until the real-time thread knows better.
+        for ((link, address), mac) in neighbors {
+            self.set_neighbor(link, address, Some(mac));
+        }
+    }
+
+    /// What becomes of everything, if nothing stands against it.
+    fn turns(&self, plan: &Plan, wall: SystemTime) -> Result<Turns, Vec<Refusal>> {
+        let target = &plan.target;
         let mut refusals = Vec::new();
-        for (index, to) in target.pools.iter().enumerate() {
-            match self.turn_of(index, to, wall) {
+        let mut turns = Vec::new();
+        let kept: Vec<usize> = (0..self.pools.len()).filter(|index| plan.keeps[*index]).collect();
+        for (place, index) in kept.iter().enumerate() {
+            match self.turn_of(*index, target, place, wall) {
                 Ok(turn) => turns.push(turn),
                 Err(refused) => refusals.extend(refused),
             }
         }
-        let joining: usize = turns.iter().map(|turn| turn.join.len()).sum();
+        let mut fresh = Vec::new();
+        for pool in &target.pools[kept.len()..] {
+            match self.fresh_pool(target, pool, wall) {
+                Ok(pool) => fresh.push(pool),
+                Err(error) => refusals.push(Refusal { reason: error.to_string(), remedy: Remedy::Other }),
+            }
+        }
+        let join = turns.iter().map(|turn| turn.join.len()).sum::<usize>();
+        let joining = join + fresh.iter().map(|pool| pool.backends.len()).sum::<usize>();
         if joining > self.ids.available() {
             let reason = format!(
                 "{joining} backends would join, and {} ids are free: wait until backends that leave are gone",
@@ -101,10 +149,25 @@ impl State {
             );
             refusals.push(Refusal { reason, remedy: Remedy::Other });
         }
-        if refusals.is_empty() { Ok(turns) } else { Err(refusals) }
+        let ways = self.other_ways(target, &kept).unwrap_or_else(|refused| {
+            refusals.extend(refused);
+            Vec::new()
+        });
+        match self.vip_ids_for(target) {
+            Some(vips) if refusals.is_empty() => Ok(Turns { turns, fresh, ways, vips }),
+            Some(_) => Err(refusals),
+            None => {
+                let reason = "more VIPs would be new than there are free ids: wait until every worker dropped those \
+                              that are gone, and reload again";
+                refusals.push(Refusal { reason: reason.to_owned(), remedy: Remedy::Other });
+                Err(refusals)
+            }
+        }
     }
 
-    fn turn_of(&self, pool: usize, to: &model::Pool, wall: SystemTime) -> Result<Turn, Vec<Refusal>> {
+    /// What becomes of the pool at `pool`, which goes on at `place` of the target.
+    fn turn_of(&self, pool: usize, target: &Config, place: usize, wall: SystemTime) -> Result<Turn, Vec<Refusal>> {
+        let to = &target.pools[place];
         let (of_pool, of_config) = (&self.pools[pool], &self.config.pools[pool]);
         let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, backend) in of_config.backends.iter().enumerate() {
@@ -131,7 +194,7 @@ impl State {
             match same {
                 Some(index) => kept[index] = Some(wanted.clone()),
                 None => {
-                    match backend_state(&self.config, to, wanted, BackendId(0), wall) {
+                    match backend_state(target, to, wanted, BackendId(0), wall) {
                         Ok(state) => {
                             join.push((wanted.clone(), BackendState { stage: Stage::Joining, admin, ..state }));
                         }
@@ -152,7 +215,7 @@ impl State {
             );
             refusals.push(Refusal { reason, remedy: Remedy::Other });
         }
-        if refusals.is_empty() { Ok(Turn { pool, kept, leave, join }) } else { Err(refusals) }
+        if refusals.is_empty() { Ok(Turn { pool: place, kept, leave, join }) } else { Err(refusals) }
     }
 
     fn turn(&mut self, turn: Turn, target: &[model::Pool], now: Nanos, wall: SystemTime) {

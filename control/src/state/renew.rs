@@ -15,7 +15,7 @@ use std::time::SystemTime;
 type Identity<'a> = (&'a str, &'a str, IpAddr, Forward);
 
 impl State {
-    /// Takes over a configuration of the same ports, interfaces and routes: all slots steady at once, no pins. Neighbours,
+    /// Takes over a configuration of the same ports and links: all slots steady at once, no pins. Neighbours,
     /// path MTUs, ports, and of each identity that stays the id, the health and what an operator wants of it, are kept.
     ///
     /// The caller clears the pins again once every worker uses it: until then workers may write some.
@@ -28,7 +28,8 @@ impl State {
         let known = self.identities();
         let mut ids = self.ids.clone();
         let mut kept: HashSet<BackendId> = HashSet::new();
-        let (pools, places) = pools(&config, &hasher, |pool, backend| {
+        let (vip_ids, unused_vips) = self.vip_ids_for(&config).ok_or(StateError::TooManyVips)?;
+        let (pools, places) = pools(&config, &hasher, self.next_salt, |pool, backend| {
             let identity = (pool.name.as_str(), backend.name.as_str(), backend.address, pool.forward);
             let Some((before, checked)) = known.get(&identity) else {
                 let id = ids.take().ok_or(StateError::TooManyBackends)?;
@@ -46,7 +47,10 @@ impl State {
         } else {
             self.pins = Arc::new(pin_table(&config));
         }
-        self.vips = VipTable::new(&services(&config));
+        self.vips = VipTable::new(&services(&config, &vip_ids));
+        (self.vip_ids, self.unused_vips) = (vip_ids, unused_vips);
+        self.next_salt += pools.len() as u32;
+        self.services_stale = true;
         self.neighbors.extend(static_neighbors(&config));
         (self.hasher, self.ids, self.pools, self.places) = (hasher, ids, pools, places);
         self.duties_stale = true;

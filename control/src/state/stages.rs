@@ -4,6 +4,8 @@ use super::build::{fact, place};
 use super::{BackendHealth, BackendState, Change, PoolState, Stage, State};
 use crate::consistency::plan::Step;
 use crate::consistency::sweeper::Sweeper;
+use crate::templates;
+use crate::topology::Hop;
 use guideway_config::model::{Health, OnDown};
 use guideway_dataplane::consistency::{Member, Rule, Rules};
 use guideway_dataplane::ids::{BackendId, PoolId};
@@ -69,7 +71,7 @@ impl State {
     /// Whether workers use something older.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.pools.iter().any(PoolState::is_stale)
+        self.services_stale || self.pools.iter().any(PoolState::is_stale)
     }
 
     /// Whether a backend is up and workers were not told all of it.
@@ -109,11 +111,14 @@ impl State {
         for index in 0..self.pools[pool].backends.len() {
             let backend = &self.pools[pool].backends[index];
             let returned = !backend.as_base && backend.health != BackendHealth::Down;
-            let usual = !returned && !backend.is_draining() && backend.stage == Stage::Serving;
+            let usual =
+                !returned && !backend.is_draining() && backend.stage == Stage::Serving && backend.next_hops.is_empty();
             if usual {
                 continue;
             }
             waits = true;
+            self.reroute(pool, index);
+            let backend = &self.pools[pool].backends[index];
             let ready = backend.stage == Stage::Joining && moment.acknowledged && self.is_there(pool, index);
             let late = self.is_overdue(pool, index, moment.now);
             if ready {
@@ -161,6 +166,25 @@ impl State {
                 backend.apply(Change::Remove { force: false }, now);
             }
         }
+    }
+
+    /// Takes the ways that a reload asked for, once one of them is known to be there: until then those of before carry on.
+    fn reroute(&mut self, pool: usize, index: usize) {
+        let backend = &mut self.pools[pool].backends[index];
+        let known = |hop: &Hop| self.neighbors.contains_key(&(hop.link, hop.neighbor));
+        if !backend.next_hops.iter().any(known) {
+            return;
+        }
+        backend.hops = std::mem::take(&mut backend.next_hops);
+        let (of_pool, of) = (&self.config.pools[pool], &self.config.pools[pool].backends[index]);
+        if backend.forward == of_pool.forward
+            && let Some(first) = backend.hops.first()
+            && let Ok(rewrite) = templates::rewrite(of_pool, of.address, first)
+        {
+            backend.rewrite = rewrite;
+        }
+        self.pools[pool].backends_stale = true;
+        self.duties_stale = true;
     }
 
     /// Whether a backend that joins can be reached and passed its check.
@@ -234,12 +258,14 @@ impl State {
     /// What changed since the last publication is in this generation.
     pub fn published(&mut self, generation: Generation) {
         self.ids.published(generation);
+        self.unused_vips.published(generation);
         self.pools.iter_mut().for_each(|pool| pool.plan.published(generation));
     }
 
     /// Every worker uses this generation, or a later one.
     pub fn acknowledge(&mut self, generation: Generation, now: Nanos) {
         self.ids.acknowledge(generation, now);
+        self.unused_vips.acknowledge(generation);
         self.pools.iter_mut().for_each(|pool| pool.plan.acknowledge(generation, now));
     }
 

@@ -10,16 +10,16 @@ use crate::neighbor;
 use crate::rt::Report;
 use crate::topology::link_name;
 use guideway_config::model as config;
-use guideway_dataplane::counters::{Counter, PinCounters, Traffic, WorkerCounters};
+use guideway_dataplane::counters::{Counter, PinCounters, WorkerCounters};
 use guideway_dataplane::drop_reason::DropReason;
-use guideway_dataplane::ids::{PortId, VipId};
+use guideway_dataplane::ids::PortId;
 use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
-    ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, Status, TapStatus, Totals, TrafficStatus,
-    WorkerStatus,
+    ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, Status, TapStatus, Totals, WorkerStatus,
 };
+pub(crate) use pools::fnv;
 pub use pools::{backend, pool};
 use pools::{checks, pool_status, vip_status};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
         uptime_seconds: control.uptime().as_secs_f64(),
         generation: control.generation(),
         acknowledged_generation: control.acknowledged(),
-        vips: (0..).zip(&config.vips).map(|(id, vip)| vip_status(control, VipId(id), vip)).collect(),
+        vips: state.vip_ids.iter().zip(&config.vips).map(|(id, vip)| vip_status(control, *id, vip)).collect(),
         ports: (0..).zip(&config.ports).map(|(id, port)| port_status(control, PortId(id), port)).collect(),
         neighbors: report.neighbors.iter().map(|neighbor| neighbor_status(config, neighbor)).collect(),
         exception: report.taps.iter().map(|tap| tap_status(config, tap)).collect(),
@@ -54,6 +54,9 @@ pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
         drops: drops(counters),
         punted: punted(counters),
         control: control_status(control, report),
+        drain: control.drain_status(now),
+        differences: control.saved().lines(),
+        state_file: config.state_file.as_ref().map(|path| path.display().to_string()),
         warnings: warnings(control, report, &pools, &workers, pins),
         pools,
         pins,
@@ -72,13 +75,6 @@ pub fn drops(counters: &[Arc<WorkerCounters>]) -> BTreeMap<String, u64> {
 fn punted(counters: &[Arc<WorkerCounters>]) -> BTreeMap<String, u64> {
     let count = |class: PuntClass| counters.iter().map(|c| c.punted[class as usize].get()).sum::<u64>();
     PuntClass::ALL.iter().map(|class| (class.label().to_owned(), count(*class))).collect()
-}
-
-fn traffic<'c>(of: impl Iterator<Item = &'c Traffic>) -> TrafficStatus {
-    of.fold(TrafficStatus::default(), |sum, traffic| TrafficStatus {
-        packets: sum.packets + traffic.packets.get(),
-        bytes: sum.bytes + traffic.bytes.get(),
-    })
 }
 
 /// What one worker saw.
@@ -211,6 +207,7 @@ fn warnings(
     pins: PinsStatus,
 ) -> Vec<String> {
     let mut warnings = control.conflicts();
+    warnings.extend(control.unsaved().map(str::to_owned));
     let (void, sent) = (report.prober.void + report.prober.skipped, report.prober.sent);
     if void * 10 > sent {
         warnings.push(format!(

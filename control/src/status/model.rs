@@ -3,12 +3,14 @@
 mod pools;
 
 use crate::devices::DeviceCounters;
+use crate::drain::DrainStatus;
 pub use pools::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Everything.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Version of the program.
     pub version: String,
@@ -42,12 +44,18 @@ pub struct Status {
     pub punted: BTreeMap<String, u64>,
     /// The control side itself.
     pub control: ControlStatus,
+    /// The drain of the machine; `null`: it does not drain.
+    pub drain: Option<DrainStatus>,
+    /// Where operators changed at run time what the configuration file says, or what is in no file, a line each.
+    pub differences: Vec<String>,
+    /// The file that keeps these over a restart; `null`: they are forgotten.
+    pub state_file: Option<String>,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }
 
 /// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrafficStatus {
     /// Packets.
     pub packets: u64,
@@ -56,7 +64,7 @@ pub struct TrafficStatus {
 }
 
 /// One port.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PortStatus {
     /// Its name.
     pub name: String,
@@ -74,7 +82,7 @@ pub struct PortStatus {
 }
 
 /// One worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkerStatus {
     /// Its core.
     pub core: usize,
@@ -99,7 +107,7 @@ pub struct WorkerStatus {
 
 /// Both sides of the conservation law:
 /// `received + injected + released + added == sent + handed_off + dropped + punted + held`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// Frames from receive queues.
     pub received: u64,
@@ -124,7 +132,7 @@ pub struct Totals {
 }
 
 /// Flows that are remembered: pins, each 8 bytes of one table for all workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PinsStatus {
     /// How many fit: `[state] pins`.
     pub capacity: u64,
@@ -151,7 +159,7 @@ pub struct PinsStatus {
 }
 
 /// One next hop.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct NeighborStatus {
     /// The port, and after a dot each identifier of a VLAN: `edge.120`.
     pub port: String,
@@ -166,7 +174,7 @@ pub struct NeighborStatus {
 }
 
 /// The TAP device of one port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TapStatus {
     /// The port.
     pub port: String,
@@ -183,7 +191,7 @@ pub struct TapStatus {
 }
 
 /// The control side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ControlStatus {
     /// Probes sent.
     pub probes_sent: u64,

@@ -1,7 +1,6 @@
 //! VIPs, pools and backends in `status`.
 
 use super::model::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
-use super::traffic;
 use crate::control::Control;
 use crate::health;
 use crate::rt::Report;
@@ -46,7 +45,7 @@ pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> Vip
         port: vip.port.to_string(),
         pool: control.state().config.pools[vip.pool].name.clone(),
         serving: current(pool).slots().iter().any(|slot| !slot.is_empty()),
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.vip(id))),
+        traffic: control.vip_traffic(id),
     }
 }
 
@@ -98,7 +97,8 @@ fn transition_status(control: &Control, pool: &PoolState, now: Nanos) -> Transit
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-fn fnv(words: impl Iterator<Item = u64>) -> u64 {
+/// FNV-1a, 64 bits: tells apart what is different by accident, not on purpose.
+pub(crate) fn fnv(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(FNV_START, |hash, word| (hash ^ word).wrapping_mul(FNV_PRIME))
 }
 
@@ -144,7 +144,7 @@ fn backend_status(
         next_hop_mac: mac.map(|mac| format_mac(*mac)),
         slots,
         pins: backend.pins,
-        traffic: traffic(control.counters().iter().filter_map(|counters| counters.backend(backend.id))),
+        traffic: control.backend_traffic(backend.id),
         check: check.map(|check| CheckStatus {
             sent: check.sent,
             answered: check.answered,

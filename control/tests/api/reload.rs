@@ -19,7 +19,7 @@ fn refused(site: &Site, ask: &Ask) -> (u16, Vec<String>) {
 #[test]
 fn a_changed_file_is_applied_as_a_difference() {
     let site = Site::start();
-    let same = site.client.reload(&ask()).unwrap();
+    let same = site.client.reload(&ask()).unwrap().outcome;
     assert!(same.applied && !same.disruptive && same.changes.is_empty(), "{same:?}");
     assert_eq!(same.config, site.file());
 
@@ -32,10 +32,10 @@ fn a_changed_file_is_applied_as_a_difference() {
         "pool web: backend web4 (10.0.0.14) joins",
         "pool web: backend web2 leaves",
     ];
-    let dry = site.client.reload(&Ask { dry_run: true, ..ask() }).unwrap();
+    let dry = site.client.reload(&Ask { dry_run: true, ..ask() }).unwrap().outcome;
     assert!(!dry.applied && dry.changes == expected, "{dry:?}");
     assert_eq!(site.pool("web").backends.len(), 3, "nothing changed");
-    let outcome = site.client.reload(&ask()).unwrap();
+    let outcome = site.client.reload(&ask()).unwrap().outcome;
     assert!(outcome.applied && outcome.changes == expected, "{outcome:?}");
     assert!(!site.pool("web").transition.settled, "it began at once");
     site.run(ARM * 4);
@@ -46,7 +46,7 @@ fn a_changed_file_is_applied_as_a_difference() {
     site.run(IDLE * 2 + SWEEP * 4);
     let names: Vec<String> = site.pool("web").backends.into_iter().map(|backend| backend.name).collect();
     assert_eq!(names, ["web1", "web3", "web4"]);
-    assert!(site.client.reload(&ask()).unwrap().changes.is_empty());
+    assert!(site.client.reload(&ask()).unwrap().outcome.changes.is_empty());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_breaks_connections_has_to_be_asked_for() {
     assert!(lines[0].contains("pool web: its table_size changes from 2039 to 4093"), "{lines:?}");
     assert!(lines[1].contains("vip 203.0.113.11:80/tcp: its pool changes from checked to web"), "{lines:?}");
     assert_eq!((site.pool("web").table_size, backend(&site.pool("web"), "web3").weight), (2_039, 1), "all or nothing");
-    let outcome = site.client.reload(&Ask { disruptive: true, ..ask() }).unwrap();
+    let outcome = site.client.reload(&Ask { disruptive: true, ..ask() }).unwrap().outcome;
     assert!(outcome.applied && outcome.disruptive && outcome.changes.len() == 4, "{outcome:?}");
     let web = site.pool("web");
     assert_eq!((web.transition.armed, web.transition.transition, web.table_size), (0, 0, 4_093), "at once");
@@ -107,7 +107,7 @@ fn another_file_may_be_named_and_the_body_may_be_absent() {
     let text = std::fs::read_to_string(site.file()).unwrap();
     let other = site.file().with_file_name("other.toml");
     std::fs::write(&other, text.replace("name = \"web1\", ", "name = \"web1\", weight = 0, ")).unwrap();
-    let outcome = site.client.reload(&Ask { config: Some(other.clone()), ..ask() }).unwrap();
+    let outcome = site.client.reload(&Ask { config: Some(other.clone()), ..ask() }).unwrap().outcome;
     assert_eq!((outcome.config, outcome.changes.len()), (other, 1));
     let (code, body) = site.raw("POST", "/v1/reload", "");
     assert!(code == 200 && body.contains("weight 0 -> 1"), "{code} {body}");
@@ -121,7 +121,7 @@ fn another_file_may_be_named_and_the_body_may_be_absent() {
 fn what_a_new_file_checks_is_checked() {
     let site = Site::start();
     site.edit(&[("{ address = \"10.0.0.22\" }", "{ address = \"10.0.0.22\" }, { address = \"10.0.0.23\" }")]);
-    site.client.reload(&ask()).unwrap();
+    site.client.reload(&ask()).unwrap().outcome;
     site.run(ARM);
     let checked = site.pool("checked");
     let new = backend(&checked, "10.0.0.23");

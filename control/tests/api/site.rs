@@ -1,8 +1,9 @@
 //! A control socket with everything behind it but packets: a control whose clock and workers the test moves, and a
 //! real-time side that takes its duties.
 
+use guideway_config::model::Listen;
 use guideway_control::api::client::Client;
-use guideway_control::api::{Handles, Socket, router};
+use guideway_control::api::{Handles, Listener, Socket, Store, router};
 use guideway_control::control::Control;
 use guideway_control::devices::{DeviceCounters, Devices};
 use guideway_control::duties::duties;
@@ -20,9 +21,11 @@ use guideway_dataplane::publish;
 use guideway_dataplane::snapshot::{PortState, SnapshotReader};
 use guideway_dataplane::time::Nanos;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -33,6 +36,10 @@ pub const ARM: Duration = Duration::from_millis(100);
 pub const IDLE: Duration = Duration::from_secs(1);
 /// More than a walk through the pins takes.
 pub const SWEEP: Duration = Duration::from_millis(300);
+/// How long a change waits for the worker, which the test moves: not long.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// The token over TCP.
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// How time passes.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -145,6 +152,8 @@ impl Site {
             control: Arc::new(Mutex::new(control)),
             requests,
             clock: Arc::new(move || Nanos(clock.load(Relaxed))),
+            patience: PATIENCE,
+            store: Some(Arc::new(Store::new(folder.path().join("state.json")))),
             source: Some(Arc::new(Source { path: folder.path().join("guideway.toml"), machine: None })),
         };
         let clock = Arc::clone(&now);
@@ -182,6 +191,11 @@ impl Site {
         self.folder.path().join("guideway.toml")
     }
 
+    /// The state file.
+    pub fn state_file(&self) -> PathBuf {
+        self.folder.path().join("state.json")
+    }
+
     /// Changes the file.
     pub fn edit(&self, edits: &[(&str, &str)]) {
         let mut text = std::fs::read_to_string(self.file()).expect("a file");
@@ -203,12 +217,61 @@ impl Site {
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: guideway\r\nConnection: close\r\nContent-Length: {length}");
         write!(stream, "{head}\r\n\r\n{body}").expect("a listener");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
-        (code, body.to_owned())
+        answer(stream)
     }
+
+    /// Serves the same over TCP, with the token or without; the address.
+    pub fn serve_tcp(&self, with_token: bool) -> SocketAddr {
+        let token_file = self.folder.path().join("token");
+        std::fs::write(&token_file, format!("{TOKEN}\n")).expect("a folder");
+        std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).expect("a file");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = Listen { address: any, token_file: with_token.then_some(token_file) };
+        let listener = Listener::bind(&listen).expect("a free port");
+        let address = listener.listener.local_addr().expect("an address");
+        let router = listener.router(self.handles.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener.listener).expect("a listener");
+                axum::serve(listener, router).await.expect("it serves for ever");
+            });
+        });
+        address
+    }
+
+    /// The worker takes what was published, all the time, while something else happens.
+    pub fn with_worker<T>(&self, act: impl FnOnce() -> T) -> T {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    self.worker.lock().expect("no panic").load();
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            });
+            let acted = act();
+            done.store(true, Relaxed);
+            acted
+        })
+    }
+}
+
+/// A request over TCP with these headers: the code of the answer, and its body.
+pub fn over_tcp(address: SocketAddr, request: &str, headers: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("a listener");
+    write!(stream, "{request} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n")
+        .expect("a listener");
+    answer(stream)
+}
+
+/// What is read of an answer: the code, and the body.
+fn answer(mut stream: impl Read) -> (u16, String) {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
+    (code, body.to_owned())
 }
 
 /// The real-time thread, as far as it answers: nobody sends it packets.

@@ -214,8 +214,8 @@ fn a_server_id_is_of_one_machine_at_a_time() {
         ])
     };
     let mut state = state(quic(21, "0a0b"));
-    let target = plan(&state, &quic(22, "0a0b"), false).unwrap().target;
-    let refusals = state.reload(&target, Nanos(1), UNIX_EPOCH).unwrap_err();
+    let plan = plan(&state, &quic(22, "0a0b"), false).unwrap();
+    let refusals = state.reload(&plan, Nanos(1), UNIX_EPOCH).unwrap_err();
     assert!(refusals[0].remedy == Remedy::Other && refusals[0].reason.contains("server_id"), "{refusals:?}");
     assert_eq!(state.desired(), quic(21, "0a0b"));
     assert!(!state.is_stale());

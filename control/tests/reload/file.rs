@@ -100,7 +100,7 @@ pub fn plan(state: &State, new: &Config, disruptive: bool) -> Result<Plan, Vec<R
 
 pub fn reload(state: &mut State, new: &Config) -> Plan {
     let plan = plan(state, new, false).unwrap_or_else(|refusals| panic!("{refusals:#?}"));
-    state.reload(&plan.target, Nanos(1), UNIX_EPOCH).expect("nothing stands against it");
+    state.reload(&plan, Nanos(1), UNIX_EPOCH).expect("nothing stands against it");
     plan
 }
 

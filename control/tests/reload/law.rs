@@ -16,6 +16,11 @@ const COUNT: u8 = 5;
 
 /// A file of these backends: name, number in the network, weight.
 fn file(backends: &[(&str, u8, u32)], keys: &str) -> Config {
+    crate::file::parsed(&text(backends, keys))
+}
+
+/// Its text, which ends with pool `web` and its VIP.
+pub fn text(backends: &[(&str, u8, u32)], keys: &str) -> String {
     let neighbors: String = (1..=COUNT)
         .map(|n| format!("[[interface.neighbor]]\naddress = \"10.0.0.{}\"\nmac = \"02:00:00:00:01:0{n}\"\n", 10 + n))
         .collect();
@@ -25,27 +30,31 @@ fn file(backends: &[(&str, u8, u32)], keys: &str) -> Config {
             format!("[[pool.backend]]\nname = \"{name}\"\naddress = \"10.0.0.{}\"\nweight = {weight}\n", 10 + n)
         })
         .collect();
-    let text = format!(
+    format!(
         "[fleet]\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n[cores]\ncontrol = 0\nworkers = [1]\n\
          [[port]]\nname = \"edge\"\ndevice = \"net_null0\"\n\
          [[interface]]\nport = \"edge\"\naddresses = [\"10.0.0.1/24\"]\n{neighbors}\
          [state]\narm_time = \"100ms\"\npins = 4096\n\
          [[pool]]\nname = \"web\"\nforward = \"l2dsr\"\nidle_timeout = {{ tcp = \"500ms\" }}\n{keys}\n{backends}\
          [[vip]]\naddress = \"203.0.113.10\"\nprotocol = \"tcp\"\nport = 80\npool = \"web\"\n"
-    );
-    crate::file::parsed(&text)
+    )
 }
 
-struct Flows {
-    bench: Bench,
+pub struct Flows {
+    pub bench: Bench,
     turn: u16,
     fresh: u16,
 }
 
 impl Flows {
     /// Flows on the three backends of the first file.
-    fn start() -> Self {
-        let mut bench = Bench::of(file(&FIRST, ""), COUNT);
+    pub fn start() -> Self {
+        Self::start_with(file(&FIRST, ""))
+    }
+
+    /// The same on another file that has them.
+    pub fn start_with(file: Config) -> Self {
+        let mut bench = Bench::of(file, COUNT);
         bench.run(Duration::from_millis(200), true);
         for flow in 0..FLOWS {
             assert!(bench.offer(&client_segment(20_000 + flow, SYN)));
@@ -54,7 +63,7 @@ impl Flows {
         Self { bench, turn: 0, fresh: 30_000 }
     }
 
-    fn reload(&mut self, new: &Config, disruptive: bool) -> Vec<String> {
+    pub fn reload(&mut self, new: &Config, disruptive: bool) -> Vec<String> {
         let (state, now) = (self.bench.control.state(), self.bench.now);
         let plan = diff(&state.desired(), new, state.pins.clock(), disruptive).expect("a plan");
         self.bench.control.reload(&plan, now).expect("nothing stands against it");
@@ -62,7 +71,7 @@ impl Flows {
     }
 
     /// Lets time pass in which every flow sends.
-    fn run(&mut self, duration: Duration) {
+    pub fn run(&mut self, duration: Duration) {
         let end = self.bench.now + duration;
         while self.bench.now < end {
             self.turn += 1;
@@ -77,7 +86,7 @@ impl Flows {
     }
 
     /// How many of some new connections each backend of the network got.
-    fn begin(&mut self, count: u16) -> BTreeMap<u8, usize> {
+    pub fn begin(&mut self, count: u16) -> BTreeMap<u8, usize> {
         let from = self.bench.arrivals.len();
         for _ in 0..count {
             self.fresh += 1;
@@ -92,7 +101,7 @@ impl Flows {
     }
 
     /// Which backends the flows were on.
-    fn backends(&self) -> BTreeSet<u8> {
+    pub fn backends(&self) -> BTreeSet<u8> {
         let mut of: BTreeMap<u16, BTreeSet<u8>> = BTreeMap::new();
         for arrival in self.bench.arrivals.iter().filter(|arrival| arrival.source_port < 30_000) {
             of.entry(arrival.source_port).or_default().insert(arrival.backend);
@@ -109,7 +118,7 @@ impl Flows {
     }
 }
 
-const FIRST: [(&str, u8, u32); 3] = [("web1", 1, 1), ("web2", 2, 1), ("web3", 3, 1)];
+pub const FIRST: [(&str, u8, u32); 3] = [("web1", 1, 1), ("web2", 2, 1), ("web3", 3, 1)];
 
 #[test]
 fn adding_removing_and_weighing_move_nobody() {

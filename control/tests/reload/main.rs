@@ -5,6 +5,9 @@ mod edits;
 mod file;
 mod law;
 mod refusals;
+mod scale;
+mod services;
 #[path = "../support/mod.rs"]
 #[allow(dead_code)]
 mod support;
+mod ways;

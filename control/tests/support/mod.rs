@@ -307,13 +307,12 @@ impl Segment {
 
 /// A client's segment to the VIP.
 pub fn client_segment(source_port: u16, flags: u8) -> Vec<u8> {
-    let segment = Segment {
-        from: [198, 51, 100, 1],
-        to: [203, 0, 113, 10],
-        ports: (source_port, 80),
-        flags,
-        sequence: 1,
-        acknowledged: 0,
-    };
+    segment_to([203, 0, 113, 10], source_port, flags)
+}
+
+/// A client's segment to port 80 of an address.
+pub fn segment_to(address: [u8; 4], source_port: u16, flags: u8) -> Vec<u8> {
+    let segment =
+        Segment { from: [198, 51, 100, 1], to: address, ports: (source_port, 80), flags, sequence: 1, acknowledged: 0 };
     segment.frame(ROUTER_MAC, PORT_MAC)
 }

@@ -117,6 +117,11 @@ impl Guideway {
         self.process.signal(Signal::SIGHUP)
     }
 
+    /// How it ended, if it has by itself.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.try_wait()
+    }
+
     /// Ends it in order (SIGTERM).
     pub fn terminate(&mut self) -> Result<ExitStatus> {
         self.process.terminate(Duration::from_secs(20))

@@ -2,9 +2,10 @@
 
 use super::TrafficStatus;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One VIP.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VipStatus {
     /// The address.
     pub address: String,
@@ -22,7 +23,7 @@ pub struct VipStatus {
 }
 
 /// One pool.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct PoolStatus {
 }
 
 /// Slots of a pool that change, by phase. All zero at rest.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionStatus {
     /// Slots about to change: flows that start there are remembered, and go to the old backend.
     pub armed: u32,
@@ -64,7 +65,7 @@ pub struct TransitionStatus {
 }
 
 /// One backend.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct BackendStatus {
     /// Its name.
     pub name: String,
@@ -101,7 +102,7 @@ pub struct BackendStatus {
 }
 
 /// The checks of one backend.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CheckStatus {
     /// Probes sent.
     pub sent: u32,

@@ -1,0 +1,126 @@
+//! The drain of a whole machine: nobody is told the way to VIPs any more, what still arrives is forwarded, and when nothing
+//! arrives the process stops.
+
+use guideway_dataplane::time::Nanos;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// For how long no packet for a VIP may have come, unless asked for otherwise.
+const QUIET_SECONDS: f64 = 10.0;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// Flows count as gone when no packet for a VIP came for this long.
+    #[serde(default = "quiet")]
+    pub quiet_seconds: f64,
+    /// Stop after this long, whatever still comes; absent: wait for as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_seconds: Option<f64>,
+}
+
+const fn quiet() -> f64 {
+    QUIET_SECONDS
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self { quiet_seconds: QUIET_SECONDS, limit_seconds: None }
+    }
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DrainStatus {
+    /// Since it began.
+    pub since_seconds: f64,
+    /// Since the last packet for a VIP, or since it began.
+    pub quiet_for_seconds: f64,
+    /// The process stops when that is so long.
+    pub quiet_seconds: f64,
+    /// It stops after so long in any case; `null`: it does not.
+    pub limit_seconds: Option<f64>,
+}
+
+/// A drain under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeDrain {
+    quiet: Duration,
+    limit: Option<Duration>,
+    began: Nanos,
+    last_packet: Nanos,
+    packets: u64,
+}
+
+impl NodeDrain {
+    /// One that begins when `packets` were sent for VIPs. What is wrong with a time otherwise.
+    pub(crate) fn new(ask: Ask, now: Nanos, packets: u64) -> Result<Self, String> {
+        let time = |name: &str, seconds| {
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|_| format!("{name} {seconds} is no time: write seconds, 0 or more"))
+        };
+        let quiet = time("quiet_seconds", ask.quiet_seconds)?;
+        let limit = ask.limit_seconds.map(|limit| time("limit_seconds", limit)).transpose()?;
+        Ok(Self { quiet, limit, began: now, last_packet: now, packets })
+    }
+
+    /// Takes over how many packets were sent for VIPs by now. Returns whether it is over.
+    pub(crate) fn step(&mut self, now: Nanos, packets: u64) -> bool {
+        if packets != self.packets {
+            (self.packets, self.last_packet) = (packets, now);
+        }
+        now.since(self.last_packet) >= self.quiet || self.limit.is_some_and(|limit| now.since(self.began) >= limit)
+    }
+
+    /// The same with other times.
+    pub(crate) fn with_times_of(self, other: Self) -> Self {
+        Self { quiet: other.quiet, limit: other.limit, ..self }
+    }
+
+    pub(crate) fn status(&self, now: Nanos) -> DrainStatus {
+        DrainStatus {
+            since_seconds: now.since(self.began).as_secs_f64(),
+            quiet_for_seconds: now.since(self.last_packet).as_secs_f64(),
+            quiet_seconds: self.quiet.as_secs_f64(),
+            limit_seconds: self.limit.map(|limit| limit.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos(1) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_is_over_when_nothing_came_for_a_while() {
+        let mut drain = NodeDrain::new(Ask::default(), at(0), 7).unwrap();
+        assert!(!drain.step(at(9), 8));
+        assert!(!drain.step(at(18), 8));
+        assert_eq!(drain.status(at(18)).quiet_for_seconds, 9.0);
+        assert!(drain.step(at(19), 8));
+    }
+
+    #[test]
+    fn it_is_over_at_its_limit_whatever_comes() {
+        let ask = Ask { limit_seconds: Some(60.0), ..Ask::default() };
+        let mut drain = NodeDrain::new(ask, at(0), 0).unwrap();
+        for second in 1..60 {
+            assert!(!drain.step(at(second), second));
+        }
+        assert!(drain.step(at(60), 60));
+    }
+
+    #[test]
+    fn times_are_times() {
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e30] {
+            assert!(NodeDrain::new(Ask { quiet_seconds: bad, ..Ask::default() }, at(0), 0).is_err(), "{bad}");
+            assert!(NodeDrain::new(Ask { limit_seconds: Some(bad), ..Ask::default() }, at(0), 0).is_err(), "{bad}");
+        }
+    }
+}
