@@ -229,6 +229,8 @@ fn main() -> Result<()> {
         rt,
         events,
         socket: None,
+        listener: None,
+        stop: Box::new(|| {}),
         source: None,
         exchange: None,
         clock: move || clock.now(),

@@ -2,14 +2,13 @@
 
 use crate::consistency::sweeper::{Sweeper, Swept};
 use crate::devices::Devices;
-use crate::drain::{Ask, DrainStatus, NodeDrain};
+use crate::drain::NodeDrain;
 use crate::events::Event;
 use crate::health::{HealthEvent, Transition};
 use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
-use crate::saved::Saved;
 use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
 use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
@@ -36,7 +35,7 @@ pub const CROWDED_PERCENT: u64 = 60;
 
 /// Desired state, the way to the workers, and what they count.
 pub struct Control {
-    state: State,
+    pub(crate) state: State,
     publisher: SnapshotPublisher,
     /// Of workers that may sleep.
     doorbells: Vec<Arc<Doorbell>>,
@@ -51,11 +50,11 @@ pub struct Control {
     /// The generation that began without pins: those that workers wrote before it are cleared once all of them use it.
     clearing: Option<u64>,
     /// The configuration file as it was read last.
-    file: Arc<model::Config>,
+    pub(crate) file: Arc<model::Config>,
     /// Why changes at run time could not be kept, if they could not.
-    unsaved: Option<String>,
+    pub(crate) unsaved: Option<String>,
     /// The drain of the machine, if one is under way.
-    drain: Option<NodeDrain>,
+    pub(crate) drain: Option<NodeDrain>,
 }
 
 impl Control {
@@ -95,33 +94,6 @@ impl Control {
     pub fn with_doorbells(mut self, doorbells: Vec<Arc<Doorbell>>) -> Self {
         self.doorbells = doorbells;
         self
-    }
-
-    /// The same, of a state that was changed since it was made from this configuration file.
-    #[must_use]
-    pub fn with_file(mut self, file: Arc<model::Config>) -> Self {
-        self.file = file;
-        self
-    }
-
-    /// Where the state differs from the configuration file.
-    #[must_use]
-    pub fn saved(&self) -> Saved {
-        Saved::of(&self.file, &self.state)
-    }
-
-    /// Why changes at run time could not be kept, if they could not.
-    #[must_use]
-    pub fn unsaved(&self) -> Option<&str> {
-        self.unsaved.as_deref()
-    }
-
-    /// Notes whether changes at run time could be kept.
-    pub fn note_unsaved(&mut self, why: Option<String>) {
-        if let Some(why) = &why {
-            warn!("{why}");
-        }
-        self.unsaved = why;
     }
 
     /// The desired state.
@@ -250,46 +222,6 @@ impl Control {
         self.state.add(pool, backend, SystemTime::now())?;
         info!(backend = %format_args!("{pool}/{name}"), %address, "added");
         Ok(())
-    }
-
-    /// Begins to drain the machine, or gives a drain that is under way other times.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with a time; nothing changed then.
-    pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
-        let begun = NodeDrain::new(ask, now, self.vip_packets())?;
-        self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
-        self.state.withdraw(true);
-        info!(?ask, "this machine drains: VIPs are not answered for any more");
-        Ok(())
-    }
-
-    /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
-    pub fn cancel_drain(&mut self) -> bool {
-        let was = self.drain.take().is_some();
-        if was {
-            self.state.withdraw(false);
-            info!("this machine does not drain any more");
-        }
-        was
-    }
-
-    /// How far a drain of the machine is; `None`: there is none.
-    #[must_use]
-    pub fn drain_status(&self, now: Nanos) -> Option<DrainStatus> {
-        self.drain.map(|drain| drain.status(now))
-    }
-
-    /// Whether a drain of the machine is over, so that the process is to stop.
-    pub fn has_drained(&mut self, now: Nanos) -> bool {
-        let packets = self.vip_packets();
-        self.drain.as_mut().is_some_and(|drain| drain.step(now, packets))
-    }
-
-    /// Packets sent for VIPs so far.
-    fn vip_packets(&self) -> u64 {
-        self.state.vip_ids.iter().map(|id| self.vip_traffic(*id).packets).sum()
     }
 
     /// Makes the state follow another file: [`Control::step`] goes on with it. A plan that makes slots anew is published

@@ -1,9 +1,11 @@
 //! The drain of a whole machine: nobody is told the way to VIPs any more, what still arrives is forwarded, and when nothing
 //! arrives the process stops.
 
+use crate::control::Control;
 use guideway_dataplane::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tracing::info;
 use utoipa::ToSchema;
 
 /// For how long no packet for a VIP may have come, unless asked for otherwise.
@@ -86,6 +88,48 @@ impl NodeDrain {
             quiet_seconds: self.quiet.as_secs_f64(),
             limit_seconds: self.limit.map(|limit| limit.as_secs_f64()),
         }
+    }
+}
+
+impl Control {
+    /// Begins to drain the machine, or gives a drain that is under way other times.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a time; nothing changed then.
+    pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
+        let begun = NodeDrain::new(ask, now, self.vip_packets())?;
+        self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
+        self.state.withdraw(true);
+        info!(?ask, "this machine drains: VIPs are not answered for any more");
+        Ok(())
+    }
+
+    /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
+    pub fn cancel_drain(&mut self) -> bool {
+        let was = self.drain.take().is_some();
+        if was {
+            self.state.withdraw(false);
+            info!("this machine does not drain any more");
+        }
+        was
+    }
+
+    /// How far a drain of the machine is; `None`: there is none.
+    #[must_use]
+    pub fn drain_status(&self, now: Nanos) -> Option<DrainStatus> {
+        self.drain.map(|drain| drain.status(now))
+    }
+
+    /// Whether a drain of the machine is over, so that the process is to stop.
+    pub fn has_drained(&mut self, now: Nanos) -> bool {
+        let packets = self.vip_packets();
+        self.drain.as_mut().is_some_and(|drain| drain.step(now, packets))
+    }
+
+    /// Packets sent for VIPs so far.
+    fn vip_packets(&self) -> u64 {
+        self.state.vip_ids.iter().map(|id| self.vip_traffic(*id).packets).sum()
     }
 }
 

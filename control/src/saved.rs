@@ -5,6 +5,7 @@
 //! the configuration file wins over weights, additions and removals, and drains stay.
 
 use crate::api::Addition;
+use crate::control::Control;
 use crate::state::{Admin, Change, State};
 use guideway_config::model::{Backend, Config};
 use guideway_dataplane::time::Nanos;
@@ -14,7 +15,9 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::warn;
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -203,6 +206,35 @@ impl Override {
             return Err("the configuration file has changed since, and wins".to_owned());
         }
         Ok(())
+    }
+}
+
+impl Control {
+    /// The same, of a state that was changed since it was made from this configuration file.
+    #[must_use]
+    pub fn with_file(mut self, file: Arc<Config>) -> Self {
+        self.file = file;
+        self
+    }
+
+    /// Where the state differs from the configuration file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        Saved::of(&self.file, &self.state)
+    }
+
+    /// Why changes at run time could not be kept, if they could not.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<&str> {
+        self.unsaved.as_deref()
+    }
+
+    /// Notes whether changes at run time could be kept.
+    pub fn note_unsaved(&mut self, why: Option<String>) {
+        if let Some(why) = &why {
+            warn!("{why}");
+        }
+        self.unsaved = why;
     }
 }
 
