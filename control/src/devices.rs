@@ -8,8 +8,14 @@ use serde::{Deserialize, Serialize};
 pub struct DeviceCounters {
     /// Frames received.
     pub received: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub received_bytes: u64,
     /// Frames sent.
     pub sent: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub sent_bytes: u64,
     /// Frames that arrived and found no place in a receive queue.
     pub missed: u64,
     /// Frames received with errors.

@@ -1,6 +1,8 @@
 //! The control socket, over a real one: planned changes, their refusals, and what `status` makes of them. Time is handed
 //! in, so that nothing here depends on how busy the machine is.
 
+#[path = "api/metrics.rs"]
+mod metrics;
 #[path = "api/reload.rs"]
 mod reload;
 #[path = "api/site.rs"]

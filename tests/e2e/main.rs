@@ -17,6 +17,7 @@ mod http;
 mod hugepages;
 mod idle;
 mod lifecycle;
+mod monitoring;
 mod neighbors;
 mod next_hops;
 mod path_mtu;

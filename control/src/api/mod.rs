@@ -3,6 +3,7 @@
 //! | request | what it does | answer |
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`model::Status`] |
+//! | `GET /metrics` | for Prometheus: [`metrics`] | OpenMetrics, or its older text format |
 //! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
 //! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | the backend |
 //! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | the backend |
@@ -25,6 +26,7 @@ mod socket;
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::Request;
+use crate::metrics;
 use crate::reload::run::Source;
 use crate::rt::Report;
 use crate::state::ChangeError;
@@ -73,7 +75,7 @@ impl Handles {
         }
     }
 
-    async fn report(&self) -> Result<Report, Refusal> {
+    pub(crate) async fn report(&self) -> Result<Report, Refusal> {
         let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.requests.send(Request::Report(answer)).map_err(|_| stopping())?;
@@ -82,7 +84,7 @@ impl Handles {
 }
 
 /// Why a request is refused: a line that says what, where and what to do.
-struct Refusal(StatusCode, String);
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -111,6 +113,7 @@ pub fn router(handles: Handles) -> Router {
         .route(RELOAD_PATH, post(reload::reload))
         .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
         .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
+        .merge(metrics::router())
         .with_state(handles)
 }
 
