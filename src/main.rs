@@ -7,6 +7,7 @@ mod reload;
 mod replay;
 mod run;
 mod status;
+mod top;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Replay(replay::Args),
     /// Show how the running process is doing.
     Status(status::Args),
+    /// Watch the running process: rates, states, drops.
+    Top(top::Args),
     /// Drain, enable, disable, weigh, add or remove a backend of the running process.
     Backend(backend::Args),
     /// Apply the changed configuration file to the running process, as a difference.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
+        Command::Top(args) => top::top(&args),
         Command::Backend(args) => backend::backend(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),

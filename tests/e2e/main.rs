@@ -29,6 +29,7 @@ mod replayed;
 mod retrying;
 mod services;
 mod setup;
+mod top;
 mod transfer;
 mod tunnels;
 mod vlans;
