@@ -3,6 +3,7 @@
 //! | request | what it does | answer |
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`model::Status`] |
+//! | `GET /` | the status page | HTML |
 //! | `GET /metrics` | for Prometheus: [`metrics`] | OpenMetrics, or its older text format |
 //! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
 //! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | the backend |
@@ -20,6 +21,7 @@
 mod addition;
 mod backends;
 pub mod client;
+mod page;
 mod reload;
 mod socket;
 
@@ -38,6 +40,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use guideway_dataplane::time::Nanos;
+pub use page::PAGE_PATH;
 pub use socket::{Socket, SocketError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -114,6 +117,7 @@ pub fn router(handles: Handles) -> Router {
         .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
         .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
         .merge(metrics::router())
+        .merge(page::router())
         .with_state(handles)
 }
 
