@@ -11,6 +11,7 @@ mod reload;
 mod replay;
 mod run;
 mod status;
+mod top;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Replay(replay::Args),
     /// Show how the running process is doing.
     Status(status::Args),
+    /// Watch the running process: rates, states, drops.
+    Top(top::Args),
     /// Drain, enable, disable, weigh, add or remove a backend of the running process.
     Backend(backend::Args),
     /// Drain this machine for its VIPs, then stop the running process.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::import(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
+        Command::Top(args) => top::top(&args),
         Command::Backend(args) => backend::backend(&args),
         Command::Drain(args) => drain::drain(&args),
         Command::Reload(args) => reload::reload(&args),

@@ -177,7 +177,7 @@ fn pins_line(out: &mut String, pins: &PinsStatus) -> std::fmt::Result {
 }
 
 /// A time as an operator reads it.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),

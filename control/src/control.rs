@@ -43,6 +43,8 @@ pub struct Control {
     beginnings: Beginnings,
     devices: Arc<dyn Devices>,
     started: Instant,
+    /// The same by the calendar.
+    started_at: SystemTime,
     conflicts: HashMap<(LinkId, IpAddr), (Conflict, Instant)>,
     sweeper: Sweeper,
     /// Pins that workers had inserted when the last whole sweep began, and when the one under way did.
@@ -80,6 +82,7 @@ impl Control {
             beginnings: Beginnings::default(),
             devices,
             started: Instant::now(),
+            started_at: SystemTime::now(),
             conflicts: HashMap::new(),
             sweeper: Sweeper::default(),
             inserted: (0, 0),
@@ -130,6 +133,12 @@ impl Control {
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// When this process started, by the calendar.
+    #[must_use]
+    pub const fn started_at(&self) -> SystemTime {
+        self.started_at
     }
 
     /// The latest snapshot published.

@@ -9,8 +9,14 @@ use utoipa::ToSchema;
 pub struct DeviceCounters {
     /// Frames received.
     pub received: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub received_bytes: u64,
     /// Frames sent.
     pub sent: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub sent_bytes: u64,
     /// Frames that arrived and found no place in a receive queue.
     pub missed: u64,
     /// Frames received with errors.

@@ -13,6 +13,7 @@ pub mod duties;
 pub mod events;
 pub mod exception;
 pub mod health;
+pub mod metrics;
 pub mod neighbor;
 pub mod path_mtu;
 pub mod reconcile;

@@ -1,8 +1,14 @@
 //! The control socket, over a real one: planned changes, their refusals, and what `status` makes of them. Time is handed
 //! in, so that nothing here depends on how busy the machine is.
 
+#[path = "api/browser.rs"]
+mod browser;
 #[path = "api/description.rs"]
 mod description;
+#[path = "api/metrics.rs"]
+mod metrics;
+#[path = "api/page.rs"]
+mod page;
 #[path = "api/reload.rs"]
 mod reload;
 #[path = "api/saved.rs"]

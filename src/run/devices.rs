@@ -155,7 +155,9 @@ impl Devices for DpdkDevices {
         let stats = self.ports.get(port.index()).and_then(Port::stats).unwrap_or_default();
         DeviceCounters {
             received: stats.rx_packets,
+            received_bytes: stats.rx_bytes,
             sent: stats.tx_packets,
+            sent_bytes: stats.tx_bytes,
             missed: stats.rx_missed,
             receive_errors: stats.rx_errors,
             send_errors: stats.tx_errors,

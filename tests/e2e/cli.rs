@@ -214,7 +214,12 @@ fn power_that_the_processor_cannot_save_is_refused() -> Result<()> {
 #[test]
 fn commands_without_a_process_say_so() -> Result<()> {
     let folder = Folder::new()?;
-    for command in [&["status"][..], &["backend", "drain", "web/web2", "--wait"], &["backend", "enable", "web2"]] {
+    for command in [
+        &["status"][..],
+        &["top", "--once"],
+        &["backend", "drain", "web/web2", "--wait"],
+        &["backend", "enable", "web2"],
+    ] {
         let output = folder.run(&[command, &["--socket", "nothing.sock"]].concat(), false)?;
         fails(&output, RUNTIME, &["nothing.sock"]);
     }

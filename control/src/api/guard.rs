@@ -1,6 +1,7 @@
 //! The API over TCP: whoever asks shows the token. Without one, which only loopback addresses may be, programs of this machine
 //! are let in, and pages that a browser has from elsewhere are not.
 
+use super::page::PAGE_PATH;
 use super::refusal::Refusal;
 use super::{Handles, router};
 use axum::Router;
@@ -94,7 +95,8 @@ fn read_token(path: &Path) -> Result<Arc<[u8]>, ListenerError> {
 async fn admit(State(token): State<Option<Arc<[u8]>>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     match token {
-        Some(token) if !shows(headers, &token) => {
+        // The page holds no secret, and asks for the token itself: a browser shows none when it opens a page.
+        Some(token) if request.uri().path() != PAGE_PATH && !shows(headers, &token) => {
             let message =
                 "this address wants a token: send `Authorization: Bearer TOKEN` with what is in `[api] token_file`";
             let mut refused = Refusal(StatusCode::UNAUTHORIZED, message.to_owned()).into_response();

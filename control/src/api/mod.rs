@@ -3,6 +3,8 @@
 //! | request | what it does | answer |
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`model::Status`] |
+//! | `GET /` | the status page | HTML |
+//! | `GET /metrics` | for Prometheus: [`metrics`] | OpenMetrics, or its older text format |
 //! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
 //! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | [`Changed`] |
 //! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | [`Changed`] |
@@ -26,6 +28,7 @@ mod changed;
 pub mod client;
 mod guard;
 mod node;
+mod page;
 mod refusal;
 mod reload;
 mod socket;
@@ -34,6 +37,7 @@ mod store;
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::Request;
+use crate::metrics;
 use crate::reload::run::Source;
 use crate::rt::Report;
 use crate::status::{self, model};
@@ -44,7 +48,8 @@ use axum::{Json, Router};
 pub use changed::{Changed, InUse};
 pub use guard::{Listener, ListenerError};
 use guideway_dataplane::time::Nanos;
-use refusal::Refusal;
+pub use page::PAGE_PATH;
+pub(crate) use refusal::Refusal;
 pub use refusal::Refused;
 pub use reload::Reloaded;
 pub use socket::{Socket, SocketError};
@@ -100,7 +105,7 @@ impl Handles {
         }
     }
 
-    async fn report(&self) -> Result<Report, Refusal> {
+    pub(crate) async fn report(&self) -> Result<Report, Refusal> {
         let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.requests.send(Request::Report(answer)).map_err(|_| stopping())?;
@@ -134,7 +139,7 @@ fn description() -> OpenApi {
 
 /// The routes.
 pub fn router(handles: Handles) -> Router {
-    described().0.with_state(handles)
+    described().0.merge(metrics::router()).merge(page::router()).with_state(handles)
 }
 
 /// This description, made from the code.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A refusal: lines that say what, where and what to do.
-pub(super) struct Refusal(pub StatusCode, pub String);
+pub(crate) struct Refusal(pub StatusCode, pub String);
 
 /// The body of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

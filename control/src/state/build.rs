@@ -156,6 +156,7 @@ pub(super) fn backend_state(
         health,
         reason: None,
         since: now,
+        transitions: 0,
         admin: Admin::Enabled,
         stage: Stage::Serving,
         replaced: false,

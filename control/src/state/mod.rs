@@ -89,6 +89,8 @@ pub struct BackendState {
     pub reason: Option<Reason>,
     /// Since when.
     pub since: SystemTime,
+    /// How often its health changed.
+    pub transitions: u64,
     /// What an operator wants of it.
     pub admin: Admin,
     /// How far it is part of its pool.
@@ -231,7 +233,13 @@ impl State {
         // Nobody checks what is disabled: an answer that was under way judges nothing.
         let changed = backend.health != health && backend.admin != Admin::Disabled;
         if changed {
-            *backend = BackendState { health, reason: Some(reason), since: now, ..backend.clone() };
+            *backend = BackendState {
+                health,
+                reason: Some(reason),
+                since: now,
+                transitions: backend.transitions + 1,
+                ..backend.clone()
+            };
             if health == BackendHealth::Down {
                 backend.counts_as_up = false;
                 backend.as_base = false;

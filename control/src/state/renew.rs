@@ -79,6 +79,7 @@ impl BackendState {
         let mut now = Self {
             admin: before.admin,
             forced: before.forced && before.stage != Stage::Leaving,
+            transitions: before.transitions,
             drained_since: before.drained_since,
             ..self
         };

@@ -1,7 +1,7 @@
 //! `status`: how things are, put together from the state, the workers' counters and the real-time thread's report.
 
 pub mod model;
-mod pools;
+pub(crate) mod pools;
 
 use crate::consistency::plan::Waiting;
 use crate::control::{CROWDED_PERCENT, Control};
@@ -24,6 +24,7 @@ pub use pools::{backend, pool};
 use pools::{checks, pool_status, vip_status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Warnings of one status: when a rack is gone, its first machines tell the story.
 const WARNINGS_SHOWN: usize = 32;
@@ -123,12 +124,16 @@ fn port_status(control: &Control, id: PortId, port: &config::Port) -> PortStatus
 
 fn worker_status(counters: &WorkerCounters, cores: &config::Cores, core: usize) -> WorkerStatus {
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+    let seconds = |nanos: &Counter| Duration::from_nanos(nanos.get()).as_secs_f64();
     WorkerStatus {
         core,
         idle: cores.idle.label().to_owned(),
         power: cores.power.label().to_owned(),
         sleeps: counters.sleeps.get(),
         busy_share: ratio(counters.busy_nanos.get(), counters.total_nanos.get()),
+        busy_seconds: seconds(&counters.busy_nanos),
+        seconds: seconds(&counters.total_nanos),
+        bursts: counters.bursts.get(),
         burst_fill: ratio(counters.received.packets.get(), counters.bursts.get()),
         polls: counters.polls.get(),
         stalls: counters.stalls.get(),

@@ -94,8 +94,17 @@ pub struct WorkerStatus {
     pub sleeps: u64,
     /// Share of its time in polls that found something, 0 to 1.
     pub busy_share: f64,
+    /// That time.
+    #[serde(default)]
+    pub busy_seconds: f64,
+    /// Time between its first and its latest poll.
+    #[serde(default)]
+    pub seconds: f64,
     /// Mean packets in a burst that had any.
     pub burst_fill: f64,
+    /// Bursts that had any.
+    #[serde(default)]
+    pub bursts: u64,
     /// Polls.
     pub polls: u64,
     /// How often something kept it from polling for more than 10 ms.

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 /// The checks of the backends that have some.
-pub(super) type Checks = BTreeMap<BackendId, health::Status>;
+pub(crate) type Checks = BTreeMap<BackendId, health::Status>;
 
-pub(super) fn checks(report: &Report) -> Checks {
+pub(crate) fn checks(report: &Report) -> Checks {
     report.health.iter().copied().collect()
 }
 
@@ -50,37 +50,45 @@ pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> Vip
 }
 
 /// The table that workers use now; the base table before the first snapshot was built.
-fn current(pool: &PoolState) -> &Table {
+pub(crate) fn current(pool: &PoolState) -> &Table {
     pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
 }
 
 pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now: Nanos) -> PoolStatus {
     let (pool, of) = (&control.state().pools[index], &control.state().config.pools[index]);
     let table = current(pool);
-    let mut slots = vec![0_u32; pool.backends.len()];
-    for slot in table.slots() {
-        if let Some(count) = slots.get_mut(slot.index()) {
-            *count += 1;
-        }
-    }
-    let undisturbed = pool.plan.undisturbed().slots();
-    let moved = table.slots().iter().zip(undisturbed).filter(|(now, base)| now.index() != base.index()).count();
+    let slots = slots(table, pool.backends.len());
     let backends = pool.backends.iter().zip(&of.backends).zip(slots);
     PoolStatus {
         name: of.name.clone(),
         forward: of.forward.to_string(),
         table_size: table.size(),
-        slots_moved: moved as u32,
+        slots_moved: moved(table, pool.plan.undisturbed()),
         table_digest: format!("{:016x}", digest(table, &of.backends)),
         transition: transition_status(control, pool, now),
         backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, checks.get(&b.id))).collect(),
     }
 }
 
+/// Slots of each of a pool's backends.
+pub(crate) fn slots(table: &Table, backends: usize) -> Vec<u32> {
+    let mut slots = vec![0; backends];
+    for slot in table.slots() {
+        if let Some(count) = slots.get_mut(slot.index()) {
+            *count += 1;
+        }
+    }
+    slots
+}
+
+/// Slots whose owner differs from that of the undisturbed table.
+pub(crate) fn moved(table: &Table, undisturbed: &Table) -> u32 {
+    let both = table.slots().iter().zip(undisturbed.slots());
+    both.filter(|(now, base)| now.index() != base.index()).count() as u32
+}
+
 fn transition_status(control: &Control, pool: &PoolState, now: Nanos) -> TransitionStatus {
     let counts = pool.plan.phases().counts();
-    // Applied means: in use on every worker.
-    let in_use = !pool.is_stale() && control.generation() == control.acknowledged();
     TransitionStatus {
         armed: counts.armed,
         transition: counts.transition,
@@ -89,9 +97,14 @@ fn transition_status(control: &Control, pool: &PoolState, now: Nanos) -> Transit
         differing: counts.differing,
         until_seconds: counts.until.map(|until| until.since(now).as_secs_f64()),
         waiting: pool.plan.waiting().map(|waiting| waiting.label().to_owned()),
-        settled: pool.plan.is_settled() && in_use,
+        settled: is_settled(control, pool),
         tracking: if pool.plan.is_always() { "always" } else { "transition" }.to_owned(),
     }
+}
+
+/// Whether new flows go where they shall. Applied means: in use on every worker.
+pub(crate) fn is_settled(control: &Control, pool: &PoolState) -> bool {
+    pool.plan.is_settled() && !pool.is_stale() && control.generation() == control.acknowledged()
 }
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
@@ -117,13 +130,12 @@ fn backend_status(
     check: Option<&health::Status>,
 ) -> BackendStatus {
     let state = control.state();
-    let held = check.is_some_and(|check| check.state == health::State::HeldDown);
     let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
     BackendStatus {
         name: of.name.clone(),
         address: of.address.to_string(),
         weight: of.weight,
-        state: word(backend, held).to_owned(),
+        state: word(backend, check).to_owned(),
         admin: match backend.admin {
             Admin::Enabled => "enabled",
             Admin::Drained => "draining",
@@ -161,8 +173,13 @@ fn is_drained(backend: &BackendState) -> bool {
     backend.is_draining() && (backend.is_empty || (backend.forced && backend.unused_since.is_some()))
 }
 
+/// Every [`word`].
+pub(crate) const WORDS: [&str; 9] =
+    ["up", "unknown", "down", "held down", "joining", "leaving", "disabled", "draining", "drained"];
+
 /// What a backend is to an operator: a failure first, then what was asked for, then its health.
-fn word(backend: &BackendState, held: bool) -> &'static str {
+pub(crate) fn word(backend: &BackendState, check: Option<&health::Status>) -> &'static str {
+    let held = check.is_some_and(|check| check.state == health::State::HeldDown);
     match (backend.health, backend.stage, backend.admin) {
         (BackendHealth::Down, ..) if held => "held down",
         (BackendHealth::Down, ..) => "down",

@@ -125,7 +125,7 @@ impl Devices for NoDevices {
 pub struct Site {
     pub client: Client,
     pub counters: Arc<WorkerCounters>,
-    handles: Handles,
+    pub handles: Handles,
     now: Arc<AtomicU64>,
     worker: Mutex<SnapshotReader>,
     folder: TempDir,
@@ -212,12 +212,19 @@ impl Site {
 
     /// A request as any client writes it: the code of the answer, and its body.
     pub fn raw(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let (code, _, body) = self.exchange(method, path, "", body);
+        (code, body)
+    }
+
+    /// The same with further lines in the head; the answer's head as well.
+    pub fn exchange(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let mut stream = UnixStream::connect(self.folder.path().join("control.sock")).expect("a listener");
         let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: guideway\r\nConnection: close\r\nContent-Length: {length}");
-        write!(stream, "{head}\r\n\r\n{body}").expect("a listener");
-        answer(stream)
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: guideway\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}"
+        );
+        write!(stream, "{head}\r\n{body}").expect("a listener");
+        whole_answer(stream)
     }
 
     /// Serves the same over TCP, with the token or without; the address.
@@ -266,12 +273,18 @@ pub fn over_tcp(address: SocketAddr, request: &str, headers: &str) -> (u16, Stri
 }
 
 /// What is read of an answer: the code, and the body.
-fn answer(mut stream: impl Read) -> (u16, String) {
+fn answer(stream: impl Read) -> (u16, String) {
+    let (code, _, body) = whole_answer(stream);
+    (code, body)
+}
+
+/// The same with the head.
+fn whole_answer(mut stream: impl Read) -> (u16, String, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
-    (code, body.to_owned())
+    (code, head.to_owned(), body.to_owned())
 }
 
 /// The real-time thread, as far as it answers: nobody sends it packets.
