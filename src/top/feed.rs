@@ -4,7 +4,7 @@ use super::app::{Order, Verb};
 use anyhow::Context;
 use guideway_control::api::client::{Client, ClientError};
 use guideway_control::status::model::Status;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,10 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Asks the process behind `socket` every `interval`.
-    pub(super) fn start(socket: PathBuf, interval: Duration) -> anyhow::Result<Self> {
+    pub(super) fn start(socket: &Path, interval: Duration) -> anyhow::Result<Self> {
         let (orders, ordered) = channel();
         let (teller, news) = channel();
-        let client = Client::new(&socket)?;
+        let client = Client::new(socket)?;
         let thread = std::thread::Builder::new().name("gw-top-feed".to_owned());
         thread.spawn(move || feed(&client, interval, &ordered, &teller)).context("cannot start a thread")?;
         Ok(Self { orders, news })

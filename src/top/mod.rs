@@ -75,7 +75,7 @@ pub(crate) fn top(args: &Args) -> Result<(), Failure> {
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot install signal handlers")?;
     }
-    let feed = Feed::start(args.socket.clone(), args.interval)?;
+    let feed = Feed::start(&args.socket, args.interval)?;
     // Its panic hook restores the terminal as well.
     let mut terminal = ratatui::try_init().context("cannot set up the terminal")?;
     let ended = show(&mut terminal, &mut app, &feed, &stop);

@@ -7,7 +7,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 /// The label of a series that is alone in its family.
-pub(super) const ALONE: [(&str, &str); 0] = [];
+const ALONE: [(&str, &str); 0] = [];
 
 /// Writes families.
 pub(super) struct Families<'a>(DescriptorEncoder<'a>);

@@ -29,7 +29,7 @@ const PREFIX: &str = "guideway";
 /// Bytes of text that one series takes, about.
 const SERIES_LENGTH: usize = 96;
 /// Series of one backend.
-const BACKEND_SERIES: usize = 13;
+const BACKEND_SERIES: usize = 12;
 
 /// How a scrape is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Families of the process: what it is, its snapshots, its control side, pins, and the way to the kernel.
 
-use super::families::{ALONE, Families};
+use super::families::Families;
 use super::sample::Sample;
 use crate::exception::TapReport;
 use crate::neighbor;
@@ -111,10 +111,10 @@ pub(super) fn pins(families: &mut Families<'_>, sample: &Sample) -> fmt::Result 
         "Pins whose place another one took, by how far their flow was.",
         evicted.map(|(flow, count)| ([("flow", flow)], count)),
     )?;
-    families.counters(
+    families.counter(
         "pins_contended",
         "Packets that went without a pin since other workers changed it all the time.",
-        [(ALONE, sum(|pins| &pins.contended))],
+        sum(|pins| &pins.contended),
     )
 }
 

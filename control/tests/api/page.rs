@@ -235,6 +235,8 @@ fn ten_thousand_backends_with_any_name_on_any_screen() {
         browser.look_like(PHONE, true, false).await;
         let wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
         assert_eq!(browser.run(&format!("return {wider}")).await, false, "nothing hangs out of a phone's screen");
+        let fits = "[...document.querySelectorAll('#warnings, figure, td')].every(part => part.scrollWidth <= part.clientWidth)";
+        assert_eq!(browser.run(&format!("return {fits}")).await, true, "and nothing out of its box");
         browser.run("window.scrollTo(0, 0)").await;
         screenshot(&browser, "phone-light").await;
         browser.look_like(PHONE, true, true).await;
