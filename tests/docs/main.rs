@@ -53,6 +53,16 @@ fn readme() -> Result<()> {
 }
 
 #[test]
+fn forwarding_modes() -> Result<()> {
+    run("docs/forwarding-modes.md")
+}
+
+#[test]
+fn getting_started() -> Result<()> {
+    run("docs/getting-started.md")
+}
+
+#[test]
 fn operations() -> Result<()> {
     run("docs/operations.md")
 }
@@ -60,4 +70,9 @@ fn operations() -> Result<()> {
 #[test]
 fn packets() -> Result<()> {
     run("docs/packets.md")
+}
+
+#[test]
+fn tuning() -> Result<()> {
+    run("docs/tuning.md")
 }

@@ -5,7 +5,7 @@ use crate::session::Session;
 use anyhow::{Context, Result};
 use etherparse::PacketBuilder;
 use guideway_lab::config::table;
-use guideway_lab::{Device, GuidewayConfig, LabOptions, address};
+use guideway_lab::{Device, Guideway, GuidewayConfig, LabOptions, address};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::fs::File;
 use std::path::Path;
@@ -18,18 +18,26 @@ const BINARY: &str = env!("CARGO_BIN_EXE_guideway");
 const VIP: [u8; 4] = [203, 0, 113, 10];
 
 /// All pages that run, in alphabetical order.
-pub const PAGES: [(&str, Surroundings); 3] = [
+pub const PAGES: [(&str, Surroundings); 6] = [
     ("README.md", Surroundings::Site),
+    ("docs/forwarding-modes.md", Surroundings::Backend),
+    ("docs/getting-started.md", Surroundings::Nothing),
     ("docs/operations.md", Surroundings::Site),
     ("docs/packets.md", Surroundings::Capture),
+    ("docs/tuning.md", Surroundings::Nothing),
 ];
 
 /// What a page finds.
 #[derive(Clone, Copy, Debug)]
 pub enum Surroundings {
+    /// The program, and a network without any interface: the page builds what it needs.
+    Nothing,
     /// The balancer's place in a lab with four web servers. `/etc/guideway.toml` and `FILE` are a configuration with
     /// three of them in the pool `web`, and an exception path; `IN.pcap` is a capture of a connection to their VIP.
     Site,
+    /// A backend's place in a lab, without what the lab does for direct server return. Guideway runs at the balancer's
+    /// place, with a pool of each kind of forwarding, and its control socket is where `guideway status` looks.
+    Backend,
     /// The example of one port as `guideway.toml`, with its neighbors, and `in.pcap`: what the page tells of.
     Capture,
 }
@@ -39,7 +47,9 @@ impl Surroundings {
     pub fn run(self, page: &Page) -> Result<()> {
         let session = Session::new(Path::new(BINARY))?;
         match self {
+            Self::Nothing => session.run(page, None, ""),
             Self::Site => run_at_site(&session, page),
+            Self::Backend => run_on_backend(&session, page),
             Self::Capture => {
                 let example = std::fs::read_to_string(root().join("config/examples/one-armed-dsr.toml"))?;
                 std::fs::write(session.work("guideway.toml"), with_neighbors(&example))?;
@@ -50,17 +60,44 @@ impl Surroundings {
     }
 }
 
+fn run_on_backend(session: &Session, page: &Page) -> Result<()> {
+    let lab = LabOptions::new().exclusive().build()?;
+    let _servers = lab.start_nginx()?;
+    let modes = [("web", "l2dsr", 10), ("far", "ipip", 11), ("gre", "gre", 12), ("gue", "gue", 13)];
+    let mut config =
+        modes.into_iter().fold(GuidewayConfig::new(&lab, Device::AfPacket, &[1]), |config, (pool, mode, vip)| {
+            patient(config.pool(&lab, pool, mode, false)).vip(address::vip_v4(vip), "tcp", 80, pool)
+        });
+    config.api = table([("socket", session.work("guideway.sock").to_string_lossy().as_ref().into())]);
+    let guideway = Guideway::start(&lab, Path::new(BINARY), &config)?;
+    let backend = lab.backend(1).namespace();
+    backend.ip(&format!(
+        "route del local {} dev lo\nroute del local {} dev lo\n",
+        address::VIPS_V4,
+        address::VIPS_V6
+    ))?;
+    backend.sysctl(&[("net.ipv4.conf.all.arp_ignore", "0"), ("net.ipv4.conf.all.arp_announce", "0")])?;
+    let first = format!("ln -s {} /run/guideway.sock", guideway.socket().display());
+    session.run(page, Some(backend.name()), &first)
+}
+
+/// Checks of the last pool that do not fail because a machine with two cores is late at times.
+fn patient(mut config: GuidewayConfig) -> GuidewayConfig {
+    if let Some(pool) = config.pool.last_mut() {
+        pool.health.extend(table([("interval", "100ms".into()), ("timeout", "500ms".into())]));
+    }
+    config
+}
+
 fn run_at_site(session: &Session, page: &Page) -> Result<()> {
     let lab = LabOptions::new().backends(4).exclusive().build()?;
     let _servers = lab.start_nginx()?;
-    let mut config = GuidewayConfig::new(&lab, Device::AfPacket, &[1])
-        .pool_at(&lab.backends()[..3], "web", "l2dsr", |backend| backend.v4().into())
-        .vip(VIP.into(), "tcp", 80, "web");
+    let config = GuidewayConfig::new(&lab, Device::AfPacket, &[1]);
+    let config = config.pool_at(&lab.backends()[..3], "web", "l2dsr", |backend| backend.v4().into());
+    let mut config = patient(config).vip(VIP.into(), "tcp", 80, "web");
     // Nobody waits for minutes until a drain is over.
     config.state = Some(table([("arm_time", "100ms".into())]));
     config.pool[0].more = table([("idle_timeout", table_of("tcp", "1s"))]);
-    // A machine with two cores is late at times.
-    config.pool[0].health.extend(table([("interval", "100ms".into()), ("timeout", "500ms".into())]));
     config.api = table([("socket", "/run/guideway.sock".into())]);
     config.exception = Some(table([("ports", vec!["edge"].into())]));
     std::fs::write(session.work("FILE"), config.text()?)?;
