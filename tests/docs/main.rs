@@ -7,7 +7,7 @@
 //! | `LANGUAGE no-run=REASON` | does not run it, for that reason; `sh` is parsed, and the options of its `guideway …` are |
 //! | `toml` | a part of a configuration: every key and value of it must be known |
 //! | `toml file=/PATH` | the same, and writes it there |
-//! | `text output` | some lines of what the `sh` block before printed; `…` for anything, numbers may differ |
+//! | `text output` | it is what the `sh` block before printed; `…` for any text, or any lines, and numbers may differ |
 //! | `text` | nothing |
 //!
 //! GitHub shows none of what follows the language. Blocks of one page share one shell; [`surroundings`] says what each

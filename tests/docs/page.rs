@@ -16,7 +16,7 @@ pub enum Kind {
     NoRun { language: String, reason: String },
     /// `toml`, `toml file=PATH`: a part of a configuration, which the reader puts into a file.
     Toml { file: Option<String> },
-    /// `text output`: some lines of what the block before printed, in their order.
+    /// `text output`: what the block before printed, as [`crate::printed`] compares it.
     Output,
     /// `text`: for the reader only.
     Text,

@@ -14,7 +14,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// After how many seconds a session hangs.
-const LIMIT: &str = "300";
+const LIMIT: &str = "600";
 
 /// What comes before the blocks, on the script's first line.
 const BEFORE: &str = concat!(
