@@ -3,12 +3,15 @@
 mod backend;
 mod bench;
 mod check;
+mod doctor;
+mod generate;
+mod import;
 mod reload;
 mod replay;
 mod run;
 mod status;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Bad usage or configuration.
@@ -28,6 +31,10 @@ enum Command {
     Run(run::Args),
     /// Check a configuration: every error at its line and column.
     Check(check::Args),
+    /// Make a configuration from one of ipvsadm, keepalived or HAProxy; what cannot be carried over is named.
+    Import(import::Args),
+    /// Examine this machine: what is, what should be, how to mend it; bind network cards.
+    Doctor(doctor::Args),
     /// Push a capture through the dataplane: no root, no hugepages, no NIC.
     Replay(replay::Args),
     /// Show how the running process is doing.
@@ -38,6 +45,9 @@ enum Command {
     Reload(reload::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
+    /// Write manual pages and shell completions: for packages.
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// How a command ended badly.
@@ -54,16 +64,34 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// Whoever read the output has seen enough (`| head`): that is no fault, and ends this process as it ends others.
+fn end_quietly_on_closed_pipe() {
+    /// What a shell reports of a process that SIGPIPE ended.
+    const SIGPIPE: i32 = 128 + 13;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload().downcast_ref::<String>();
+        if message.is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe")) {
+            std::process::exit(SIGPIPE);
+        }
+        usual(info);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_quietly_on_closed_pipe();
     // clap itself exits with 2 on bad usage.
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Import(args) => import::import(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Generate(args) => generate::generate(Cli::command(), &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

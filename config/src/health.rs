@@ -9,7 +9,7 @@ use crate::schema;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(20);
 const FAST_INTERVAL: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_millis(20);
 const RISE: u32 = 2;

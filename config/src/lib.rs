@@ -20,6 +20,7 @@ mod fit;
 mod flows;
 mod groups;
 mod health;
+pub mod import;
 mod interfaces;
 mod links;
 mod load;
@@ -48,7 +49,7 @@ mod ways;
 
 pub use diagnostic::{Diagnostic, Position, Related, Severity};
 pub use load::{Failure, load};
-pub use machine::{Intrinsics, Machine};
+pub use machine::{Intrinsics, Machine, core_list};
 
 use report::Report;
 
@@ -79,6 +80,19 @@ pub fn parse(source: &str, machine: Option<&Machine>) -> Result<Parsed, Vec<Diag
         Some(config) if errors.is_empty() => Ok(Parsed { config, warnings }),
         _ => Err(errors),
     }
+}
+
+/// What is wrong with the keys and values of pools and VIPs in a file that may lack all other sections. What concerns
+/// several sections is not looked at.
+pub(crate) fn refused_values(source: &str) -> Vec<Diagnostic> {
+    const REST: &str = "[fleet]\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n[cores]\ncontrol = 0\nworkers = [1]\n\
+        [[port]]\nname = \"edge\"\ndevice = \"net_null0\"\n";
+    let whole = format!("{source}\n{REST}");
+    let mut report = Report::default();
+    if let Some(tree) = syntax::read(&whole, &mut report) {
+        draft::Draft::read(tree.get_ref(), None, &mut report);
+    }
+    report.finish(&whole).0
 }
 
 fn read(source: &str, machine: Option<&Machine>, report: &mut Report) -> Option<model::Config> {

@@ -69,8 +69,8 @@ impl Machine {
     }
 }
 
-/// Reads a list of cores such as `0-3,8`.
-fn core_list(list: &str) -> Option<BTreeSet<usize>> {
+/// Reads a list of cores such as `0-3,8`, as the kernel writes it; `None` if it is none, or empty.
+pub fn core_list(list: &str) -> Option<BTreeSet<usize>> {
     let mut cores = BTreeSet::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

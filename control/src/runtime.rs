@@ -19,7 +19,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error};
 
@@ -32,6 +32,8 @@ const EXCHANGE_REST: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(50);
 /// The same while a backend returns: until workers know, packets of its idle flows go elsewhere, which resets them.
 const SOON: Duration = Duration::from_millis(2);
+/// How often it is looked whether the control threads came round.
+const LOOK: Duration = Duration::from_millis(5);
 /// The name of the real-time thread, as debuggers and tests find it.
 pub const RT_THREAD: &str = "gw-rt";
 /// The name of the background thread.
@@ -76,7 +78,11 @@ pub struct Runtime {
     threads: Vec<JoinHandle<()>>,
     handles: Handles,
     reloads: mpsc::UnboundedSender<Reload>,
+    pings: mpsc::UnboundedSender<Ping>,
 }
+
+/// Answered by the background thread as soon as it is free.
+type Ping = oneshot::Sender<()>;
 
 /// A reload, and who asked for it.
 type Reload = (Ask, oneshot::Sender<Result<Outcome, ReloadError>>);
@@ -105,6 +111,7 @@ where
         source: source.map(Arc::new),
     };
     let (reloads, asked) = mpsc::unbounded_channel();
+    let (pings, pinged) = mpsc::unbounded_channel();
 
     let mut threads = Vec::new();
     if let Some(exchange) = exchange {
@@ -122,9 +129,9 @@ where
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
         enter_bg();
-        run_bg(bg_handles, events, socket, asked, stopped);
+        run_bg(bg_handles, events, socket, asked, pinged, stopped);
     })?);
-    Ok(Runtime { stop, stop_bg, threads, handles, reloads })
+    Ok(Runtime { stop, stop_bg, threads, handles, reloads, pings })
 }
 
 impl Runtime {
@@ -140,6 +147,27 @@ impl Runtime {
         let (answer, answered) = oneshot::channel();
         self.handles.requests.send(Request::Report(answer)).ok()?;
         answered.blocking_recv().ok()
+    }
+
+    /// Waits until both control threads came round once more; `false` if one of them ended, or not within `limit`. Not for
+    /// async callers.
+    #[must_use]
+    pub fn comes_round(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        let (answer, mut pinged) = oneshot::channel();
+        let (report, mut reported) = oneshot::channel();
+        if self.pings.send(answer).is_err() || self.handles.requests.send(Request::Report(report)).is_err() {
+            return false;
+        }
+        let (mut bg, mut rt) = (false, false);
+        loop {
+            bg |= pinged.try_recv().is_ok();
+            rt |= reported.try_recv().is_ok();
+            if bg && rt || begun.elapsed() >= limit {
+                return bg && rt;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Reads the configuration again and applies what changed. Not for async callers: it waits.
@@ -204,6 +232,7 @@ fn run_bg(
     events: EventReceiver,
     socket: Option<Socket>,
     asked: mpsc::UnboundedReceiver<Reload>,
+    pinged: mpsc::UnboundedReceiver<Ping>,
     stopped: watch::Receiver<bool>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -214,7 +243,7 @@ fn run_bg(
         let mut stop_api = stopped.clone();
         let api = serve_api(handles.clone(), socket);
         let reloads = serve_reloads(handles.clone(), asked);
-        let follow = follow_events(handles, events, stopped);
+        let follow = follow_events(handles, events, pinged, stopped);
         let api = async {
             tokio::select! {
                 ((), ()) = async { tokio::join!(api, reloads) } => {}
@@ -248,7 +277,12 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
     }
 }
 
-async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped: watch::Receiver<bool>) {
+async fn follow_events(
+    handles: Handles,
+    mut events: EventReceiver,
+    mut pinged: mpsc::UnboundedReceiver<Ping>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut hurries = false;
@@ -269,6 +303,8 @@ async fn follow_events(handles: Handles, mut events: EventReceiver, mut stopped:
                 }
                 handles.step(&mut control);
             }
+            // Who asked may have gone away meanwhile.
+            Some(ping) = pinged.recv() => drop(ping.send(())),
             () = tokio::time::sleep(SOON), if hurries => handles.step(&mut handles.control()),
             _ = tick.tick() => on_tick(&handles),
         }

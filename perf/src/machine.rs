@@ -79,7 +79,8 @@ impl Machine {
     }
 
     /// What the files of a kernel below `root` say. A file that is not there leaves its field empty.
-    fn under(root: &Path) -> Self {
+    #[must_use]
+    pub fn under(root: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned());
         let Processor { model, virtual_machine } = Processor::parse(&read("proc/cpuinfo").unwrap_or_default());
         Self {

@@ -33,7 +33,7 @@ pub(super) struct PortQueues {
 
 /// Whether a device is a PCI function: it has a transmit queue for everyone. The drivers over kernel interfaces couple
 /// the numbers of both kinds of queues.
-fn is_pci(device: &str) -> bool {
+pub(crate) fn is_pci(device: &str) -> bool {
     !device.starts_with("net_")
 }
 
@@ -41,13 +41,17 @@ pub(super) fn start_eal(config: &Config, no_hugepages: bool) -> Result<Eal, Fail
     let eal = EalConfig {
         main_core: config.cores.control,
         hugepages: if no_hugepages { Hugepages::Never } else { Hugepages::Auto },
-        // The pool, and as much again for queues and drivers.
-        memory_mb: (pool_size(config) as usize * (data_room(config) + OVERHEAD)).div_ceil(1 << 20) + 64,
+        memory_mb: memory_mb(config),
         pci: config.ports.iter().any(|port| is_pci(&port.device)),
         extra_args: config.extra_args.clone(),
         ..EalConfig::default()
     };
     Ok(Eal::init(&eal)?)
+}
+
+/// MiB that DPDK needs: the pool, and as much again for queues and drivers.
+pub(crate) fn memory_mb(config: &Config) -> usize {
+    (pool_size(config) as usize * (data_room(config) + OVERHEAD)).div_ceil(1 << 20) + 64
 }
 
 /// Buffers for every place where one can be at once: else a full ring somewhere would starve the receive queues.

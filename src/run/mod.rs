@@ -1,10 +1,11 @@
 //! `guideway run`: EAL, pool, ports, workers, control threads, in this order; taken apart in the reverse one.
 
-mod devices;
+pub(crate) mod devices;
 mod exception;
 mod idling;
 mod signals;
 mod threads;
+mod watchdog;
 mod workers;
 
 use crate::Failure;
@@ -34,6 +35,7 @@ use std::time::{Duration, SystemTime};
 pub(crate) use threads::enter_worker;
 use threads::{enter_bg, enter_rt, pin};
 use tracing::{error, info, warn};
+use watchdog::Watchdog;
 use workers::Workers;
 
 /// How long packets in flight inside the process may take to come home at the end.
@@ -94,6 +96,7 @@ fn serve(
     print_banner(config, eal, &devices, &state.ports);
     // Each packet of a flow that has a pin reads another line of it.
     guideway_dpdk::prefer_huge_pages(state.pins.memory());
+    let watched = counters.clone();
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
         .with_doorbells(workers.doorbells());
 
@@ -116,9 +119,12 @@ fn serve(
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     info!("ready");
-    while signals.wait() == Request::Reload {
-        reload(&control);
-    }
+    std::thread::scope(|scope| {
+        let _watchdog = Watchdog::start(scope, &control, watched);
+        while signals.wait() == Request::Reload {
+            reload(&control);
+        }
+    });
     info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drop(control);

@@ -233,3 +233,17 @@ fn usage_is_told() -> Result<()> {
     }
     Ok(())
 }
+
+/// `guideway … | head`: who has seen enough closes the pipe.
+#[test]
+fn a_closed_pipe_ends_a_command_without_a_word() -> Result<()> {
+    let folder = Folder::new()?;
+    let config = folder.config("net_null0")?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let mut check = Command::new(folder.path("guideway"));
+    let output = check.arg("check").arg("--config").arg(config).stdout(writer).output()?;
+    ensure!(output.status.code() == Some(128 + 13), "{:?}", output.status);
+    ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

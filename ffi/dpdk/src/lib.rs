@@ -14,7 +14,7 @@ mod lcore;
 mod log;
 mod mbuf;
 mod mempool;
-mod netdev;
+pub mod netdev;
 mod pages;
 mod port;
 pub mod power;

@@ -3,7 +3,8 @@
 mod xdp;
 mod xsk;
 
-pub(crate) use xdp::{XdpProgram, program as xdp_program};
+pub use xdp::XdpProgram;
+pub(crate) use xdp::program as xdp_program;
 pub(crate) use xsk::is_taken as is_xdp_queue_taken;
 
 use std::ffi::CString;
@@ -22,7 +23,18 @@ struct Channels {
     combined: u32,
 }
 
+/// `struct ethtool_value` of linux/ethtool.h.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+const ETHTOOL_GFLAGS: u32 = 0x25;
+const ETHTOOL_GGRO: u32 = 0x2b;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// The bit of large receive offload in what ETHTOOL_GFLAGS gives.
+const FLAG_LRO: u32 = 1 << 15;
 const SIOCETHTOOL: u64 = 0x8946;
 
 /// Index of the interface in this network namespace.
@@ -101,6 +113,28 @@ pub(crate) fn combined_channels(name: &str) -> u16 {
     }
 }
 
+fn ethtool(name: &str, command: u32) -> Option<u32> {
+    let mut value = EthtoolValue { command, data: 0 };
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    ioctl(SIOCETHTOOL, &mut request)?;
+    Some(value.data)
+}
+
+/// Whether the kernel or the device merges received packets into larger ones (GRO, LRO), which nobody can forward as they
+/// were; `None` if the interface does not say.
+#[must_use]
+pub fn merges_packets(name: &str) -> Option<bool> {
+    let lro = ethtool(name, ETHTOOL_GFLAGS)? & FLAG_LRO != 0;
+    Some(lro || ethtool(name, ETHTOOL_GGRO)? != 0)
+}
+
+/// The XDP program on an interface of this network namespace; `None` without one.
+#[must_use]
+pub fn xdp_program_of(name: &str) -> Option<XdpProgram> {
+    index(name).and_then(xdp_program)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,10 +145,12 @@ mod tests {
         assert_eq!(mtu("lo"), Some(65_536));
         assert_eq!(combined_channels("lo"), 1);
         assert!(!is_promiscuous("lo"));
+        assert_eq!(merges_packets("lo"), Some(true), "loopback has GRO unless somebody switches it off");
         for nonsense in ["", "no-such-if", "a name that is far too long for an interface", "nul\0"] {
             assert_eq!(index(nonsense), None, "{nonsense}");
             assert_eq!(mtu(nonsense), None, "{nonsense}");
             assert!(!is_up(nonsense), "{nonsense}");
+            assert_eq!((merges_packets(nonsense), xdp_program_of(nonsense)), (None, None), "{nonsense}");
         }
     }
 }

@@ -15,7 +15,7 @@ const BODY: usize = 16;
 
 /// An XDP program on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct XdpProgram {
+pub struct XdpProgram {
     /// The kernel's number of it, as in `bpftool prog`.
     pub id: u32,
     /// Its name, at most 15 bytes; empty if the kernel does not tell.
