@@ -2,6 +2,7 @@
 
 mod backend;
 mod bench;
+mod capture;
 mod check;
 mod reload;
 mod replay;
@@ -36,6 +37,8 @@ enum Command {
     Backend(backend::Args),
     /// Apply the changed configuration file to the running process, as a difference.
     Reload(reload::Args),
+    /// Write packets of the running process to a pcapng file, each with what became of it.
+    Capture(capture::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Backend(args) => backend::backend(&args),
         Command::Reload(args) => reload::reload(&args),
+        Command::Capture(args) => capture::capture(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match result {

@@ -15,6 +15,7 @@ use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{LinkId, PortId};
+use guideway_dataplane::observe::{CaptureTap, Observe};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
@@ -45,6 +46,8 @@ pub struct Control {
     inserted: (u64, u64),
     /// The generation that began without pins: those that workers wrote before it are cleared once all of them use it.
     clearing: Option<u64>,
+    /// What workers look for beside their work.
+    observe: Observe,
 }
 
 impl Control {
@@ -69,6 +72,7 @@ impl Control {
             sweeper: Sweeper::default(),
             inserted: (0, 0),
             clearing: None,
+            observe: Observe::default(),
         }
     }
 
@@ -287,11 +291,28 @@ impl Control {
 
     /// Builds what changed and gives it to the workers. Returns the generation to wait for.
     pub fn publish(&mut self) -> u64 {
-        let snapshot = reconcile(&mut self.state);
+        let mut snapshot = reconcile(&mut self.state);
+        snapshot.observe = self.observe.any().then(|| Arc::new(self.observe.clone()));
         let generation = self.publisher.publish(snapshot);
         self.doorbells.iter().for_each(|doorbell| doorbell.ring());
         self.state.published(generation);
         generation
+    }
+
+    /// Makes workers look for packets. Returns whether they do: they serve one capture at a time.
+    pub fn begin_capture(&mut self, tap: Arc<CaptureTap>) -> bool {
+        let free = self.observe.capture.is_none();
+        if free {
+            self.observe.capture = Some(tap);
+            self.publish();
+        }
+        free
+    }
+
+    /// Makes workers look for packets no more.
+    pub fn end_capture(&mut self) {
+        self.observe.capture = None;
+        self.publish();
     }
 
     /// Frees snapshots that no worker uses any more.

@@ -10,6 +10,7 @@
 //! | `POST …/backends/{backend}/disable` | a drain, and no checks | the backend |
 //! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | the backend |
 //! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | a [`reload::run::Outcome`](crate::reload::run::Outcome) |
+//! | `POST /v1/capture` | packets by a [`CaptureAsk`](crate::capture::CaptureAsk), or all | a pcapng file, as it comes into being |
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | the backend, `null` if it is gone |
 //!
 //! A backend is a [`model::BackendStatus`]. A refusal is a line of text: 400 for a request that cannot be read, 404 for an
@@ -18,6 +19,7 @@
 
 mod addition;
 mod backends;
+mod capture;
 pub mod client;
 mod reload;
 mod socket;
@@ -43,6 +45,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const STATUS_PATH: &str = "/v1/status";
 /// Where a reload is asked for.
 const RELOAD_PATH: &str = "/v1/reload";
+/// Where a capture is asked for.
+const CAPTURE_PATH: &str = "/v1/capture";
 /// Where the pools are.
 const POOLS_PATH: &str = "/v1/pools";
 
@@ -109,6 +113,7 @@ pub fn router(handles: Handles) -> Router {
     Router::new()
         .route(STATUS_PATH, get(get_status))
         .route(RELOAD_PATH, post(reload::reload))
+        .route(CAPTURE_PATH, post(capture::capture))
         .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
         .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
         .with_state(handles)
