@@ -3,6 +3,7 @@
 mod backend;
 mod bench;
 mod capture;
+mod changes;
 mod check;
 mod reload;
 mod replay;
@@ -39,6 +40,8 @@ enum Command {
     Reload(reload::Args),
     /// Write packets of the running process to a pcapng file, each with what became of it.
     Capture(capture::Args),
+    /// Show the latest changes: when, by whom, of what, from what to what.
+    Changes(changes::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Backend(args) => backend::backend(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Capture(args) => capture::capture(&args),
+        Command::Changes(args) => changes::changes(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match result {

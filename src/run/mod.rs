@@ -13,6 +13,7 @@ use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
 use guideway_config::model::{Config, Idle, Power};
 use guideway_control::api::Socket;
+use guideway_control::audit::Audit;
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
 use guideway_control::reconcile::reconcile;
@@ -79,6 +80,7 @@ fn serve(
     (socket, source): (Socket, Source),
     signals: &Signals,
 ) -> Result<u32, Failure> {
+    let audit = Audit::start(config)?;
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
     let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
@@ -95,7 +97,8 @@ fn serve(
     // Each packet of a flow that has a pin reads another line of it.
     guideway_dpdk::prefer_huge_pages(state.pins.memory());
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
-        .with_doorbells(workers.doorbells());
+        .with_doorbells(workers.doorbells())
+        .with_audit(audit);
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;

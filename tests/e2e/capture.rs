@@ -1,10 +1,12 @@
 //! `guideway capture` beside real traffic, read by tshark.
 
 use crate::setup::{BINARY, PATIENCE, Site, http, patient_checks};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use guideway_lab::config::table;
 use guideway_lab::process::{run, wait_for};
-use guideway_lab::{Device, GuidewayConfig, LabOptions, address, runnable};
+use guideway_lab::{Device, GuidewayConfig, Lab, LabOptions, address, runnable};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -25,7 +27,7 @@ fn start(site: &Site, file: &Path, options: &[&str]) -> Result<Child> {
 fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-Y", filter, "-T", "fields"]);
-    fields.iter().for_each(|field| drop(command.args(["-e", field])));
+    command.args(fields.iter().flat_map(|field| ["-e", field]));
     let text = run(&mut command)?;
     Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
 }
@@ -34,6 +36,42 @@ fn ended(child: Child) -> Result<Output> {
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(output)
+}
+
+/// A log as a file in the lab's folder.
+fn log(lab: &Lab, name: &str) -> toml::Value {
+    let path = lab.folder().join(name).to_string_lossy().into_owned();
+    toml::Table::from_iter([("to".to_owned(), "file".into()), ("path".to_owned(), path.into())]).into()
+}
+
+/// The lines of such a file.
+fn lines(site: &Site, name: &str) -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(site.lab.folder().join(name))?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Each connection of a client is in the log, and each change of an operator.
+fn logs(site: &Site, target: SocketAddr) -> Result<()> {
+    let port = "61234";
+    let url = format!("http://{target}/");
+    site.curl(&["-o", "/dev/null", "--local-port", port, &url])?;
+    wait_for("the connection to be logged", PATIENCE, || {
+        let told = lines(site, "connections")?;
+        let ours = |line: &&Value| line["client"].as_str().is_some_and(|client| client.ends_with(port));
+        let Some(line) = told.iter().find(ours) else { return Ok(None) };
+        let goes = line["pool"] == "web" && line["backend"].as_str().is_some_and(|name| name.starts_with("web"));
+        ensure!(line["event"] == "syn" && line["vip"] == format!("{target}/tcp") && goes, "{line}");
+        Ok(Some(()))
+    })?;
+    site.guideway.control(&["backend", "weight", "web/web1", "3"])?;
+    let uid = nix::unistd::getuid().as_raw();
+    let told = lines(site, "changes")?;
+    let change = told.iter().find(|line| line["change"] == "weight").context("no change")?;
+    ensure!(change["by"]["uid"] == uid && change["by"]["pid"].is_number() && change["to"]["weight"] == 3, "{change}");
+    ensure!(told.iter().any(|line| line["by"]["kind"] == "health" && line["to"]["health"] == "up"), "{told:?}");
+    let listed = site.guideway.control(&["changes", "--last", "1"])?;
+    ensure!(listed.contains("backend web/web1: weight: {\"weight\":1} -> {\"weight\":3}"), "{listed}");
+    Ok(())
 }
 
 #[test]
@@ -45,10 +83,12 @@ fn a_capture_shows_frames_in_and_out_with_their_verdicts() {
 fn frames_and_verdicts() -> Result<()> {
     let vip = address::vip_v4(1);
     let site = Site::start(LabOptions::new(), |lab| {
-        let config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, "web", "l2dsr", false);
+        let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, "web", "l2dsr", false);
+        config.audit = Some(table([("connections", log(lab, "connections")), ("changes", log(lab, "changes"))]));
         patient_checks(config.vip(vip, "tcp", 80, "web"))
     })?;
     let target = http(vip);
+    logs(&site, target)?;
     let folder = tempfile::tempdir()?;
 
     let file = folder.path().join("client.pcapng");

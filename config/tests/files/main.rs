@@ -1,5 +1,6 @@
 //! Files with mistakes: what is reported, where, and that nothing else is.
 
+mod audit;
 mod bad_files;
 mod base;
 mod flows;

@@ -1,6 +1,7 @@
 //! The other end of the control socket: what the command line uses.
 
-use super::{Addition, CAPTURE_PATH, POOLS_PATH, RELOAD_PATH, STATUS_PATH};
+use super::{Addition, CAPTURE_PATH, CHANGES_PATH, POOLS_PATH, RELOAD_PATH, STATUS_PATH};
+use crate::audit::Change;
 use crate::capture::CaptureAsk;
 use crate::reload::run::{Ask, Outcome};
 use crate::status::model::{BackendStatus, PoolStatus, Status};
@@ -164,6 +165,15 @@ impl Client {
     /// As for [`Client::status`].
     pub fn reload(&self, ask: &Ask) -> Result<Outcome, ClientError> {
         self.ask(Method::POST, RELOAD_PATH, Some(&serde_json::to_value(ask)?))
+    }
+
+    /// The latest changes, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn changes(&self) -> Result<Vec<Change>, ClientError> {
+        self.ask(Method::GET, CHANGES_PATH, None)
     }
 
     /// Packets as a pcapng file: gives `take` each piece of it as it comes, until the file ends or `take` says that it is

@@ -10,6 +10,7 @@
 //! | `POST …/backends/{backend}/disable` | a drain, and no checks | the backend |
 //! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | the backend |
 //! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | a [`reload::run::Outcome`](crate::reload::run::Outcome) |
+//! | `GET /v1/changes` | | the latest [`Change`](crate::audit::Change)s, the oldest first |
 //! | `POST /v1/capture` | packets by a [`CaptureAsk`](crate::capture::CaptureAsk), or all | a pcapng file, as it comes into being |
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | the backend, `null` if it is gone |
 //!
@@ -20,6 +21,7 @@
 mod addition;
 mod backends;
 mod capture;
+mod changes;
 pub mod client;
 mod reload;
 mod socket;
@@ -45,6 +47,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const STATUS_PATH: &str = "/v1/status";
 /// Where a reload is asked for.
 const RELOAD_PATH: &str = "/v1/reload";
+/// Where the latest changes are.
+const CHANGES_PATH: &str = "/v1/changes";
 /// Where a capture is asked for.
 const CAPTURE_PATH: &str = "/v1/capture";
 /// Where the pools are.
@@ -113,9 +117,11 @@ pub fn router(handles: Handles) -> Router {
     Router::new()
         .route(STATUS_PATH, get(get_status))
         .route(RELOAD_PATH, post(reload::reload))
+        .route(CHANGES_PATH, get(changes::changes))
         .route(CAPTURE_PATH, post(capture::capture))
         .route(&format!("{POOLS_PATH}/{{pool}}"), get(get_pool))
         .nest(&format!("{POOLS_PATH}/{{pool}}/backends"), backends::router())
+        .layer(axum::middleware::from_fn(crate::audit::author::of_request))
         .with_state(handles)
 }
 

@@ -17,6 +17,7 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(same_interfaces(old, new), "[[interface]] changes in more than its neighbors: links are made at the start");
     restart(old.routes == new.routes, "[[route]] changes: backends' next hops are found at the start");
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");
+    restart(old.audit == new.audit, "[audit] changes: its logs are opened at the start");
     let mut anew = |same: bool, what: &str| {
         if !same {
             found.refuse(Remedy::Disruptive, what);
