@@ -2,6 +2,8 @@
 
 mod backend;
 mod bench;
+mod capture;
+mod changes;
 mod check;
 mod doctor;
 mod drain;
@@ -49,6 +51,10 @@ enum Command {
     Drain(drain::Args),
     /// Apply the changed configuration file to the running process, as a difference.
     Reload(reload::Args),
+    /// Write packets of the running process to a pcapng file, each with what became of it.
+    Capture(capture::Args),
+    /// Show the latest changes: when, by whom, of what, from what to what.
+    Changes(changes::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
     /// Write manual pages and shell completions: for packages.
@@ -98,6 +104,8 @@ fn main() -> ExitCode {
         Command::Backend(args) => backend::backend(&args),
         Command::Drain(args) => drain::drain(&args),
         Command::Reload(args) => reload::reload(&args),
+        Command::Capture(args) => capture::capture(&args),
+        Command::Changes(args) => changes::changes(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Generate(args) => generate::generate(Cli::command(), &args),
     };

@@ -72,6 +72,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         routes: draft.routes.iter().flat_map(RouteDraft::routes).map(route).collect(),
         vips: vips.collect::<Option<_>>()?,
         exception,
+        audit: draft.audit?,
         pools: draft
             .pools
             .items

@@ -7,6 +7,7 @@ use crate::cores::CoresDraft;
 use crate::exception::ExceptionDraft;
 use crate::interfaces::InterfaceDraft;
 use crate::machine::Machine;
+use crate::model::Audit;
 use crate::pools::PoolDraft;
 use crate::ports::PortDraft;
 use crate::process::ProcessDraft;
@@ -15,7 +16,7 @@ use crate::report::Report;
 use crate::routes::RouteDraft;
 use crate::schema::{self, Section};
 use crate::vips::VipDraft;
-use crate::{cores, exception, interfaces, pools, ports, process, routes, vips};
+use crate::{audit, cores, exception, interfaces, pools, ports, process, routes, vips};
 use std::collections::HashMap;
 use std::ops::Deref;
 use toml::de::DeTable;
@@ -30,6 +31,7 @@ pub(crate) struct Draft {
     pub(crate) pools: List<PoolDraft>,
     pub(crate) vips: List<VipDraft>,
     pub(crate) exception: Option<ExceptionDraft>,
+    pub(crate) audit: Option<Audit>,
 }
 
 /// The tables of one `[[section]]`.
@@ -63,8 +65,12 @@ impl Draft {
         let pools = list(file.get("pool"), &schema::POOL, report, pools::read);
         let vips = list(file.get("vip"), &schema::VIP, report, vips::read);
         let exception = file.get("exception").and_then(|value| exception::read(value, report));
+        let audit = match file.get("audit") {
+            Some(value) => audit::read(value, report),
+            None => Some(Audit::default()),
+        };
         file.finish(report);
-        Self { process, cores, ports, interfaces, routes, pools, vips, exception }
+        Self { process, cores, ports, interfaces, routes, pools, vips, exception, audit }
     }
 
     /// All backends of all pools.

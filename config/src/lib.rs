@@ -9,6 +9,7 @@
 
 mod addresses;
 mod assemble;
+mod audit;
 mod backends;
 mod cores;
 mod cross;

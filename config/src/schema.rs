@@ -53,6 +53,7 @@ pub const FILE: Section = Section {
         built("pool"),
         built("vip"),
         built("exception"),
+        built("audit"),
     ],
 };
 
@@ -184,6 +185,18 @@ pub const VIP: Section = Section {
 pub const EXCEPTION: Section =
     Section { title: "[exception]", keys: &[built("ports"), built("prefix"), built("rate")] };
 
+/// `[audit]`.
+pub const AUDIT: Section = Section { title: "[audit]", keys: &[built("connections"), built("changes")] };
+
+/// `connections = { … }` of `[audit]`.
+pub const CONNECTIONS: Section = Section {
+    title: "connections",
+    keys: &[built("to"), built("path"), built("address"), built("sample"), built("datagram_sample"), built("rate")],
+};
+
+/// `changes = { … }` of `[audit]`.
+pub const CHANGES: Section = Section { title: "changes", keys: &[built("to"), built("path"), built("address")] };
+
 /// Every section, the file's own first.
 pub const SECTIONS: &[&Section] = &[
     &FILE,
@@ -203,4 +216,7 @@ pub const SECTIONS: &[&Section] = &[
     &QUIC_LB,
     &VIP,
     &EXCEPTION,
+    &AUDIT,
+    &CONNECTIONS,
+    &CHANGES,
 ];

@@ -1,5 +1,6 @@
 //! The background side's core: takes events over into the state, and publishes what follows from them.
 
+use crate::audit::{Audit, Author, author};
 use crate::consistency::sweeper::{Sweeper, Swept};
 use crate::devices::Devices;
 use crate::drain::NodeDrain;
@@ -9,7 +10,7 @@ use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
-use crate::state::{BackendHealth, Change, ChangeError, Moment, State};
+use crate::state::{Admin, BackendHealth, Change, ChangeError, Moment, Stage, State};
 use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
 use crate::traffic::Beginnings;
@@ -18,9 +19,11 @@ use guideway_dataplane::consistency::Rule;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{BackendId, LinkId, PortId, VipId};
+use guideway_dataplane::observe::{CaptureTap, Observe};
 use guideway_dataplane::snapshot::SnapshotPublisher;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,6 +60,9 @@ pub struct Control {
     pub(crate) unsaved: Option<String>,
     /// The drain of the machine, if one is under way.
     pub(crate) drain: Option<NodeDrain>,
+    /// What workers look for beside their work.
+    observe: Observe,
+    audit: Audit,
 }
 
 impl Control {
@@ -89,6 +95,8 @@ impl Control {
             clearing: None,
             drain: None,
             unsaved: None,
+            observe: Observe::default(),
+            audit: Audit::default(),
         }
     }
 
@@ -97,6 +105,33 @@ impl Control {
     pub fn with_doorbells(mut self, doorbells: Vec<Arc<Doorbell>>) -> Self {
         self.doorbells = doorbells;
         self
+    }
+
+    /// The same, writing down what is asked for there.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.observe.connections = audit.tap().cloned();
+        self.audit = audit;
+        if self.observe.any() {
+            self.publish();
+        }
+        self
+    }
+
+    /// What is written down.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// The same, to go on with it.
+    pub fn audit_mut(&mut self) -> &mut Audit {
+        &mut self.audit
+    }
+
+    /// Takes what workers told of connections to the log. Returns whether there may be more.
+    pub fn log_connections(&mut self, now: Nanos) -> bool {
+        self.audit.take_connections(&self.state, now)
     }
 
     /// The desired state.
@@ -188,12 +223,18 @@ impl Control {
             Transition::Up => BackendHealth::Up,
             Transition::Down => BackendHealth::Down,
         };
+        let found = self.state.find(event.backend);
+        let before = found.map(|(pool, index)| self.state.pools[pool.index()].backends[index].health);
         let changed = self.state.set_health(event.backend, health, event.reason, SystemTime::now());
         if changed && let Some((pool, index)) = self.state.find(event.backend) {
             let pool = &self.state.config.pools[pool.index()];
             let backend = &pool.backends[index];
             let (transition, reason) = (event.transition, event.reason);
             info!(backend = %format_args!("{}/{}", pool.name, backend.name), address = %backend.address, %reason, "{transition}");
+            let what = format!("backend {}/{}", pool.name, backend.name);
+            let from = before.map_or(Value::Null, |health| json!({ "health": health_label(health) }));
+            let to = json!({ "health": health_label(health), "reason": reason.to_string() });
+            author::sync_scope(Author::Health, || self.audit.changed(what, "health", from, to));
         }
         changed
     }
@@ -205,7 +246,10 @@ impl Control {
         if changed {
             state.up = up;
             let name = &self.state.config.ports[port.index()].name;
-            info!(port = %name, "link {}", if up { "up" } else { "down" });
+            let label = |up| if up { "up" } else { "down" };
+            info!(port = %name, "link {}", label(up));
+            let what = format!("port {name}");
+            self.audit.changed(what, "link", json!({ "link": label(!up) }), json!({ "link": label(up) }));
         }
         changed
     }
@@ -216,7 +260,10 @@ impl Control {
     ///
     /// [`ChangeError`]; nothing changed then.
     pub fn change(&mut self, pool: &str, backend: &str, change: Change, now: Nanos) -> Result<(), ChangeError> {
+        let before = self.wanted(pool, backend);
         self.state.change(pool, backend, change, now)?;
+        let after = self.wanted(pool, backend);
+        self.audit.changed(format!("backend {pool}/{backend}"), change.label(), before, after);
         info!(backend = %format_args!("{pool}/{backend}"), ?change, "asked for");
         Ok(())
     }
@@ -230,7 +277,29 @@ impl Control {
         let (name, address) = (backend.name.clone(), backend.address);
         self.state.add(pool, backend, SystemTime::now())?;
         info!(backend = %format_args!("{pool}/{name}"), %address, "added");
+        let after = self.wanted(pool, &name);
+        self.audit.changed(format!("backend {pool}/{name}"), "add", Value::Null, after);
         Ok(())
+    }
+
+    /// What is wanted of a backend, for the log of changes; null if there is none.
+    fn wanted(&self, pool: &str, backend: &str) -> Value {
+        let state = &self.state;
+        let found = state.pool_named(pool).and_then(|pool| Ok((pool, state.backend_named(pool, backend)?)));
+        let Ok((pool, index)) = found else { return Value::Null };
+        let (of_state, of_config) = (&state.pools[pool].backends[index], &state.config.pools[pool].backends[index]);
+        let admin = match of_state.admin {
+            _ if of_state.stage == Stage::Leaving => "leaving",
+            Admin::Enabled => "enabled",
+            Admin::Drained => "draining",
+            Admin::Disabled => "disabled",
+        };
+        json!({
+            "address": of_config.address,
+            "admin": admin,
+            "weight": of_config.weight,
+            "forced": of_state.forced,
+        })
     }
 
     /// Makes the state follow another file: [`Control::step`] goes on with it. A plan that makes slots anew is published
@@ -240,6 +309,15 @@ impl Control {
     ///
     /// What stands against it now; nothing changed then.
     pub fn reload(&mut self, plan: &Plan, now: Nanos) -> Result<(), Vec<Refusal>> {
+        self.reload_state(plan, now)?;
+        if !plan.lines.is_empty() {
+            let to = json!({ "disruptive": plan.anew, "changes": plan.lines });
+            self.audit.changed("configuration".to_owned(), "reload", Value::Null, to);
+        }
+        Ok(())
+    }
+
+    fn reload_state(&mut self, plan: &Plan, now: Nanos) -> Result<(), Vec<Refusal>> {
         let wall = SystemTime::now();
         if !plan.anew {
             self.state.reload(plan, now, wall)?;
@@ -334,11 +412,28 @@ impl Control {
     pub fn publish(&mut self) -> u64 {
         let (vips, backends) = self.state.take_fresh();
         self.beginnings.begin(&self.counters, &vips, &backends);
-        let snapshot = reconcile(&mut self.state);
+        let mut snapshot = reconcile(&mut self.state);
+        snapshot.observe = self.observe.any().then(|| Arc::new(self.observe.clone()));
         let generation = self.publisher.publish(snapshot);
         self.doorbells.iter().for_each(|doorbell| doorbell.ring());
         self.state.published(generation);
         generation
+    }
+
+    /// Makes workers look for packets. Returns whether they do: they serve one capture at a time.
+    pub fn begin_capture(&mut self, tap: Arc<CaptureTap>) -> bool {
+        let free = self.observe.capture.is_none();
+        if free {
+            self.observe.capture = Some(tap);
+            self.publish();
+        }
+        free
+    }
+
+    /// Makes workers look for packets no more.
+    pub fn end_capture(&mut self) {
+        self.observe.capture = None;
+        self.publish();
     }
 
     /// Frees snapshots that no worker uses any more.
@@ -353,5 +448,14 @@ impl Control {
         recent
             .map(|(conflict, _)| format!("{} is also claimed by {}", conflict.address, format_mac(conflict.mac)))
             .collect()
+    }
+}
+
+/// A backend's health, as `status` has it.
+const fn health_label(health: BackendHealth) -> &'static str {
+    match health {
+        BackendHealth::Unknown => "unknown",
+        BackendHealth::Up => "up",
+        BackendHealth::Down => "down",
     }
 }

@@ -5,6 +5,8 @@
 //! [`devices::Devices`] is implemented by whoever owns the ports.
 
 pub mod api;
+pub mod audit;
+pub mod capture;
 pub mod consistency;
 pub mod control;
 pub mod devices;

@@ -46,6 +46,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         links: state.links.clone(),
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
+        observe: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
 use crate::api::{self, Handles, Listener, Socket, Store};
+use crate::audit::author::{self, Author, Peer};
 use crate::control::Control;
 use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
@@ -34,6 +35,8 @@ const TICK: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(2);
 /// How often it is looked whether the control threads came round.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often what workers tell of connections is taken to the log.
+const LOG_PAUSE: Duration = Duration::from_millis(5);
 /// The name of the real-time thread, as debuggers and tests find it.
 pub const RT_THREAD: &str = "gw-rt";
 /// The name of the background thread.
@@ -265,10 +268,11 @@ fn run_bg(
         let api = serve_api(handles.clone(), socket);
         let tcp = serve_tcp(handles.clone(), listener);
         let reloads = serve_reloads(handles.clone(), asked);
+        let log = log_connections(handles.clone());
         let follow = follow_events(handles, events, pinged, stopped, stop);
         let api = async {
             tokio::select! {
-                ((), (), ()) = async { tokio::join!(api, tcp, reloads) } => {}
+                ((), (), (), ()) = async { tokio::join!(api, tcp, reloads, log) } => {}
                 _ = stop_api.wait_for(|stop| *stop) => {}
             }
         };
@@ -281,7 +285,19 @@ fn run_bg(
 async fn serve_reloads(handles: Handles, mut asked: mpsc::UnboundedReceiver<Reload>) {
     while let Some((ask, answer)) = asked.recv().await {
         // Who asked may have gone away meanwhile.
-        let _ = answer.send(reload(&handles, ask).await);
+        let _ = answer.send(author::scope(Author::Signal, reload(&handles, ask)).await);
+    }
+}
+
+/// Takes what workers tell of connections to the log.
+async fn log_connections(handles: Handles) {
+    if handles.control().audit().tap().is_none() {
+        return std::future::pending().await;
+    }
+    loop {
+        let more = handles.control().log_connections((handles.clock)());
+        // Rings hold what comes in this time, and what is more is above the rate.
+        if more { tokio::task::yield_now().await } else { tokio::time::sleep(LOG_PAUSE).await }
     }
 }
 
@@ -291,7 +307,9 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
     let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
     match listener {
         Ok(listener) => {
-            if let Err(error) = axum::serve(listener, api::router(handles)).await {
+            if let Err(error) =
+                axum::serve(listener, api::router(handles).into_make_service_with_connect_info::<Peer>()).await
+            {
                 error!(%error, "the control socket failed");
             }
         }

@@ -15,6 +15,7 @@ pub mod idle;
 pub mod ids;
 mod lane;
 pub mod memory;
+pub mod observe;
 pub mod parse;
 pub mod pin;
 pub mod pipeline;

@@ -154,6 +154,12 @@ impl<T> Reader<T> {
         &versioned.value
     }
 
+    /// The generation that was acknowledged last; 0 before the first [`Reader::load`].
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.shared.acknowledged[self.index].load(Ordering::Relaxed)
+    }
+
     /// The value that was loaded last, whatever was published since: as a reader sees it that has not come round yet.
     /// `None` before the first [`Reader::load`].
     #[must_use]

@@ -4,6 +4,7 @@ use crate::consistency::Special;
 use crate::hash::FlowHasher;
 use crate::ids::{LinkId, PoolId, PortId, WorkerId};
 pub use crate::lane::Pools;
+use crate::observe::Observe;
 use crate::pin::PinTable;
 use crate::quic::ServerIds;
 use crate::rewrite::Backend;
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub pins: Arc<PinTable>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
     pub pools: Pools,
+    /// Packets that somebody looks for; `None` almost always, which costs a worker one look a poll.
+    pub observe: Option<Arc<Observe>>,
 }
 
 /// What workers need to know of a port.

@@ -90,7 +90,7 @@ impl Bench {
                     first.complete(&mut parsed);
                     self.by_flow.entry(parsed.source_port).or_default().push(packet.frame().to_vec());
                 }
-                Released::Refused(_, reason) => self.dropped.push(reason),
+                Released::Refused { reason, .. } => self.dropped.push(reason),
             }
         }
     }

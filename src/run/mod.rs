@@ -14,6 +14,7 @@ use anyhow::Context;
 use devices::{DpdkDevices, attach_ports, open_pool, start_eal};
 use guideway_config::model::{Config, Idle, Power};
 use guideway_control::api::{Listener, Socket};
+use guideway_control::audit::Audit;
 use guideway_control::control::Control;
 use guideway_control::devices::Devices;
 use guideway_control::reconcile::reconcile;
@@ -83,6 +84,7 @@ fn serve(
     (socket, listener, source): (Socket, Option<Listener>, Source),
     signals: &Signals,
 ) -> Result<u32, Failure> {
+    let audit = Audit::start(config)?;
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
     let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
@@ -104,7 +106,8 @@ fn serve(
     let watched = counters.clone();
     let control = Control::new(state, publisher, counters, Arc::clone(&devices) as Arc<dyn Devices>)
         .with_doorbells(workers.doorbells())
-        .with_file(Arc::clone(config));
+        .with_file(Arc::clone(config))
+        .with_audit(audit);
 
     let running = workers.start(eal, config, clock).context("cannot start the workers")?;
     let core = config.cores.control;

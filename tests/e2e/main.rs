@@ -5,6 +5,7 @@
 
 mod affinity;
 mod backends;
+mod capture;
 mod churn;
 mod cli;
 mod consistency;

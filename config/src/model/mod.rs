@@ -1,8 +1,10 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
+mod audit;
 mod idle;
 mod pool;
 
+pub use audit::{Audit, ConnectionLog, LogTarget};
 pub use pool::*;
 
 use ipnet::IpNet;
@@ -37,6 +39,8 @@ pub struct Config {
     pub vips: Vec<Vip>,
     /// Frames that the kernel gets, and sends; `None`: none.
     pub exception: Option<Exception>,
+    /// What is written down.
+    pub audit: Audit,
     /// Bytes that the tables' copies may take before workers share one copy for each node.
     pub table_memory: u64,
     /// Flows that the table of pins has room for, 8..=268435456; the dataplane rounds it up to whole buckets of 8.

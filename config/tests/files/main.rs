@@ -1,6 +1,7 @@
 //! Files with mistakes: what is reported, where, and that nothing else is.
 
 mod api;
+mod audit;
 mod bad_files;
 mod base;
 mod flows;

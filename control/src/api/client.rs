@@ -1,19 +1,26 @@
 //! The other end of the control socket: what the command line uses.
 
-use super::{Addition, Changed, DRAIN_PATH, POOLS_PATH, RELOAD_PATH, Refused, Reloaded, STATUS_PATH};
+use super::{
+    Addition, CAPTURE_PATH, CHANGES_PATH, Changed, DRAIN_PATH, POOLS_PATH, RELOAD_PATH, Refused, Reloaded, STATUS_PATH,
+};
+use crate::audit::Change;
+use crate::capture::CaptureAsk;
 use crate::drain::{self, DrainStatus};
 use crate::reload::run::Ask;
 use crate::status::model::{PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 /// Why the running process did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +62,12 @@ impl ClientError {
         matches!(self, Self::Refused { status: 400 | 404 | 422, .. })
     }
 }
+
+/// How often somebody who waits for more of a stream is asked whether it is enough.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// An answer whose body is not read yet, and the task that reads it.
+type Answer = (hyper::Response<Incoming>, JoinHandle<Result<(), hyper::Error>>);
 
 /// A process behind a socket. Every request is a connection of its own.
 #[derive(Debug)]
@@ -175,6 +188,45 @@ impl Client {
         self.ask(Method::DELETE, DRAIN_PATH, None)
     }
 
+    /// The latest changes, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn changes(&self) -> Result<Vec<Change>, ClientError> {
+        self.ask(Method::GET, CHANGES_PATH, None)
+    }
+
+    /// Packets as a pcapng file: gives `take` each piece of it as it comes, until the file ends or `take` says that it is
+    /// enough. `take` is also asked with nothing every now and then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn capture(&self, ask: &CaptureAsk, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), ClientError> {
+        let body = Bytes::from(serde_json::to_vec(ask)?);
+        self.runtime.block_on(async {
+            let (response, connection) = self.request(Method::POST, CAPTURE_PATH, body).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if !status.is_success() {
+                return Err(refused(status, &body.collect().await?.to_bytes()));
+            }
+            loop {
+                let piece = match tokio::time::timeout(LOOK, body.frame()).await {
+                    Err(_) => Bytes::new(),
+                    Ok(None) => break,
+                    Ok(Some(frame)) => frame?.into_data().unwrap_or_default(),
+                };
+                if take(&piece).is_break() {
+                    break;
+                }
+            }
+            connection.abort();
+            Ok(())
+        })
+    }
+
     fn change(
         &self,
         pool: &str,
@@ -197,6 +249,15 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let (response, connection) = self.request(method, path, body).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
+    /// The answer, and the task that reads it.
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
         let connect = |source| ClientError::Connect { path: self.socket.clone(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -208,11 +269,7 @@ impl Client {
             .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| ClientError::Unknown(error.to_string()))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        connection.abort();
-        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+        Ok((sender.send_request(request).await?, connection))
     }
 }
 

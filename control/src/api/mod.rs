@@ -13,6 +13,8 @@
 //! | `POST …/backends/{backend}/weight` | `{"weight": 100}` | [`Changed`] |
 //! | `POST /v1/reload` | applies the file; a [`reload::run::Ask`](crate::reload::run::Ask), or no body | [`Reloaded`] |
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | [`Changed`] |
+//! | `GET /v1/changes` | | the latest [`Change`](crate::audit::Change)s, the oldest first |
+//! | `POST /v1/capture` | packets by a [`CaptureAsk`](crate::capture::CaptureAsk), or all | a pcapng file, as it comes into being |
 //!
 //! | `POST /v1/drain` | drains this machine, then stops it; a [`drain::Ask`](crate::drain::Ask), or no body | a [`DrainStatus`](crate::drain::DrainStatus) |
 //! | `DELETE /v1/drain` | undoes that | how far it was |
@@ -24,7 +26,9 @@
 
 mod addition;
 mod backends;
+mod capture;
 mod changed;
+mod changes;
 pub mod client;
 mod guard;
 mod node;
@@ -67,6 +71,10 @@ pub const STATUS_PATH: &str = "/v1/status";
 const RELOAD_PATH: &str = "/v1/reload";
 /// Where the drain of the machine is.
 const DRAIN_PATH: &str = "/v1/drain";
+/// Where the latest changes are.
+const CHANGES_PATH: &str = "/v1/changes";
+/// Where a capture is asked for.
+const CAPTURE_PATH: &str = "/v1/capture";
 /// Where the pools are.
 const POOLS_PATH: &str = "/v1/pools";
 /// How the description calls the token.
@@ -119,6 +127,8 @@ fn described() -> (Router<Handles>, OpenApi) {
         .routes(routes!(get_status))
         .routes(routes!(get_pool))
         .routes(routes!(reload::reload))
+        .routes(routes!(changes::changes))
+        .routes(routes!(capture::capture))
         .routes(routes!(node::drain))
         .routes(routes!(node::cancel))
         .routes(routes!(openapi));
@@ -139,7 +149,8 @@ fn description() -> OpenApi {
 
 /// The routes.
 pub fn router(handles: Handles) -> Router {
-    described().0.merge(metrics::router()).merge(page::router()).with_state(handles)
+    let routes = described().0.merge(metrics::router()).merge(page::router());
+    routes.layer(axum::middleware::from_fn(crate::audit::author::of_request)).with_state(handles)
 }
 
 /// This description, made from the code.

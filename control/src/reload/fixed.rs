@@ -21,6 +21,7 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(old.ports == new.ports, "[[port]] changes: ports are attached at the start");
     restart(same_links(old, new), "[[interface]] changes in its port or its VLANs: links are made at the start");
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");
+    restart(old.audit == new.audit, "[audit] changes: its logs are opened at the start");
     let mut anew = |same: bool, what: &str| {
         if !same {
             found.refuse(Remedy::Disruptive, what);

@@ -99,6 +99,8 @@ impl std::error::Error for ReloadError {}
 ///
 /// [`ReloadError`]; nothing changed then.
 pub async fn reload(handles: &Handles, ask: Ask) -> Result<Outcome, ReloadError> {
+    // Whoever moved logs away says so by a reload.
+    handles.control().audit_mut().reopen();
     let of_start = || handles.source.as_ref().map(|source| source.path.clone());
     let path = ask.config.clone().or_else(of_start).ok_or(ReloadError::NoFile)?;
     let machine = handles.source.as_ref().and_then(|source| source.machine.clone());

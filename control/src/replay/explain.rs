@@ -6,7 +6,8 @@ use guideway_config::model::{self, Config};
 use guideway_dataplane::consistency::Phase;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::parse::{Kind, Parsed};
-use guideway_dataplane::pipeline::{Decision, Trace};
+use guideway_dataplane::pipeline::{Arrival, Decision, Trace};
+use guideway_dataplane::port::Packet;
 use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::select::{By, Selection, Verdict};
 use std::net::SocketAddr;
@@ -60,7 +61,7 @@ impl<'s> Decided<'s> {
 impl Trace for Decided<'_> {
     const ENABLED: bool = true;
 
-    fn decided(&mut self, _packet_number: usize, decision: &Decision<'_>) {
+    fn decided<P: Packet>(&mut self, _: usize, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         let (verdict, reason) = match decision.verdict {
             Verdict::Forward { .. } | Verdict::Split { .. } => ("forward", None),
             Verdict::Hold => ("hold", None),
@@ -90,13 +91,13 @@ impl Trace for Decided<'_> {
         };
     }
 
-    fn released(&mut self, decision: &Decision<'_>) {
+    fn released<P: Packet>(&mut self, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         self.released.push(self.backend_of(decision));
     }
 }
 
 /// What decided, and the phase of a special slot.
-fn labels(by: By) -> (Option<&'static str>, Option<&'static str>) {
+pub(crate) fn labels(by: By) -> (Option<&'static str>, Option<&'static str>) {
     let (by, phase) = match by {
         By::Slot => ("slot", None),
         By::Name => ("name", None),

@@ -29,6 +29,7 @@ pub use actions::Timed;
 use agenda::Agenda;
 pub use capture::{Capture, CaptureError, CaptureWriter, Frame};
 pub use closing::{Applied, Pins, PoolEnd, Summary};
+pub(crate) use explain::labels;
 use explain::{Decided, Names};
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;

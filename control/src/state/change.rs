@@ -33,6 +33,20 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Its name in the log of changes, which is that of its request.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Drain { .. } => "drain",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Weight(_) => "weight",
+            Self::Remove { .. } => "remove",
+        }
+    }
+}
+
 /// Why a change is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {

@@ -49,7 +49,8 @@ impl<P> Held<P> {
             && let Some(oldest) = self.waiting.pop_front()
         {
             if let Some(packet) = oldest.packet {
-                self.released.push_back((oldest.id, Released::Refused(packet, DropReason::FragmentFull)));
+                let (port, reason) = (oldest.port, DropReason::FragmentFull);
+                self.released.push_back((oldest.id, Released::Refused { packet, port, reason }));
             }
         }
         self.waiting.push_back(Waiting { id, port, since: now, packet: Some(packet) });
@@ -80,8 +81,8 @@ impl<P> Held<P> {
         if now.since(oldest.since) < HOLD_TIME {
             return None;
         }
-        let Waiting { id, packet, .. } = self.waiting.pop_front()?;
-        packet.map(|packet| (id, Released::Refused(packet, DropReason::FragmentExpired)))
+        let Waiting { id, port, packet, .. } = self.waiting.pop_front()?;
+        packet.map(|packet| (id, Released::Refused { packet, port, reason: DropReason::FragmentExpired }))
     }
 
     /// Frees the places at the front whose packets are gone.

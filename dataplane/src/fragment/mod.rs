@@ -77,7 +77,14 @@ pub enum Released<P> {
         first: FirstFragment,
     },
     /// It waited for too long, or for longer than all others when there was no room for another one.
-    Refused(P, DropReason),
+    Refused {
+        /// The fragment.
+        packet: P,
+        /// Where it came in.
+        port: PortId,
+        /// Which of both.
+        reason: DropReason,
+    },
 }
 
 /// The datagrams whose fragments are under way, of one worker.
@@ -147,7 +154,7 @@ impl<P: Packet> Fragments<P> {
     /// The next fragment that is no longer held, if there is one.
     pub fn next_released(&mut self, now: Nanos) -> Option<Released<P>> {
         let released = self.held.next(now)?;
-        if let Released::Refused(..) = released.1 {
+        if let Released::Refused { .. } = released.1 {
             self.table.forget_held(released.0);
         }
         Some(released.1)

@@ -7,7 +7,7 @@ use crate::drop_reason::DropReason;
 use crate::fast::{FastPath, Together};
 use crate::fragment::{FirstFragment, Fragments};
 use crate::hash::FlowHasher;
-use crate::ids::{PortId, WorkerId};
+use crate::ids::{BackendId, PortId, WorkerId};
 use crate::parse::{Outcome, Parsed, parse, parse_into};
 use crate::port::{BURST, Burst, Packet};
 use crate::punt::RateLimit;
@@ -62,18 +62,33 @@ pub trait Trace {
     /// Whether the methods are to be called; a constant, so that the calls vanish where they are not.
     const ENABLED: bool;
 
-    /// Tells about one packet, after its rewrite. `packet_number` counts the packets of the current burst from 0.
-    fn decided(&mut self, packet_number: usize, decision: &Decision<'_>);
+    /// Whether it wants to be told about any packet of a burst that came in. If not, the burst takes the usual path.
+    fn wants<P: Packet>(&mut self, _arrival: Arrival<'_>, _burst: &Burst<P>) -> bool {
+        true
+    }
 
-    /// Tells about a fragment that was held until now.
-    fn released(&mut self, _decision: &Decision<'_>) {}
+    /// Tells about one packet, after its rewrite. `packet_number` counts the packets of the current burst from 0.
+    fn decided<P: Packet>(&mut self, packet_number: usize, decision: &Decision<'_>, arrival: Arrival<'_>, packet: &P);
+
+    /// Tells that this packet went where it was decided, or why it was dropped after all. What a transmit queue does not
+    /// take is not known yet.
+    fn settled(&mut self, _packet_number: usize, _arrival: Arrival<'_>, _dropped: Option<DropReason>) {}
+
+    /// Tells about a fragment that was held until now, after its rewrite.
+    fn released<P: Packet>(&mut self, _decision: &Decision<'_>, _arrival: Arrival<'_>, _packet: &P) {}
+
+    /// Tells about a fragment that was held, and is dropped.
+    fn given_up<P: Packet>(&mut self, _reason: DropReason, _arrival: Arrival<'_>, _packet: &P) {}
+
+    /// Tells about a packet of the control side that leaves by a port, and the backend that it is for.
+    fn injected<P: Packet>(&mut self, _packet: &P, _egress: PortId, _backend: Option<BackendId>) {}
 }
 
 /// Watches nothing.
 impl Trace for () {
     const ENABLED: bool = false;
 
-    fn decided(&mut self, _packet_number: usize, _decision: &Decision<'_>) {}
+    fn decided<P: Packet>(&mut self, _: usize, _: &Decision<'_>, _: Arrival<'_>, _: &P) {}
 }
 
 /// The stages, and what they keep from one burst to the next: fragments, and how many senders may be told that their

@@ -62,6 +62,26 @@ impl<P: Port> Delivery<P> {
         }
     }
 
+    /// [`Delivery::deliver`]. Returns why the packet was dropped, if it was.
+    ///
+    /// What a queue or a ring to another worker does not take is not among it: that may be any packet of a burst.
+    #[cold]
+    pub(super) fn deliver_and_tell(
+        &mut self,
+        arrival: Arrival<'_>,
+        packet: P::Packet,
+        verdict: Verdict,
+        stages: &mut Stages<P::Packet>,
+    ) -> Option<DropReason> {
+        let before: [u64; DropReason::COUNT] = std::array::from_fn(|place| self.counters.drops[place].get());
+        self.deliver(arrival, packet, verdict, stages);
+        let rose = |reason: &&DropReason| {
+            !matches!(**reason, DropReason::TxFull | DropReason::HandoffFull)
+                && self.counters.drops[**reason as usize].get() > before[**reason as usize]
+        };
+        DropReason::ALL.iter().find(rose).copied()
+    }
+
     /// Sends a frame as fragments of its outer packet: all of them, or none.
     #[cold]
     fn split(&mut self, arrival: Arrival<'_>, whole: &P::Packet, egress: PortId, split: Split) {

@@ -2,8 +2,9 @@
 
 use super::deliver::Delivery;
 use crate::drop_reason::DropReason;
-use crate::ids::PortId;
+use crate::ids::{BackendId, PortId};
 use crate::parse::{Outcome, parse};
+use crate::pipeline::Trace;
 use crate::port::{Packet, Port};
 use crate::punt::Inject;
 use crate::snapshot::{PortState, Snapshot};
@@ -19,19 +20,33 @@ static ANYONE: PortState = PortState::taking_any_destination([0; 6]);
 impl<P: Port> Delivery<P> {
     /// Sends what is there, up to a bound; returns how many packets that were.
     #[inline]
-    pub(super) fn inject(&mut self, snapshot: &Snapshot) -> usize {
+    pub(super) fn inject<T: Trace>(&mut self, snapshot: &Snapshot, trace: &mut T) -> usize {
         let mut count = 0;
         while count < INJECTIONS
             && let Some(injection) = self.rings.inject.pop()
         {
             count += 1;
             self.counters.injected.add(1);
+            let backend = if T::ENABLED { backend_of(&injection) } else { None };
             match address(injection, snapshot) {
-                Ok((packet, egress)) => self.transmit.stage(packet, egress, snapshot, &self.counters),
+                Ok((packet, egress)) => {
+                    if T::ENABLED {
+                        trace.injected(&packet, egress, backend);
+                    }
+                    self.transmit.stage(packet, egress, snapshot, &self.counters);
+                }
                 Err(reason) => self.counters.count_drop(reason),
             }
         }
         count
+    }
+}
+
+/// Whom an injected packet is for, if that is a backend.
+fn backend_of<P>(injection: &Inject<P>) -> Option<BackendId> {
+    match injection {
+        Inject::ToBackend { backend, .. } => Some(*backend),
+        Inject::Finished { .. } | Inject::Frame { .. } => None,
     }
 }
 

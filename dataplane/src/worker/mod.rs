@@ -9,6 +9,7 @@ use crate::fragment::Released;
 use crate::hash::FlowHasher;
 use crate::idle::Rest;
 use crate::ids::{PortId, WorkerId};
+use crate::observe::{Observed, Observer};
 use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
@@ -51,6 +52,7 @@ pub struct Worker<P: Port> {
     snapshots: SnapshotReader,
     stages: Stages<P::Packet>,
     delivery: Delivery<P>,
+    observer: Box<Observer>,
     previous_poll: Option<Poll>,
     /// `Some` after a sleep since that poll: for how long the thread then waited for its core.
     slept: Option<Duration>,
@@ -82,6 +84,7 @@ impl<P: Port> Worker<P> {
             snapshots: parts.snapshots,
             stages: Stages::new(FlowHasher::new(parts.secret)),
             delivery,
+            observer: Box::new(Observer::new(parts.id)),
             previous_poll: None,
             slept: None,
         }
@@ -106,11 +109,17 @@ impl<P: Port> Worker<P> {
 
     /// One pass: a burst of each receive queue, then what the control side wants sent.
     ///
-    /// Returns how many packets there were. `now` is the time of the pass.
+    /// Returns how many packets there were. `now` is the time of the pass. What somebody looks for
+    /// ([`crate::observe`]) is told unless `trace` watches.
     pub fn poll<T: Trace>(&mut self, now: Nanos, trace: &mut T) -> usize {
         self.account_time(now);
         let Self { id, rx, snapshots, stages, delivery, .. } = self;
-        let handled = pass(snapshots.load(), *id, rx, stages, delivery, now, trace);
+        let snapshot = snapshots.load();
+        let handled = if T::ENABLED || snapshot.observe.is_none() {
+            pass(snapshot, *id, rx, stages, delivery, now, trace)
+        } else {
+            self.observed_pass(now)
+        };
         self.previous_poll = Some(Poll { at: now, busy: handled > 0 });
         handled
     }
@@ -128,6 +137,18 @@ impl<P: Port> Worker<P> {
         let handled = pass(snapshot, *id, rx, stages, delivery, now, trace);
         self.previous_poll = Some(Poll { at: now, busy: handled > 0 });
         handled
+    }
+
+    /// A pass that tells what somebody looks for.
+    #[cold]
+    #[inline(never)]
+    fn observed_pass(&mut self, now: Nanos) -> usize {
+        let Self { id, rx, snapshots, stages, delivery, observer, .. } = self;
+        let generation = snapshots.generation();
+        let Some(snapshot) = snapshots.held() else { return 0 };
+        let Some(observe) = snapshot.observe.as_deref() else { return 0 };
+        let mut observed = Observed { observer, observe, generation, now };
+        pass(snapshot, *id, rx, stages, delivery, now, &mut observed)
     }
 
     fn account_time(&mut self, now: Nanos) {
@@ -174,12 +195,16 @@ fn pass<P: Port, T: Trace>(
         handled += received;
         count_received(&delivery.counters, &burst);
         let arrival = Arrival { snapshot, worker: id, port: *port, now, first: None };
-        forward(arrival, burst, stages, delivery, trace);
+        if T::ENABLED && trace.wants(arrival, &burst) {
+            forward(arrival, burst, stages, delivery, trace);
+        } else {
+            forward(arrival, burst, stages, delivery, &mut ());
+        }
     }
     if stages.fragments().holds_any() {
         release(Arrival { snapshot, worker: id, port: PortId(0), now, first: None }, stages, delivery, trace);
     }
-    handled += delivery.inject(snapshot);
+    handled += delivery.inject(snapshot, trace);
     delivery.transmit.flush(&delivery.counters);
     if cfg!(debug_assertions) {
         let (entered, left) = delivery.counters.conservation();
@@ -211,11 +236,17 @@ fn forward<P: Port, T: Trace>(
     let mut dropped = Burst::new();
     for (number, (packet, decided)) in burst.into_iter().zip(&decisions).enumerate() {
         if T::ENABLED {
-            trace.decided(number, &stages.decision(&decisions, number));
+            trace.decided(number, &stages.decision(&decisions, number), arrival, &packet);
         }
         if let Verdict::Drop(reason) = decided.verdict {
             delivery.counters.count_drop(reason);
             dropped.push(packet);
+            if T::ENABLED {
+                trace.settled(number, arrival, Some(reason));
+            }
+        } else if T::ENABLED {
+            let reason = delivery.deliver_and_tell(arrival, packet, decided.verdict, stages);
+            trace.settled(number, arrival, reason);
         } else {
             delivery.deliver(arrival, packet, decided.verdict, stages);
         }
@@ -236,8 +267,11 @@ fn release<P: Port, T: Trace>(
         delivery.counters.released.add(1);
         let (packet, port, first) = match released {
             Released::Known { packet, port, first } => (packet, port, first),
-            Released::Refused(_, reason) => {
+            Released::Refused { packet, port, reason } => {
                 delivery.counters.count_drop(reason);
+                if T::ENABLED {
+                    trace.given_up(reason, Arrival { port, ..arrival }, &packet);
+                }
                 continue;
             }
         };
@@ -249,7 +283,7 @@ fn release<P: Port, T: Trace>(
         debug_assert!(together.is_none(), "the fast path takes no fragments");
         for (number, (packet, decided)) in burst.drain(..).zip(&decisions).enumerate() {
             if T::ENABLED {
-                trace.released(&stages.decision(&decisions, number));
+                trace.released(&stages.decision(&decisions, number), arrival, &packet);
             }
             delivery.deliver(arrival, packet, decided.verdict, stages);
         }

@@ -5,6 +5,7 @@ mod differential;
 mod errors;
 mod fragments;
 mod injections;
+mod observed;
 mod outcome;
 mod peer;
 mod properties;

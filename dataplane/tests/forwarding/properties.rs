@@ -6,7 +6,7 @@ use etherparse::{NetSlice, SlicedPacket};
 use guideway_dataplane::craft::{Craft, MIN_FRAME};
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::memory::{HEADROOM, MemoryPacket};
-use guideway_dataplane::pipeline::{Decision, Trace};
+use guideway_dataplane::pipeline::{Arrival, Decision, Trace};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::select::Verdict;
 use guideway_dataplane::time::Nanos;
@@ -47,7 +47,7 @@ struct Forwards {
 impl Trace for Forwards {
     const ENABLED: bool = true;
 
-    fn decided(&mut self, _packet_number: usize, decision: &Decision<'_>) {
+    fn decided<P: Packet>(&mut self, _: usize, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         match decision.verdict {
             Verdict::Forward { egress, .. } => self.by_port[egress.index()] += 1,
             Verdict::Reply => self.answers += 1,

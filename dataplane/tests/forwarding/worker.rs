@@ -6,7 +6,7 @@ use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::idle::Idle;
 use guideway_dataplane::ids::{BackendId, PortId, VipId, WorkerId};
 use guideway_dataplane::memory::MemoryPacket;
-use guideway_dataplane::pipeline::{Decision, Trace};
+use guideway_dataplane::pipeline::{Arrival, Decision, Trace};
 use guideway_dataplane::port::{BURST, Packet};
 use guideway_dataplane::punt::{ControlRings, InjectRing};
 use guideway_dataplane::select::Verdict;
@@ -228,7 +228,7 @@ struct Verdicts(Vec<(usize, Verdict, bool)>);
 impl Trace for Verdicts {
     const ENABLED: bool = true;
 
-    fn decided(&mut self, packet_number: usize, decision: &Decision<'_>) {
+    fn decided<P: Packet>(&mut self, packet_number: usize, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         self.0.push((packet_number, decision.verdict, decision.selection.is_some()));
     }
 }

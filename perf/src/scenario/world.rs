@@ -8,6 +8,7 @@ use guideway_dataplane::consistency::{Member, Parts, Phase, Side, Special};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, PoolId, PortId, VipId, WorkerId};
+use guideway_dataplane::observe::Observe;
 use guideway_dataplane::parse::Family;
 use guideway_dataplane::pin::{PinClock, PinTable};
 use guideway_dataplane::port::Port;
@@ -52,6 +53,7 @@ impl Case {
             links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
             pins: Arc::new(self.pins()),
             pools: pools?.into_iter().collect(),
+            observe: None,
         })
     }
 
@@ -158,9 +160,24 @@ impl Case {
     ///
     /// As for [`Case::snapshot`].
     pub fn worker<P: Port>(&self, source: Source<P>, lead: usize) -> Result<Rig<P>, BuildError> {
+        self.observed_worker(source, lead, None)
+    }
+
+    /// The same, with somebody who looks for packets.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Case::snapshot`].
+    pub fn observed_worker<P: Port>(
+        &self,
+        source: Source<P>,
+        lead: usize,
+        observe: Option<Arc<Observe>>,
+    ) -> Result<Rig<P>, BuildError> {
         let Source { queues, traffic, mac } = source;
+        let snapshot = Snapshot { observe, ..self.snapshot(mac.unwrap_or(PORT_MAC))? };
         // The reader keeps the one snapshot that there will ever be.
-        let (_, mut readers) = publish::channel(self.snapshot(mac.unwrap_or(PORT_MAC))?, 1);
+        let (_, mut readers) = publish::channel(snapshot, 1);
         let counters = Arc::new(WorkerCounters::default());
         let worker = Worker::new(WorkerParts {
             id: WorkerId(0),

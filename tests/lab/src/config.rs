@@ -37,6 +37,9 @@ pub struct GuidewayConfig {
     /// `[exception]`; `None`: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exception: Option<BTreeMap<String, Value>>,
+    /// `[audit]`; `None`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<BTreeMap<String, Value>>,
     /// `[[port]]`.
     pub port: Vec<BTreeMap<String, Value>>,
     /// `[[interface]]`.
@@ -103,6 +106,7 @@ impl GuidewayConfig {
             api: table([("socket", socket(lab.folder()).to_string_lossy().as_ref().into())]),
             state: None,
             exception: None,
+            audit: None,
             port: ports,
             interface: interfaces,
             route: vec![table([("to", "default".into()), ("via", gateways.to_vec().into())])],
