@@ -1,7 +1,8 @@
 //! `[audit]`: good files, and files with one mistake each.
 
-use crate::base::{check, config};
+use crate::base::{check, edited};
 use guideway_config::model::{Audit, ConnectionLog, LogTarget};
+use guideway_config::parse;
 
 fn audit(lines: &str) -> String {
     format!("[audit]\n{lines}[cores]")
@@ -9,8 +10,11 @@ fn audit(lines: &str) -> String {
 
 #[test]
 fn logs() {
-    let of = |lines: &str| config(&[("[cores]", &audit(lines))]).audit;
-    assert_eq!(config(&[]).audit, Audit::default());
+    let of = |lines: &str| {
+        let parsed = parse(&edited(&[("[cores]", &audit(lines))]), None);
+        parsed.unwrap_or_else(|errors| panic!("{lines}: {errors:#?}")).config.audit
+    };
+    assert_eq!(parse(&edited(&[]), None).expect("the base").config.audit, Audit::default());
     assert_eq!(of(""), Audit::default());
     let file = LogTarget::File("/var/log/c.json".into());
     let usual = ConnectionLog { to: file.clone(), sample: 1, datagram_sample: 1_000, rate: 10_000 };
