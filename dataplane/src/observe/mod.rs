@@ -59,7 +59,7 @@ impl Sampler {
         }
         // Knuth's MMIX generator; its upper bits are good.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 32) * u64::from(n) >> 32 == 0
+        ((self.0 >> 32) * u64::from(n)) >> 32 == 0
     }
 }
 
