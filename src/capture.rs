@@ -134,9 +134,9 @@ fn report(args: &Args, summary: &Summary) -> Result<(), Failure> {
     if args.json {
         let text = serde_json::to_string_pretty(summary)?;
         if is_standard_output(&args.out) {
-            eprintln!("{text}")
+            eprintln!("{text}");
         } else {
-            println!("{text}")
+            println!("{text}");
         }
         return Ok(());
     }

@@ -113,6 +113,7 @@ fn config(context: &Context) -> Option<Config> {
         pools: context.pools.iter().map(pool).collect::<Option<_>>()?,
         vips: vips.collect(),
         exception: (!taps.is_empty()).then_some(model::Exception { taps, rate: 20_000 }),
+        audit: model::Audit::default(),
         table_memory: 1 << 30,
         pins: 1 << 10,
         arm_time: Duration::from_secs(3),

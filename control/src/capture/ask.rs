@@ -104,7 +104,7 @@ pub enum AskError {
     },
 }
 
-fn wrong(option: &'static str, value: impl ToString, problem: impl Into<String>) -> AskError {
+fn wrong(option: &'static str, value: &dyn ToString, problem: impl Into<String>) -> AskError {
     AskError::Value { option, value: value.to_string(), problem: problem.into() }
 }
 
@@ -127,10 +127,10 @@ impl CaptureAsk {
     /// What workers are to look for.
     pub(super) fn filter(&self, state: &State) -> Result<Filter, AskError> {
         if self.drop.is_some() && self.direction == Direction::Out {
-            return Err(wrong("direction", "out", "what is dropped does not leave; leave one of both out"));
+            return Err(wrong("direction", &"out", "what is dropped does not leave; leave one of both out"));
         }
         if self.sample == Some(0) {
-            return Err(wrong("sample", 0, "is 1 for every packet, 100 for one of a hundred"));
+            return Err(wrong("sample", &0, "is 1 for every packet, 100 for one of a hundred"));
         }
         Ok(Filter {
             vip: self.vip.as_deref().map(|name| vip(&state.config, name)).transpose()?,
@@ -147,7 +147,7 @@ impl CaptureAsk {
     /// Where it ends.
     pub(super) fn bounds(&self) -> Result<Bounds, AskError> {
         let positive = |option, value: Option<u64>, default| match value {
-            Some(0) => Err(wrong(option, 0, "would end before it begins")),
+            Some(0) => Err(wrong(option, &0, "would end before it begins")),
             Some(value) => Ok(value),
             None => Ok(default),
         };
@@ -163,7 +163,7 @@ impl CaptureAsk {
         match self.snaplen {
             None => Ok(LONGEST_SNAP),
             Some(bytes) if (SHORTEST_SNAP..=LONGEST_SNAP).contains(&bytes) => Ok(bytes),
-            Some(bytes) => Err(wrong("snaplen", bytes, format!("is from {SHORTEST_SNAP} to {LONGEST_SNAP} bytes"))),
+            Some(bytes) => Err(wrong("snaplen", &bytes, format!("is from {SHORTEST_SNAP} to {LONGEST_SNAP} bytes"))),
         }
     }
 }
@@ -181,7 +181,7 @@ fn vip(config: &Config, name: &str) -> Result<(VipId, Prefix), AskError> {
 
 fn backend(state: &State, name: &str) -> Result<BackendId, AskError> {
     let (pool, of_pool) =
-        name.split_once('/').ok_or_else(|| wrong("backend", name, "is written POOL/NAME, for example web/web1"))?;
+        name.split_once('/').ok_or_else(|| wrong("backend", &name, "is written POOL/NAME, for example web/web1"))?;
     let problem = |error: crate::state::ChangeError| unknown("backend", name, error.to_string());
     let pool = state.pool_named(pool).map_err(problem)?;
     let index = state.backend_named(pool, of_pool).map_err(problem)?;
@@ -199,7 +199,7 @@ fn port(config: &Config, name: &str) -> Result<PortId, AskError> {
 
 fn client(text: &str) -> Result<Prefix, AskError> {
     let net: Option<IpNet> = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let net = net.ok_or_else(|| wrong("client", text, "is an address or a prefix, for example 192.0.2.0/24"))?;
+    let net = net.ok_or_else(|| wrong("client", &text, "is an address or a prefix, for example 192.0.2.0/24"))?;
     Ok(Prefix::new(net.network(), net.prefix_len()))
 }
 
@@ -214,7 +214,7 @@ fn dropped(text: &str) -> Result<Dropped, AskError> {
     match reason {
         // A burst of frames, or one of the control side: nobody knows any more what was decided about them.
         DropReason::TxFull | DropReason::HandoffFull | DropReason::StaleInjection => {
-            Err(wrong("drop", text, "happens to frames that are on their way out, and is counted only"))
+            Err(wrong("drop", &text, "happens to frames that are on their way out, and is counted only"))
         }
         reason => Ok(Dropped::For(*reason)),
     }
