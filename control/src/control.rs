@@ -146,6 +146,11 @@ impl Control {
         &self.counters
     }
 
+    /// Where the counting of VIPs and backends began.
+    pub(crate) const fn beginnings(&self) -> &Beginnings {
+        &self.beginnings
+    }
+
     /// What was sent for a VIP since it is there.
     #[must_use]
     pub fn vip_traffic(&self, id: VipId) -> TrafficStatus {

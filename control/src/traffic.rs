@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where each id began, unless at zero.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Beginnings {
     vips: HashMap<VipId, TrafficStatus>,
     backends: HashMap<BackendId, TrafficStatus>,

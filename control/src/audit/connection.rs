@@ -61,7 +61,7 @@ impl Connection {
     pub(super) fn new(state: &State, start: &Start, time: SystemTime) -> Self {
         let config = &state.config;
         let gone = || "?".to_owned();
-        let vip = config.vips.get(start.vip.index());
+        let vip = state.vip(start.vip);
         let found = state.find(start.backend).and_then(|(pool, index)| {
             let pool = config.pools.get(pool.index())?;
             Some((pool, pool.backends.get(index)?))

@@ -133,7 +133,7 @@ impl CaptureAsk {
             return Err(wrong("sample", &0, "is 1 for every packet, 100 for one of a hundred"));
         }
         Ok(Filter {
-            vip: self.vip.as_deref().map(|name| vip(&state.config, name)).transpose()?,
+            vip: self.vip.as_deref().map(|name| vip(state, name)).transpose()?,
             client: self.client.as_deref().map(client).transpose()?,
             backend: self.backend.as_deref().map(|name| backend(state, name)).transpose()?,
             drop: self.drop.as_deref().map(dropped).transpose()?,
@@ -168,7 +168,8 @@ impl CaptureAsk {
     }
 }
 
-fn vip(config: &Config, name: &str) -> Result<(VipId, Prefix), AskError> {
+fn vip(state: &State, name: &str) -> Result<(VipId, Prefix), AskError> {
+    let config = &state.config;
     let found = config.vips.iter().position(|vip| vip.to_string() == name);
     let none = || {
         let known = some_of(config.vips.iter().map(ToString::to_string));
@@ -176,7 +177,7 @@ fn vip(config: &Config, name: &str) -> Result<(VipId, Prefix), AskError> {
     };
     let index = found.ok_or_else(none)?;
     let address = config.vips[index].address;
-    Ok((VipId(index as u16), Prefix::new(address.network(), address.prefix_len())))
+    Ok((state.vip_ids[index], Prefix::new(address.network(), address.prefix_len())))
 }
 
 fn backend(state: &State, name: &str) -> Result<BackendId, AskError> {

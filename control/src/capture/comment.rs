@@ -27,7 +27,7 @@ pub(super) fn comment(state: &State, facts: &Facts) -> String {
     if let Some(reason) = reason {
         put("reason", &reason);
     }
-    let vip = facts.vip.and_then(|(vip, slot)| Some((state.config.vips.get(vip.index())?, slot)));
+    let vip = facts.vip.and_then(|(vip, slot)| Some((state.vip(vip)?, slot)));
     if let Some((vip, _)) = vip {
         put("vip", vip);
         if let Some(pool) = state.config.pools.get(vip.pool) {

@@ -4,20 +4,13 @@ use super::families::Families;
 use super::sample::{BackendSample, PoolSample, Sample};
 use crate::consistency::plan::Waiting;
 use crate::health;
+use crate::status::model::TrafficStatus;
 use crate::status::pools::{WORDS, moved, slots};
 use guideway_config::model::Backend;
-use guideway_dataplane::counters::{Counter, Traffic, WorkerCounters};
-use guideway_dataplane::ids::VipId;
 use std::fmt;
-use std::sync::Arc;
 
 /// A counter of some traffic.
-type Part = fn(&Traffic) -> &Counter;
-
-/// Of what all workers sent to one destination.
-fn sum(workers: &[Arc<WorkerCounters>], part: Part, of: impl Fn(&WorkerCounters) -> Option<&Traffic>) -> u64 {
-    workers.iter().filter_map(|counters| of(counters)).map(|traffic| part(traffic).get()).sum()
-}
+type Part = fn(TrafficStatus) -> u64;
 
 pub(super) fn vips(families: &mut Families<'_>, sample: &Sample) -> fmt::Result {
     let config = &sample.config;
@@ -27,17 +20,16 @@ pub(super) fn vips(families: &mut Families<'_>, sample: &Sample) -> fmt::Result 
         .map(|vip| [vip.address.to_string(), vip.protocol.to_string(), vip.port.to_string()])
         .collect();
     let each = || {
-        (0..).map(VipId).zip(config.vips.iter().zip(&texts)).map(|(id, (vip, [address, protocol, port]))| {
+        sample.vip_ids.iter().zip(config.vips.iter().zip(&texts)).map(|(id, (vip, [address, protocol, port]))| {
             let pool = config.pools[vip.pool].name.as_str();
             let labels = [("address", address.as_str()), ("protocol", protocol), ("port", port), ("pool", pool)];
             (labels, id, vip.pool)
         })
     };
-    let traffic = |part: Part| {
-        each().map(move |(labels, id, _)| (labels, sum(&sample.counters, part, |counters| counters.vip(id))))
-    };
-    families.counters("vip_packets", "Packets sent to backends for a VIP.", traffic(|traffic| &traffic.packets))?;
-    families.counters("vip_bytes", "Bytes sent to backends for a VIP.", traffic(|traffic| &traffic.bytes))?;
+    let traffic =
+        |part: Part| each().map(move |(labels, id, _)| (labels, part(sample.beginnings.of_vip(&sample.counters, *id))));
+    families.counters("vip_packets", "Packets sent to backends for a VIP.", traffic(|traffic| traffic.packets))?;
+    families.counters("vip_bytes", "Bytes sent to backends for a VIP.", traffic(|traffic| traffic.bytes))?;
     let serving = |pool: &PoolSample| pool.table.slots().iter().any(|slot| !slot.is_empty());
     families.gauges(
         "vip_serving",
@@ -97,12 +89,11 @@ pub(super) fn backends(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
         })
     };
     let traffic = |part: Part| {
-        each().map(move |(labels, _, backend)| {
-            (labels, sum(&sample.counters, part, |counters| counters.backend(backend.id)))
-        })
+        each()
+            .map(move |(labels, _, backend)| (labels, part(sample.beginnings.of_backend(&sample.counters, backend.id))))
     };
-    families.counters("backend_packets", "Packets sent to a backend.", traffic(|traffic| &traffic.packets))?;
-    families.counters("backend_bytes", "Bytes sent to a backend.", traffic(|traffic| &traffic.bytes))?;
+    families.counters("backend_packets", "Packets sent to a backend.", traffic(|traffic| traffic.packets))?;
+    families.counters("backend_bytes", "Bytes sent to a backend.", traffic(|traffic| traffic.bytes))?;
     for (name, help, value) in BACKEND_GAUGES {
         families.gauges(name, help, each().map(|(labels, named, backend)| (labels, value(named, backend))))?;
     }

@@ -9,9 +9,10 @@ use crate::neighbor;
 use crate::rt::Report;
 use crate::state::{BackendHealth, BackendState, PoolState};
 use crate::status::pools::{Checks, checks, current, is_settled, word};
+use crate::traffic::Beginnings;
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::{BackendId, PortId};
+use guideway_dataplane::ids::{BackendId, PortId, VipId};
 use guideway_dataplane::table::Table;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct Sample {
     pub(super) config: Arc<Config>,
+    /// In the order of the configuration's.
+    pub(super) vip_ids: Vec<VipId>,
     pub(super) counters: Vec<Arc<WorkerCounters>>,
+    pub(super) beginnings: Beginnings,
     pub(super) report: Report,
     pub(super) pools: Vec<PoolSample>,
     pub(super) ports: Vec<PortSample>,
@@ -73,7 +77,9 @@ impl Sample {
         let port = |(id, up)| PortSample { up, counters: devices.counters(PortId(id)) };
         Self {
             config: Arc::clone(&state.config),
+            vip_ids: state.vip_ids.clone(),
             counters: control.counters().to_vec(),
+            beginnings: control.beginnings().clone(),
             pools: state.pools.iter().map(|pool| pool_sample(control, pool, &checks)).collect(),
             ports: (0..).zip(state.ports.iter().map(|port| port.up)).map(port).collect(),
             started: unix(control.started_at()),

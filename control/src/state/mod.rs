@@ -16,7 +16,7 @@ use crate::consistency::plan::PoolPlan;
 use crate::health::Reason;
 use crate::topology::Hop;
 pub use change::{Change, ChangeError};
-use guideway_config::model::{Config, Forward};
+use guideway_config::model::{Config, Forward, Vip};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
@@ -224,6 +224,13 @@ impl State {
     pub fn find(&self, id: BackendId) -> Option<(PoolId, usize)> {
         let (pool, index) = self.places.get(id.index()).copied().flatten()?;
         Some((pool, usize::from(index)))
+    }
+
+    /// The VIP with this id, which outlives reloads that a place in the configuration does not.
+    #[must_use]
+    pub fn vip(&self, id: VipId) -> Option<&Vip> {
+        let place = self.vip_ids.iter().position(|of_vip| *of_vip == id)?;
+        self.config.vips.get(place)
     }
 
     /// Takes over a judgement. Returns whether workers must learn of it at once: a death.
