@@ -5,6 +5,7 @@
 //! [`devices::Devices`] is implemented by whoever owns the ports.
 
 pub mod api;
+pub mod checks;
 pub mod consistency;
 pub mod control;
 pub mod devices;

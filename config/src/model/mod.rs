@@ -1,8 +1,10 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
+mod health;
 mod idle;
 mod pool;
 
+pub use health::*;
 pub use pool::*;
 
 use ipnet::IpNet;

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod base;
+mod checks;
 mod flows;
 mod idle;
 mod many_errors;

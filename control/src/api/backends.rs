@@ -2,14 +2,15 @@
 
 use super::{Addition, Handles, Refusal};
 use crate::state::Change;
-use crate::status::{self, model::BackendStatus};
+use crate::status::{self, model::BackendStatus, model::CheckHistory};
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::time::SystemTime;
 
 /// The backend after the change; `None`: it is gone already.
 type Answer = Result<Json<Option<BackendStatus>>, Refusal>;
@@ -21,6 +22,7 @@ pub(super) fn router() -> Router<Handles> {
     Router::new()
         .route("/", post(add))
         .route("/{backend}", delete(remove))
+        .route("/{backend}/history", get(history))
         .route("/{backend}/drain", post(drain))
         .route("/{backend}/enable", post(enable))
         .route("/{backend}/disable", post(disable))
@@ -38,6 +40,20 @@ struct Drain {
 #[serde(deny_unknown_fields)]
 struct Weight {
     weight: u32,
+}
+
+async fn history(
+    State(handles): State<Handles>,
+    Path((pool, name)): Names,
+) -> Result<Json<Vec<CheckHistory>>, Refusal> {
+    let (id, checks) = {
+        let control = handles.control();
+        let state = control.state();
+        let index = state.pool_named(&pool)?;
+        let id = state.pools[index].backends[state.backend_named(index, &name)?].id;
+        (id, status::asked(state, index))
+    };
+    Ok(Json(status::history(&checks, &handles.history(id).await?, SystemTime::now())))
 }
 
 async fn drain(State(handles): State<Handles>, Path(names): Names, body: Bytes) -> Answer {

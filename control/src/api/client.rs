@@ -2,7 +2,7 @@
 
 use super::{Addition, POOLS_PATH, RELOAD_PATH, STATUS_PATH};
 use crate::reload::run::{Ask, Outcome};
-use crate::status::model::{BackendStatus, PoolStatus, Status};
+use crate::status::model::{BackendStatus, CheckHistory, PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -89,6 +89,15 @@ impl Client {
     /// As for [`Client::status`].
     pub fn pool(&self, pool: &str) -> Result<PoolStatus, ClientError> {
         self.ask(Method::GET, &pool_path(pool), None)
+    }
+
+    /// The last results of a backend's checks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn history(&self, pool: &str, backend: &str) -> Result<Vec<CheckHistory>, ClientError> {
+        self.ask(Method::GET, &format!("{}/history", backend_path(pool, backend)), None)
     }
 
     /// No new flows for a backend; with `force` no old ones either.

@@ -1,12 +1,12 @@
 //! A configuration → the state at start.
 
-use super::{Admin, BackendHealth, BackendState, PoolState, Stage, State, StateError};
+use super::{Admin, Advice, BackendHealth, BackendState, PoolState, Stage, State, StateError, Verdicts, Warmth, share};
 use crate::consistency::ids::BackendIds;
 use crate::consistency::placement::{Fact, Policy};
 use crate::consistency::plan::PoolPlan;
 use crate::templates;
 use crate::topology::{hops_to, link_of};
-use guideway_config::model::{self, Affinity, Config, Health, PortMatch, Protocol, Tracking};
+use guideway_config::model::{self, Affinity, Config, PortMatch, Protocol, Tracking};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
@@ -101,7 +101,7 @@ pub(super) fn place(places: &mut Vec<Option<(PoolId, u16)>>, id: BackendId, at: 
 }
 
 fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendState>) -> Result<PoolState, StateError> {
-    let facts = pool.backends.iter().zip(&backends).map(|(of_config, backend)| fact(of_config, backend)).collect();
+    let facts = pool.backends.iter().zip(&backends).map(|(of, backend)| fact(pool, of, backend)).collect();
     let always = pool.tracking == Tracking::Always;
     let plan = PoolPlan::new(hasher, pool.table_size, Policy::from(pool), always, facts)
         .map_err(|source| StateError::Table { pool: pool.name.clone(), source })?;
@@ -110,11 +110,11 @@ fn pool_state(pool: &model::Pool, hasher: &FlowHasher, backends: Vec<BackendStat
 }
 
 /// What the table is made of, for one backend.
-pub(super) fn fact(of_config: &model::Backend, backend: &BackendState) -> Fact {
+pub(super) fn fact(pool: &model::Pool, of_config: &model::Backend, backend: &BackendState) -> Fact {
     Fact {
         name: of_config.name.clone(),
         placed: matches!(backend.stage, Stage::Serving | Stage::Leaving) && !backend.replaced,
-        weight: of_config.weight,
+        weight: share::weight(pool, of_config, backend),
         priority: of_config.priority,
         takes_new: !backend.is_draining() && !backend.forced,
         up: backend.as_base && !backend.forced,
@@ -135,13 +135,17 @@ pub(super) fn backend_state(
         let (pool, backend) = (pool.name.clone(), backend.name.clone());
         StateError::Family { pool, backend, source_address }
     })?;
-    let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
+    let health = if pool.health.is_empty() { BackendHealth::Up } else { BackendHealth::Unknown };
     Ok(BackendState {
         id,
         forward: pool.forward,
         hops,
         rewrite,
         health,
+        verdicts: Verdicts::default(),
+        dies_at: None,
+        advice: Advice::default(),
+        warmth: Warmth::default(),
         reason: None,
         since: now,
         admin: Admin::Enabled,

@@ -1,7 +1,9 @@
 //! VIPs, pools and backends in `status`.
 
-use super::model::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
+use super::checks::{Checks, Known, asked, checks, details, share, together};
+use super::model::{BackendStatus, PoolStatus, TransitionStatus, VipStatus};
 use super::traffic;
+use crate::checks::Asked;
 use crate::control::Control;
 use crate::health;
 use crate::rt::Report;
@@ -11,15 +13,7 @@ use guideway_dataplane::ids::{BackendId, VipId};
 use guideway_dataplane::table::{Slot, Table};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
-use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
-
-/// The checks of the backends that have some.
-pub(super) type Checks = BTreeMap<BackendId, health::Status>;
-
-pub(super) fn checks(report: &Report) -> Checks {
-    report.health.iter().copied().collect()
-}
 
 /// One pool, by its index.
 #[must_use]
@@ -34,8 +28,10 @@ pub fn backend(control: &Control, report: &Report, id: BackendId) -> Option<Back
     let (pool, index) = state.find(id)?;
     let (of_pool, of_config) = (&state.pools[pool.index()], &state.config.pools[pool.index()]);
     let slots = current(of_pool).slots().iter().filter(|slot| slot.index() == index).count() as u32;
-    let check = report.health.iter().find(|(checked, _)| *checked == id).map(|(_, status)| status);
-    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, check))
+    let asked = asked(state, pool.index());
+    let checks = checks(report);
+    let known = (asked.as_slice(), checks.get(&id).map_or(&[][..], Vec::as_slice));
+    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, known))
 }
 
 pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
@@ -55,7 +51,7 @@ fn current(pool: &PoolState) -> &Table {
     pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
 }
 
-pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now: Nanos) -> PoolStatus {
+pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks<'_>, now: Nanos) -> PoolStatus {
     let (pool, of) = (&control.state().pools[index], &control.state().config.pools[index]);
     let table = current(pool);
     let mut slots = vec![0_u32; pool.backends.len()];
@@ -67,6 +63,8 @@ pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now:
     let undisturbed = pool.plan.undisturbed().slots();
     let moved = table.slots().iter().zip(undisturbed).filter(|(now, base)| now.index() != base.index()).count();
     let backends = pool.backends.iter().zip(&of.backends).zip(slots);
+    let asked = asked(control.state(), index);
+    let known = |id| (asked.as_slice(), checks.get(&id).map_or(&[][..], Vec::as_slice));
     PoolStatus {
         name: of.name.clone(),
         forward: of.forward.to_string(),
@@ -74,7 +72,7 @@ pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now:
         slots_moved: moved as u32,
         table_digest: format!("{:016x}", digest(table, &of.backends)),
         transition: transition_status(control, pool, now),
-        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, checks.get(&b.id))).collect(),
+        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, known(b.id))).collect(),
     }
 }
 
@@ -114,10 +112,12 @@ fn backend_status(
     backend: &BackendState,
     of: &config::Backend,
     slots: u32,
-    check: Option<&health::Status>,
+    (asked, known): (&[Asked], &[Known<'_>]),
 ) -> BackendStatus {
     let state = control.state();
-    let held = check.is_some_and(|check| check.state == health::State::HeldDown);
+    let down = |(_, status, _): &&Known<'_>| matches!(status.state, health::State::Down | health::State::HeldDown);
+    let mut down = known.iter().filter(down).peekable();
+    let held = down.peek().is_some() && down.all(|(_, status, _)| status.state == health::State::HeldDown);
     let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
     BackendStatus {
         name: of.name.clone(),
@@ -145,14 +145,9 @@ fn backend_status(
         slots,
         pins: backend.pins,
         traffic: traffic(control.counters().iter().filter_map(|counters| counters.backend(backend.id))),
-        check: check.map(|check| CheckStatus {
-            sent: check.sent,
-            answered: check.answered,
-            failed: check.failed,
-            void: check.void,
-            rtt_microseconds: check.rtt.map(|rtt| rtt.as_secs_f64() * 1e6),
-            slow: check.slow,
-        }),
+        share: share(backend),
+        check: together(known),
+        checks: details(asked, known),
     }
 }
 
