@@ -313,8 +313,8 @@ impl<P: Port> Rt<P> {
 
     fn probe(&mut self, now: Nanos) -> usize {
         let stalled_until = self.watch.stalled_until(now);
-        if let (Some(path), Some(until)) = (&self.conversations, stalled_until) {
-            path.stalled(until);
+        if let Some(path) = &mut self.conversations {
+            path.stalled(stalled_until, now);
         }
         let Self { prober, outbox, duties, .. } = self;
         let mut sent = 0;

@@ -5,6 +5,7 @@
 
 mod affinity;
 mod backends;
+mod checks;
 mod churn;
 mod cli;
 mod consistency;

@@ -40,6 +40,6 @@ const RING_BYTES: usize = 1 << 20;
 pub fn path() -> (ProbePath, StackPath) {
     let (up, from_rt) = ring::frames(RING_BYTES);
     let (to_rt, down) = ring::frames(RING_BYTES);
-    let stalled_until = Arc::new(AtomicU64::new(0));
-    (ProbePath::new(up, down, Arc::clone(&stalled_until)), StackPath::new(from_rt, to_rt, stalled_until))
+    let stalled = Arc::new(AtomicU64::new(0));
+    (ProbePath::new(up, down, Arc::clone(&stalled)), StackPath::new(from_rt, to_rt, stalled))
 }

@@ -209,12 +209,12 @@ impl Task {
         let shared = &self.shared;
         let room = if self.subject.asked.via == Via::Dataplane { &shared.of_stack } else { &shared.of_kernel };
         let _room = room.acquire().await;
-        let (begun, begun_at) = (Instant::now(), shared.now());
+        let (begun, begun_at, stalled) = (Instant::now(), shared.now(), shared.stack.stalled());
         self.judged.borrow_mut().begin();
         let times = self.subject.asked.times;
         let said = timeout(times.timeout, self.speak()).await;
         let at = shared.now();
-        let result = said.unwrap_or_else(|_| Err(self.silence(begun_at, at)));
+        let result = said.unwrap_or_else(|_| Err(self.silence(begun_at, at, stalled)));
         self.settle(at, begun.elapsed(), result);
         begun
     }
@@ -228,9 +228,11 @@ impl Task {
     }
 
     /// A timeout, unless this process may be to blame.
-    fn silence(&self, begun: Nanos, now: Nanos) -> Fault {
-        let late = self.shared.lateness.borrow().excuses(begun, now, self.subject.asked.times.timeout);
-        let stalled = self.subject.asked.via == Via::Dataplane && self.shared.stack.stalled_until() >= begun;
+    fn silence(&self, begun: Nanos, now: Nanos, stalled_before: Duration) -> Fault {
+        let timeout = self.subject.asked.times.timeout;
+        let late = self.shared.lateness.borrow().excuses(begun, now, timeout);
+        let stalled = self.shared.stack.stalled() - stalled_before;
+        let stalled = self.subject.asked.via == Via::Dataplane && stalled > timeout / 2;
         if late || stalled { Fault::ours(&"this process was kept from running") } else { Fault::of(Reason::Timeout) }
     }
 

@@ -18,7 +18,6 @@ use super::subject::Subject;
 use crate::health::answer::{self, Flow};
 use datagrams::Mailbox;
 use guideway_dataplane::ids::BackendId;
-use guideway_dataplane::time::Nanos;
 use ports::Ports;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
@@ -100,9 +99,9 @@ impl Stack {
         }
     }
 
-    /// Until when some worker is known not to have polled.
-    pub(super) fn stalled_until(&self) -> Nanos {
-        self.inner.borrow().path.stalled_until()
+    /// For how long some worker did not poll, since the start.
+    pub(super) fn stalled(&self) -> Duration {
+        self.inner.borrow().path.stalled()
     }
 
     /// Opens a connection.
