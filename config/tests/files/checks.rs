@@ -93,7 +93,7 @@ fn a_pool_may_have_several_checks() {
     assert_eq!(checks(table).len(), 2);
     refused("health = []", &[("26:10", "`health` is empty")]);
     refused("health = [{ kind = \"none\" }, { kind = \"tcp\" }]", &[("26:11", "kind = \"none\" stands alone")]);
-    let many = vec!["{ kind = \"icmp\", interval = \"1s\" }"; 9].join(", ");
+    let many = ["{ kind = \"icmp\", interval = \"1s\" }"; 9].join(", ");
     let errors = parse(&edited(&[(LINE, &format!("health = [{many}]"))]), None).expect_err("nine");
     assert!(errors[0].message.contains("at most 8 checks"), "{errors:?}");
     let twice = "health = [{ kind = \"icmp\" }, { kind = \"icmp\" }]";
