@@ -32,7 +32,7 @@ fn check<const N: usize>(kind: &str, via: &str, options: [(&str, Toml); N]) -> B
 fn start(lab: &Lab, forward: &str, health: BTreeMap<String, Toml>) -> Result<(GuidewayConfig, Guideway)> {
     let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[1]).pool(lab, POOL, forward, false);
     config.pool[0].health = health;
-    let config = config.vip(address::vip_v4(10).into(), "tcp", 80, POOL);
+    let config = config.vip(address::vip_v4(10), "tcp", 80, POOL);
     let guideway = Guideway::start(lab, Path::new(crate::setup::BINARY), &config)?;
     Ok((config, guideway))
 }
@@ -94,7 +94,7 @@ fn icmp_and_udp_by_the_way_of_traffic() -> Result<()> {
         return Ok(());
     }
     let lab = Site::lab(LabOptions::new())?;
-    let vip = address::vip_v4(10).into();
+    let vip = address::vip_v4(10);
     let mut echoes = lab.backends().iter().map(|b| EchoServer::start(b, vip, 7)).collect::<Result<Vec<_>>>()?;
     let health = check("udp", "dataplane", [("port", 7.into()), ("send", "ping".into()), ("expect", "ping".into())]);
     let (_config, guideway) = start(&lab, "l2dsr", health)?;

@@ -19,7 +19,7 @@ use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -35,8 +35,6 @@ const JITTER: u32 = 16;
 pub enum Request {
     /// Ask these from now on.
     Configure(Vec<Subject>),
-    /// Ask a backend at once: something says that it may have failed.
-    Hurry(BackendId),
     /// Tell how things are.
     Report(oneshot::Sender<Vec<CheckReport>>),
     /// Tell the last results of a backend, check by check.
@@ -66,7 +64,6 @@ struct Shared {
 struct Watched {
     subject: Subject,
     judged: Rc<RefCell<Judged>>,
-    hurry: Rc<Notify>,
     task: AbortHandle,
 }
 
@@ -104,9 +101,6 @@ pub async fn run(mut requests: mpsc::UnboundedReceiver<Request>, path: StackPath
         match request {
             None => break,
             Some(Request::Configure(subjects)) => configure(&shared, &mut watched, subjects),
-            Some(Request::Hurry(backend)) => {
-                watched.iter().filter(|((id, _), _)| *id == backend).for_each(|(_, of)| of.hurry.notify_one());
-            }
             // Who asked may have gone away meanwhile.
             Some(Request::Report(answer)) => drop(answer.send(watched.values().map(report).collect())),
             Some(Request::History(backend, answer)) => {
@@ -171,32 +165,22 @@ fn configure(shared: &Rc<Shared>, watched: &mut HashMap<(BackendId, CheckNumber)
 }
 
 fn watch(shared: &Rc<Shared>, subject: Subject, judged: Rc<RefCell<Judged>>, phase: Duration) -> Watched {
-    let hurry = Rc::new(Notify::new());
-    let task = Task {
-        shared: Rc::clone(shared),
-        subject: subject.clone(),
-        judged: Rc::clone(&judged),
-        hurry: Rc::clone(&hurry),
-    };
+    let task = Task { shared: Rc::clone(shared), subject: subject.clone(), judged: Rc::clone(&judged) };
     let task = spawn_local(task.run(Instant::now() + phase)).abort_handle();
-    Watched { subject, judged, hurry, task }
+    Watched { subject, judged, task }
 }
 
 struct Task {
     shared: Rc<Shared>,
     subject: Subject,
     judged: Rc<RefCell<Judged>>,
-    hurry: Rc<Notify>,
 }
 
 impl Task {
     async fn run(self, mut due: Instant) {
         let mut round = 0_u64;
         loop {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.hurry.notified() => {}
-            }
+            sleep_until(due).await;
             let begun = self.round().await;
             round += 1;
             let pause = self.judged.borrow().pause(&self.subject.asked.times);
