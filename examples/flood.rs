@@ -236,6 +236,7 @@ fn main() -> Result<()> {
         clock: move || clock.now(),
         enter_rt: Box::new(|| pin(0)),
         enter_bg: Box::new(|| pin(0)),
+        enter_checks: Box::new(|| pin(0)),
         enter_exception: Box::new(|| pin(0)),
     };
     let stop = Arc::new(AtomicBool::new(false));

@@ -105,6 +105,8 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
         name: pool.name?.value,
         forward: pool.forward?,
         health: pool.health?.resolve(first_vip)?,
+        agent: pool.agent?,
+        slow_start: pool.slow_start?,
         table_size: pool.table_size?,
         encap_source: pool.tunnel.encap_source?.map(|source| source.value),
         gue: pool.tunnel.gue?,

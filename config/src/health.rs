@@ -1,7 +1,8 @@
-//! `health` of a pool: the probe, its times and what it needs of the pool's VIPs.
+//! `health` and `agent` of a pool: the checks, their times and what they need of the pool's VIPs.
 
 use crate::addresses;
-use crate::model::{Health, PortMatch, Protocol, TcpCheck};
+use crate::model::{Agent, Check, CheckKind, CheckTimes, MOST_CHECKS, PortMatch, Protocol, Tls, Via};
+use crate::questions::{self, Kind};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
@@ -9,11 +10,20 @@ use crate::schema;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) const INTERVAL: Duration = Duration::from_millis(20);
-const FAST_INTERVAL: Duration = Duration::from_millis(10);
-const TIMEOUT: Duration = Duration::from_millis(20);
+/// Interval, fast interval and timeout unless configured.
+type Defaults = (Duration, Duration, Duration);
+
+/// Of the prober of its own that `tcp` has on the dataplane's path.
+pub(crate) const OF_PROBER: Defaults =
+    (Duration::from_millis(20), Duration::from_millis(10), Duration::from_millis(20));
+/// Of every other check: each of its probes is a conversation, and a process answers it.
+const OF_CONVERSATIONS: Defaults = (Duration::from_secs(1), Duration::from_millis(250), Duration::from_secs(1));
+
 const RISE: u32 = 2;
 const FALL: u32 = 3;
+
+const AGENT_INTERVAL: Duration = Duration::from_secs(2);
+const AGENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest run of results that `rise` and `fall` may ask for.
 const LONGEST_RUN: u64 = 255;
@@ -22,97 +32,126 @@ const LONGEST_RUN: u64 = 255;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Kinds that the design has and this version does not build share one way out.
-const INSTEAD: &str = "use kind = \"tcp\" or kind = \"none\"";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    None,
-    Tcp,
+/// The checks of a pool. `None`: refused.
+pub(crate) struct HealthDraft {
+    pub(crate) checks: Vec<Option<CheckDraft>>,
 }
 
-pub(crate) enum HealthDraft {
-    None,
-    Tcp(TcpDraft),
-}
-
-pub(crate) struct TcpDraft {
+/// One check.
+pub(crate) struct CheckDraft {
     at: usize,
+    pub(crate) kind: Kind,
+    question: Option<CheckKind>,
+    pub(crate) via: Option<Via>,
     /// `Some(None)`: the port of the first VIP.
     port: Option<Option<u16>>,
-    interval: Option<Duration>,
-    fast_interval: Option<Duration>,
-    timeout: Option<Duration>,
-    rise: Option<u32>,
-    fall: Option<u32>,
+    times: Option<CheckTimes>,
+    dead_after: Option<Option<Located<Duration>>>,
     /// `Some(None)`: the own address on the way.
     pub(crate) probe_source: Option<Option<Located<IpAddr>>>,
+    /// Where `ca_file` stands.
+    ca_file_at: Option<usize>,
 }
 
 /// Reads `health` of a pool that begins at `pool_at`; absent means `tcp` with its defaults.
 pub(crate) fn read(value: Option<Value<'_>>, pool_at: usize, report: &mut Report) -> Option<HealthDraft> {
-    let Some(value) = value else {
-        return Some(HealthDraft::Tcp(TcpDraft {
-            at: pool_at,
-            port: Some(None),
-            interval: Some(INTERVAL),
-            fast_interval: Some(FAST_INTERVAL),
-            timeout: Some(TIMEOUT),
-            rise: Some(RISE),
-            fall: Some(FALL),
-            probe_source: Some(None),
-        }));
-    };
+    let Some(value) = value else { return Some(HealthDraft { checks: vec![Some(default_check(pool_at))] }) };
     if let Some(kind) = value.as_str() {
         report
             .error(value.at, "`health` must be a table, not a string")
             .help(format!("write {{ kind = \"{}\" }}", kind.escape_debug()));
         return None;
     }
-    let mut health = value.table(&schema::HEALTH, report)?;
+    if value.is_empty() {
+        report.error(value.at, "`health` is empty").help("to have no checks, write { kind = \"none\" }");
+        return None;
+    }
+    let readers = if value.is_tables() {
+        value.tables(&schema::HEALTH, report)
+    } else {
+        vec![value.table(&schema::HEALTH, report)?]
+    };
+    if readers.len() > MOST_CHECKS {
+        report.error(readers[MOST_CHECKS].at, format!("a pool has at most {MOST_CHECKS} checks"));
+    }
+    let alone = readers.len() == 1;
+    let checks: Vec<_> = readers.into_iter().map(|reader| check(reader, report)).collect();
+    if let Some(none) = checks.iter().flatten().find(|check| check.kind == Kind::None && !alone) {
+        report.error(none.at, "kind = \"none\" stands alone").help("remove it, or the other checks");
+    }
+    let draft = HealthDraft { checks: checks.into_iter().filter(|c| !is_none(c)).collect() };
+    draft.check_twice(report);
+    Some(draft)
+}
+
+fn is_none(check: &Option<CheckDraft>) -> bool {
+    check.as_ref().is_some_and(|check| check.kind == Kind::None)
+}
+
+fn default_check(at: usize) -> CheckDraft {
+    let (interval, fast_interval, timeout) = OF_PROBER;
+    CheckDraft {
+        at,
+        kind: Kind::Tcp,
+        question: Some(CheckKind::Tcp),
+        via: Some(Via::Dataplane),
+        port: Some(None),
+        times: Some(CheckTimes { interval, fast_interval, timeout, rise: RISE, fall: FALL }),
+        dead_after: Some(None),
+        probe_source: Some(None),
+        ca_file_at: None,
+    }
+}
+
+fn check(mut health: Reader<'_>, report: &mut Report) -> Option<CheckDraft> {
     let kind = match health.get("kind") {
-        Some(value) => kind(value, report)?,
+        Some(value) => Kind::read(value, report)?,
         None => Kind::Tcp,
     };
-    let tcp = tcp(&mut health, report);
-    if kind == Kind::None {
-        report_unused(&mut health, report);
-    }
+    questions::check_keys(kind, &mut health, report);
+    let via = via(&mut health, report);
+    let defaults = if kind == Kind::Tcp && via != Some(Via::Kernel) { OF_PROBER } else { OF_CONVERSATIONS };
+    let draft = CheckDraft {
+        at: health.at,
+        kind,
+        question: questions::read(kind, &mut health, report),
+        via,
+        port: if kind.has_port() { port(&mut health, report) } else { Some(None) },
+        times: times(&mut health, defaults, report),
+        dead_after: match health.get("dead_after") {
+            Some(value) => value.parsed(|text| scalar::duration_between(text, "0s", "1h"), report).map(Some),
+            None => Some(None),
+        },
+        probe_source: match health.get("probe_source") {
+            Some(value) => value.parsed(addresses::address, report).map(Some),
+            None => Some(None),
+        },
+        ca_file_at: health.get("ca_file").map(|value| value.at),
+    };
     health.finish(report);
-    Some(if kind == Kind::Tcp { HealthDraft::Tcp(tcp) } else { HealthDraft::None })
+    Some(draft)
 }
 
-fn kind(value: Value<'_>, report: &mut Report) -> Option<Kind> {
-    let words = [
-        ("tcp", Ok(Kind::Tcp)),
-        ("none", Ok(Kind::None)),
-        ("http", Err(INSTEAD)),
-        ("https", Err(INSTEAD)),
-        ("tls", Err(INSTEAD)),
-        ("udp", Err(INSTEAD)),
-        ("dns", Err(INSTEAD)),
-        ("icmp", Err(INSTEAD)),
-        ("grpc", Err(INSTEAD)),
-    ];
-    value.word(&words, report).map(|kind| kind.value)
-}
-
-fn report_unused(health: &mut Reader<'_>, report: &mut Report) {
-    for key in schema::HEALTH.built().filter(|key| *key != "kind") {
-        if let Some(value) = health.get(key) {
-            report.warning(value.at, format!("`{key}` has no effect with kind = \"none\""));
+fn via(health: &mut Reader<'_>, report: &mut Report) -> Option<Via> {
+    match health.get("via") {
+        Some(value) => {
+            value.word(&[("dataplane", Ok(Via::Dataplane)), ("kernel", Ok(Via::Kernel))], report).map(|via| via.value)
         }
+        None => Some(Via::Dataplane),
     }
 }
 
-fn tcp(health: &mut Reader<'_>, report: &mut Report) -> TcpDraft {
-    let at = health.at;
-    let port = match health.get("port") {
+fn port(health: &mut Reader<'_>, report: &mut Report) -> Option<Option<u16>> {
+    match health.get("port") {
         Some(value) => value.integer(1, 65535, report).map(|port| Some(port.value as u16)),
         None => Some(None),
-    };
-    let interval = time(health, "interval", report).unwrap_or(Some(Located { at, value: INTERVAL }));
-    let longest_fast = interval.map_or(FAST_INTERVAL, |interval| interval.value.min(FAST_INTERVAL));
+    }
+}
+
+fn times(health: &mut Reader<'_>, defaults: Defaults, report: &mut Report) -> Option<CheckTimes> {
+    let at = health.at;
+    let interval = time(health, "interval", report).unwrap_or(Some(Located { at, value: defaults.0 }));
+    let longest_fast = interval.map_or(defaults.1, |interval| interval.value.min(defaults.1));
     let fast_interval = time(health, "fast_interval", report).unwrap_or(Some(Located { at, value: longest_fast }));
     if let (Some(fast), Some(interval)) = (fast_interval, interval)
         && fast.value > interval.value
@@ -120,26 +159,16 @@ fn tcp(health: &mut Reader<'_>, report: &mut Report) -> TcpDraft {
         report
             .error(fast.at, format!("`fast_interval` {:?} is longer than `interval` {:?}", fast.value, interval.value));
     }
-    let timeout = time(health, "timeout", report).unwrap_or(Some(Located { at, value: TIMEOUT }));
+    let timeout = time(health, "timeout", report).unwrap_or(Some(Located { at, value: defaults.2 }));
     let rise = run(health, "rise", RISE, report);
     let fall = run(health, "fall", FALL, report);
-    if let Some(via) = health.get("via") {
-        via.word(&[("dataplane", Ok(())), ("kernel", Err("remove it; probes go through the dataplane"))], report);
-    }
-    let probe_source = match health.get("probe_source") {
-        Some(value) => value.parsed(addresses::address, report).map(Some),
-        None => Some(None),
-    };
-    TcpDraft {
-        at,
-        port,
-        interval: interval.map(|interval| interval.value),
-        fast_interval: fast_interval.map(|interval| interval.value),
-        timeout: timeout.map(|timeout| timeout.value),
-        rise,
-        fall,
-        probe_source,
-    }
+    Some(CheckTimes {
+        interval: interval?.value,
+        fast_interval: fast_interval?.value,
+        timeout: timeout?.value,
+        rise: rise?,
+        fall: fall?,
+    })
 }
 
 /// A time of a probe; outer `None`: absent.
@@ -158,6 +187,19 @@ fn run(health: &mut Reader<'_>, key: &'static str, default: u32, report: &mut Re
     }
 }
 
+/// Reads `agent` of a pool; inner `None`: absent, outer: refused.
+pub(crate) fn agent(value: Option<Value<'_>>, report: &mut Report) -> Option<Option<Agent>> {
+    let Some(value) = value else { return Some(None) };
+    let mut agent = value.table(&schema::AGENT, report)?;
+    let port = agent.need("port", report).and_then(|value| value.integer(1, 65535, report));
+    let default = |time| Some(Located { at: value.at, value: time });
+    let interval = time(&mut agent, "interval", report).unwrap_or(default(AGENT_INTERVAL));
+    let timeout = time(&mut agent, "timeout", report).unwrap_or(default(AGENT_TIMEOUT));
+    let via = via(&mut agent, report);
+    agent.finish(report);
+    Some(Some(Agent { port: port?.value as u16, interval: interval?.value, timeout: timeout?.value, via: via? }))
+}
+
 /// What the first VIP of a pool gives to its probes.
 pub(crate) struct FirstVip {
     pub(crate) at: usize,
@@ -166,38 +208,89 @@ pub(crate) struct FirstVip {
 }
 
 impl HealthDraft {
-    /// The check for a pool whose first VIP is `vip`; without a port and a VIP there is nothing to probe.
-    pub(crate) fn resolve(&self, vip: Option<&FirstVip>) -> Option<Health> {
-        let Self::Tcp(tcp) = self else { return Some(Health::None) };
-        let port = match (tcp.port?, vip) {
-            (Some(port), _) => port,
-            (None, Some(FirstVip { port: PortMatch::Exact(port), .. })) => *port,
-            (None, Some(_)) => return None,
-            (None, None) => return Some(Health::None),
+    /// The checks for a pool whose first VIP is `vip`; without a port and a VIP there is nothing to probe.
+    pub(crate) fn resolve(self, vip: Option<&FirstVip>) -> Option<Vec<Check>> {
+        let checks = self.checks.into_iter().map(|check| check?.resolve(vip));
+        Some(checks.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// Reports probes without a port that they could take from the pool's first VIP.
+    pub(crate) fn check_ports(&self, vip: &FirstVip, report: &mut Report) {
+        self.checks.iter().flatten().for_each(|check| check.check_port(vip, report));
+    }
+
+    /// Warns of a check that another one makes unnecessary.
+    fn check_twice(&self, report: &mut Report) {
+        for (index, check) in self.checks.iter().enumerate() {
+            let Some(check) = check else { continue };
+            let mut before = self.checks[..index].iter().flatten();
+            let same = |other: &&CheckDraft| {
+                check.question.is_some()
+                    && (&check.question, check.via, check.port) == (&other.question, other.via, other.port)
+            };
+            if let Some(other) = before.find(same) {
+                report.warning(check.at, "another check of this pool asks the same").related(other.at, "defined");
+            }
+        }
+    }
+
+    /// Reports files that cannot be read on this machine.
+    pub(crate) fn check_files(&self, report: &mut Report) {
+        for check in self.checks.iter().flatten() {
+            let file = check.question.as_ref().and_then(tls_of).and_then(|tls| tls.ca_file.as_ref());
+            if let Some((path, at)) = file.zip(check.ca_file_at)
+                && let Err(error) = std::fs::File::open(path)
+            {
+                report
+                    .error(at, format!("`ca_file` cannot be read: {error}"))
+                    .help("write the path of a file of certificates in PEM");
+            }
+        }
+    }
+}
+
+/// The TLS of a question.
+fn tls_of(kind: &CheckKind) -> Option<&Tls> {
+    match kind {
+        CheckKind::Https(_, tls) | CheckKind::Tls(tls) => Some(tls),
+        CheckKind::Grpc(grpc) => grpc.tls.as_ref(),
+        _ => None,
+    }
+}
+
+impl CheckDraft {
+    fn resolve(self, vip: Option<&FirstVip>) -> Option<Option<Check>> {
+        let port = match (self.kind.has_port(), self.port?, vip) {
+            (false, ..) => None,
+            (true, Some(port), _) => Some(port),
+            (true, None, Some(FirstVip { port: PortMatch::Exact(port), .. })) => Some(*port),
+            (true, None, Some(_)) => return None,
+            (true, None, None) => return Some(None),
         };
-        Some(Health::Tcp(TcpCheck {
+        Some(Some(Check {
+            kind: self.question?,
+            via: self.via?,
             port,
-            interval: tcp.interval?,
-            fast_interval: tcp.fast_interval?,
-            timeout: tcp.timeout?,
-            rise: tcp.rise?,
-            fall: tcp.fall?,
-            probe_source: tcp.probe_source?.map(|source| source.value),
+            times: self.times?,
+            dead_after: self.dead_after?.map_or(Duration::ZERO, |time| time.value),
+            probe_source: self.probe_source?.map(|source| source.value),
         }))
     }
 
-    /// Reports a probe without a port that it could take from the pool's first VIP.
-    pub(crate) fn check_port(&self, vip: &FirstVip, report: &mut Report) {
-        let Self::Tcp(TcpDraft { at, port: Some(None), .. }) = self else { return };
+    fn check_port(&self, vip: &FirstVip, report: &mut Report) {
+        if !self.kind.has_port() || self.port != Some(None) {
+            return;
+        }
         let why = match (vip.protocol, vip.port) {
-            (Protocol::Udp, _) => "its VIP is UDP",
+            (Protocol::Udp, _) if self.kind.is_tcp() => "its VIP is UDP",
             (Protocol::Quic, _) => "its VIP is QUIC",
-            (Protocol::Tcp, PortMatch::Range(..)) => "its VIP takes a range of ports",
-            (Protocol::Tcp, PortMatch::Any) => "its VIP takes any port",
-            (Protocol::Tcp, PortMatch::Exact(_)) => return,
+            (Protocol::Tcp, _) if !self.kind.is_tcp() => "its VIP is TCP",
+            (_, PortMatch::Range(..)) => "its VIP takes a range of ports",
+            (_, PortMatch::Any) => "its VIP takes any port",
+            (_, PortMatch::Exact(_)) => return,
         };
         report
-            .error(*at, format!("the pool's tcp health check has no port: {why}"))
+            .error(self.at, format!("the pool's {} health check has no port: {why}", self.kind.word()))
             .related(vip.at, "VIP")
             .help("set `port` in health, or health = { kind = \"none\" }");
     }

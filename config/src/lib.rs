@@ -35,6 +35,7 @@ mod ports;
 mod prefixes;
 mod probes;
 mod process;
+mod questions;
 mod quic;
 mod reader;
 mod report;
@@ -100,6 +101,9 @@ fn read(source: &str, machine: Option<&Machine>, report: &mut Report) -> Option<
     let tree = syntax::read(source, report)?;
     let draft = draft::Draft::read(tree.get_ref(), machine, report);
     let links = cross::check(&draft, report);
+    if machine.is_some() {
+        draft.pools.iter().filter_map(|pool| pool.health.as_ref()).for_each(|health| health.check_files(report));
+    }
     if report.has_errors() {
         return None;
     }

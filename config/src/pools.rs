@@ -5,7 +5,7 @@ use crate::draft::index_names;
 use crate::flows::{self, FlowsDraft};
 use crate::groups::{self, GroupsDraft};
 use crate::health::{self, HealthDraft};
-use crate::model::Forward;
+use crate::model::{Agent, Forward};
 use crate::quic::{self, QuicLbDraft};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
@@ -13,6 +13,7 @@ use crate::tunnel::{self, TunnelDraft};
 use crate::{scalar, schema, table_size};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Backends of one pool: a slot has 15 bits for them (CONSISTENCY, Slots), and one value says "none".
 const MOST_BACKENDS: usize = 32767;
@@ -22,6 +23,8 @@ pub(crate) struct PoolDraft {
     pub(crate) name: Option<Located<String>>,
     pub(crate) forward: Option<Forward>,
     pub(crate) health: Option<HealthDraft>,
+    pub(crate) agent: Option<Option<Agent>>,
+    pub(crate) slow_start: Option<Option<Duration>>,
     pub(crate) table_size: Option<u32>,
     pub(crate) tunnel: TunnelDraft,
     pub(crate) quic_lb: Vec<QuicLbDraft>,
@@ -43,6 +46,14 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     let name = pool.need("name", report).and_then(|value| value.parsed(scalar::name, report));
     let forward = pool.need("forward", report).and_then(|value| forward(value, report));
     let health = health::read(pool.get("health"), at, report);
+    let agent = health::agent(pool.get("agent"), report);
+    let slow_start = match pool.get("slow_start") {
+        Some(value) => {
+            let time = value.parsed(|text| scalar::duration_between(text, "1s", "1h"), report);
+            time.map(|time| Some(time.value))
+        }
+        None => Some(None),
+    };
     let configured = pool.get("table_size");
     let tunnel = tunnel::read(&mut pool, forward, report);
     let groups = groups::read(&mut pool, report);
@@ -60,7 +71,20 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
         None => Some(table_size::default_for(backends.len())),
     };
     pool.finish(report);
-    let draft = PoolDraft { at, name, forward, health, table_size, tunnel, quic_lb, groups, flows, backends };
+    let draft = PoolDraft {
+        at,
+        name,
+        forward,
+        health,
+        agent,
+        slow_start,
+        table_size,
+        tunnel,
+        quic_lb,
+        groups,
+        flows,
+        backends,
+    };
     weights(&draft, report);
     groups::check(&draft, report);
     tunnel::check(&draft.tunnel, &draft.backends, report);

@@ -3,7 +3,7 @@
 use crate::backends::BackendDraft;
 use crate::cross::{Around, family};
 use crate::health::{FirstVip, HealthDraft};
-use crate::model::Forward;
+use crate::model::{Forward, Via};
 use crate::pools::PoolDraft;
 use crate::reader::Located;
 use crate::report::Report;
@@ -14,14 +14,34 @@ impl Around<'_> {
     /// Checks the probes of a pool whose first VIP is `vip`.
     pub(crate) fn probes(&self, pool: &PoolDraft, health: &HealthDraft, vip: &VipDraft, report: &mut Report) {
         if let (Some(protocol), Some(port)) = (vip.protocol, vip.port) {
-            health.check_port(&FirstVip { at: vip.at, protocol, port: port.value }, report);
+            health.check_ports(&FirstVip { at: vip.at, protocol, port: port.value }, report);
         }
-        let (HealthDraft::Tcp(tcp), Some(address)) = (health, vip.address) else { return };
+        let Some(address) = vip.address else { return };
         let address = address.map(|block| block.addr());
-        match tcp.probe_source {
-            Some(Some(source)) => self.probe_source(source, address, report),
-            Some(None) => self.own_source(pool, address, report),
-            None => {}
+        let mut lacks_source = false;
+        for check in health.checks.iter().flatten() {
+            match (check.via, check.probe_source) {
+                (Some(Via::Dataplane), Some(Some(source))) => self.probe_source(source, address, report),
+                (Some(Via::Dataplane), Some(None)) => lacks_source = true,
+                (Some(Via::Kernel), Some(Some(source))) => self.kernel_source(pool, source, report),
+                _ => {}
+            }
+        }
+        if lacks_source {
+            self.own_source(pool, address, report);
+        }
+    }
+
+    /// Ordinary sockets ask the backend's own address; which addresses the kernel has, nobody knows here.
+    fn kernel_source(&self, pool: &PoolDraft, source: Located<IpAddr>, report: &mut Report) {
+        let mut addresses = pool.backends.iter().filter_map(|backend| backend.address);
+        if let Some(other) = addresses.find(|address| address.value.is_ipv4() != source.value.is_ipv4()) {
+            report
+                .error(
+                    source.at,
+                    format!("`probe_source` {} is of another family than the backend {}", source.value, other.value),
+                )
+                .related(other.at, "backend");
         }
     }
 

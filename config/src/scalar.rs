@@ -137,6 +137,16 @@ pub(crate) fn server_id(text: &str) -> Result<Box<[u8]>, Fault> {
     Ok(pairs(&digits).into())
 }
 
+/// Bytes of a datagram: pairs of hexadecimal digits.
+pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
+    let digits = hex_digits(text)?;
+    if !digits.len().is_multiple_of(2) {
+        let message = format!("needs an even number of hexadecimal digits, has {}", digits.len());
+        return Err(Fault::with_help(message, "write for example \"0d0a\""));
+    }
+    Ok(pairs(&digits))
+}
+
 /// The value of each hexadecimal digit.
 fn hex_digits(text: &str) -> Result<Vec<u8>, Fault> {
     let digit = |c: char| {

@@ -106,6 +106,8 @@ pub const POOL: Section = Section {
         built("name"),
         built("forward"),
         built("health"),
+        built("agent"),
+        built("slow_start"),
         built("table_size"),
         built("encap_source"),
         built("gue_port"),
@@ -141,9 +143,30 @@ pub const HEALTH: Section = Section {
         built("fall"),
         built("via"),
         built("probe_source"),
-        refused("dead_after", "remove it; a backend that failed `fall` probes is down at once"),
+        built("dead_after"),
+        built("path"),
+        built("host"),
+        built("method"),
+        built("expect_status"),
+        built("expect_body"),
+        built("sni"),
+        built("verify"),
+        built("ca_file"),
+        built("send"),
+        built("send_hex"),
+        built("expect"),
+        built("expect_hex"),
+        built("name"),
+        built("type"),
+        built("expect_rcode"),
+        built("service"),
+        built("tls"),
     ],
 };
+
+/// `agent = { … }` of a pool.
+pub const AGENT: Section =
+    Section { title: "agent", keys: &[built("port"), built("interval"), built("timeout"), built("via")] };
 
 /// `idle_timeout = { … }` of a pool.
 pub const IDLE_TIMEOUT: Section = Section { title: "idle_timeout", keys: &[built("tcp"), built("udp"), built("quic")] };
@@ -211,6 +234,7 @@ pub const SECTIONS: &[&Section] = &[
     &ROUTE,
     &POOL,
     &HEALTH,
+    &AGENT,
     &IDLE_TIMEOUT,
     &BACKEND,
     &QUIC_LB,

@@ -2,7 +2,7 @@
 
 use guideway_config::memory::Memory;
 use guideway_config::model::{
-    Affinity, Announce, Config, Exception, Forward, Gue, Health, Idle, PortMatch, Protocol, Vlan,
+    Affinity, Announce, CheckKind, Config, Exception, Forward, Gue, Idle, PortMatch, Protocol, Vlan,
 };
 use guideway_config::{Machine, load, parse};
 use std::path::{Path, PathBuf};
@@ -44,9 +44,9 @@ fn one_armed_dsr() {
     assert_eq!(pool.panic_threshold, None);
     let weights: Vec<_> = pool.backends.iter().map(|backend| (backend.name.as_str(), backend.weight)).collect();
     assert_eq!(weights, [("web1", 100), ("web2", 100), ("web3", 50)]);
-    let Health::Tcp(tcp) = pool.health else { panic!("tcp") };
-    assert_eq!(tcp.port, 443);
-    assert_eq!(tcp.fast_interval, Duration::from_millis(10));
+    let tcp = &pool.health[0];
+    assert_eq!((pool.health.len(), &tcp.kind, tcp.port), (1, &CheckKind::Tcp, Some(443)));
+    assert_eq!(tcp.times.fast_interval, Duration::from_millis(10));
     assert_eq!(config.vips[0].announce, Announce::Auto);
     assert_eq!(config.routes[0].to.to_string(), "0.0.0.0/0");
 }
@@ -66,7 +66,7 @@ fn two_ports() {
     let drains: Vec<_> = config.pools.iter().map(|pool| pool.drain_timeout).collect();
     assert_eq!(drains, [Some(Duration::from_secs(3600)), None]);
     assert_eq!(config.pools[0].encap_source, Some("10.1.0.2/32".parse().expect("address")));
-    assert_eq!(config.pools[1].health, Health::None);
+    assert_eq!(config.pools[1].health, []);
     assert_eq!(config.pools[1].backends[0].name, "10.2.1.53");
     assert_eq!(config.pools[1].backends[0].weight, 1);
     assert_eq!((config.vips[0].port, config.vips[0].pool), (PortMatch::Any, 0));
@@ -78,8 +78,8 @@ fn ipv6() {
     let config = config("ipv6.toml");
     let routes: Vec<_> = config.routes.iter().map(|route| format!("{} {:?}", route.to, route.via)).collect();
     assert_eq!(routes, ["::/0 [2001:db8:0:1::1]", "0.0.0.0/0 [198.51.100.1]", "fd00:10::/32 [2001:db8:0:1::9]"]);
-    let Health::Tcp(tcp) = config.pools[1].health else { panic!("tcp") };
-    assert_eq!((tcp.port, tcp.rise, tcp.fall), (443, 2, 2));
+    let tcp = &config.pools[1].health[0];
+    assert_eq!((tcp.port, tcp.times.rise, tcp.times.fall), (Some(443), 2, 2));
     let priorities: Vec<_> = config.pools[1].backends.iter().map(|backend| backend.priority).collect();
     assert_eq!((priorities.as_slice(), config.pools[1].group_min), (&[0, 0, 1][..], 0.5));
 }

@@ -1,7 +1,7 @@
 //! Configurations of other balancers become good configurations of Guideway, and what they lose is named.
 
 use guideway_config::import::{Failure, Forward, Imported, Options, Source, import};
-use guideway_config::model::{Affinity, Config, Health, PortMatch, Protocol};
+use guideway_config::model::{Affinity, CheckKind, Config, PortMatch, Protocol};
 use guideway_config::parse;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -118,13 +118,15 @@ fn servers_of_keepalived() {
     let web = &config.pools[0];
     let backends: Vec<_> = web.backends.iter().map(|backend| (backend.weight, backend.priority)).collect();
     assert_eq!(backends, [(3, 0), (1, 0), (1, 1)], "the sorry server is a group of its own");
-    let Health::Tcp(tcp) = &web.health else { panic!("{:?}", web.health) };
-    let times = (tcp.interval.as_secs(), tcp.fast_interval.as_secs(), tcp.timeout.as_secs());
-    assert_eq!((tcp.port, times, tcp.fall), (80, (6, 1, 3), 3), "two retries are three failures");
+    let [tcp] = &web.health[..] else { panic!("{:?}", web.health) };
+    assert_eq!(tcp.kind, CheckKind::Tcp);
+    let times = (tcp.times.interval.as_secs(), tcp.times.fast_interval.as_secs(), tcp.times.timeout.as_secs());
+    assert_eq!((tcp.port, times, tcp.times.fall), (Some(80), (6, 1, 3), 3), "two retries are three failures");
     assert_eq!(config.vips.iter().filter(|vip| vip.pool == 1).count(), 4, "the group");
     let smtp = config.pools.last().expect("pools");
-    let Health::Tcp(tcp) = &smtp.health else { panic!("{:?}", smtp.health) };
-    assert_eq!(tcp.port, 25, "the VIP's, since nobody rewrites it");
+    let [tcp] = &smtp.health[..] else { panic!("{:?}", smtp.health) };
+    assert_eq!(tcp.kind, CheckKind::Tcp);
+    assert_eq!(tcp.port, Some(25), "the VIP's, since nobody rewrites it");
 }
 
 #[test]
@@ -133,8 +135,11 @@ fn proxies_of_haproxy() {
     let names: Vec<_> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
     assert_eq!(names, ["pg-nodes", "smtp", "web"]);
     let postgres = &config.pools[0];
-    let Health::Tcp(tcp) = &postgres.health else { panic!("{:?}", postgres.health) };
-    assert_eq!((tcp.interval.as_secs(), tcp.timeout.as_secs(), tcp.rise, tcp.fall), (2, 1, 2, 3), "default-server");
+    let [tcp] = &postgres.health[..] else { panic!("{:?}", postgres.health) };
+    assert_eq!(tcp.kind, CheckKind::Tcp);
+    let times = &tcp.times;
+    let seconds = (times.interval.as_secs(), times.timeout.as_secs());
+    assert_eq!((seconds, times.rise, times.fall), ((2, 1), 2, 3), "default-server");
     assert_eq!(postgres.backends.iter().map(|backend| backend.priority).collect::<Vec<_>>(), [0, 0, 1]);
     let mail: Vec<_> =
         config.vips.iter().filter(|vip| vip.pool == 1).map(|vip| (vip.address.to_string(), vip.port)).collect();

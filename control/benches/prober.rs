@@ -3,7 +3,7 @@
 //! The time is that of one probe, averaged over whole turns of the loop; making up the answers is not measured.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_control::health::{Probe, Prober, Target};
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
@@ -29,17 +29,16 @@ struct Loop {
 impl Loop {
     fn new(destination: &str, source: &str) -> Self {
         let (destination, source): (IpAddr, IpAddr) = (destination.parse().unwrap(), source.parse().unwrap());
-        let check = TcpCheck {
-            port: 80,
+        let check = CheckTimes {
             interval: Duration::from_millis(20),
             fast_interval: Duration::from_millis(10),
             timeout: Duration::from_millis(20),
             rise: 2,
             fall: 3,
-            probe_source: None,
         };
-        let targets: Vec<_> =
-            (0..BACKENDS).map(|id| Target { backend: BackendId(id), destination, port: 80, source, check }).collect();
+        let targets: Vec<_> = (0..BACKENDS)
+            .map(|id| Target { backend: BackendId(id), destination, port: 80, source, check, number: 0 })
+            .collect();
         let mut prober = Prober::new(*b"a secret of ours");
         let now = Nanos(1_000_000_000);
         prober.set_targets(&targets, now).unwrap();

@@ -5,7 +5,7 @@ use crate::consistency::sweeper::{Sweeper, Swept};
 use crate::devices::Devices;
 use crate::drain::NodeDrain;
 use crate::events::Event;
-use crate::health::{HealthEvent, Transition};
+use crate::health::HealthEvent;
 use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
@@ -197,6 +197,10 @@ impl Control {
     pub fn apply(&mut self, event: Event) -> bool {
         match event {
             Event::Health(event) => self.apply_health(event),
+            Event::Advice { backend, advice, at } => {
+                let share = self.state.set_advice(backend, advice, at);
+                self.state.agent_says(backend, advice, at, SystemTime::now()) || share
+            }
             Event::Neighbor(neighbor::Change { link, address, mac }) => {
                 let changed = self.state.set_neighbor(link, address, mac);
                 if changed {
@@ -224,14 +228,11 @@ impl Control {
     }
 
     fn apply_health(&mut self, event: HealthEvent) -> bool {
-        let health = match event.transition {
-            Transition::Up => BackendHealth::Up,
-            Transition::Down => BackendHealth::Down,
-        };
         let found = self.state.find(event.backend);
         let before = found.map(|(pool, index)| self.state.pools[pool.index()].backends[index].health);
-        let changed = self.state.set_health(event.backend, health, event.reason, SystemTime::now());
+        let changed = self.state.judge(&event, SystemTime::now());
         if changed && let Some((pool, index)) = self.state.find(event.backend) {
+            let health = self.state.pools[pool.index()].backends[index].health;
             let pool = &self.state.config.pools[pool.index()];
             let backend = &pool.backends[index];
             let (transition, reason) = (event.transition, event.reason);

@@ -1,11 +1,12 @@
 //! State → what the real-time thread serves.
 
-use crate::health::Target;
+use crate::checks::{Asked, Subject};
+use crate::health::{CheckNumber, Target};
 use crate::neighbor::{Link, Static};
 use crate::rt::Duties;
 use crate::state::{Admin, State};
 use crate::topology::{addresses_of, link_of, links, own_address};
-use guideway_config::model::{Announce, Config, Forward, Health, Vip};
+use guideway_config::model::{Announce, Check, CheckKind, Config, Forward, Via, Vip};
 use guideway_dataplane::ids::LinkId;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -84,17 +85,57 @@ fn targets(state: &State) -> Vec<Target> {
     let config = &state.config;
     let mut targets = Vec::new();
     for (index, (pool, of_pool)) in config.pools.iter().zip(&state.pools).enumerate() {
-        let Health::Tcp(check) = pool.health else { continue };
-        let Some(vip) = config.vips.iter().find(|vip: &&Vip| vip.pool == index) else { continue };
-        let destination = host_of(vip.address);
+        let Some((number, check)) = prober_check(&pool.health) else { continue };
+        let Some(destination) = first_vip(config, index) else { continue };
         for backend in of_pool.backends.iter().filter(|backend| backend.admin != Admin::Disabled) {
             let link = backend.hops.first().map(|hop| hop.link);
             let own = || link.and_then(|link| own_address(config, link, destination));
             let Some(source) = check.probe_source.or_else(own) else { continue };
-            targets.push(Target { backend: backend.id, destination, port: check.port, source, check });
+            let port = check.port.unwrap_or_default();
+            targets.push(Target { backend: backend.id, destination, port, source, check: check.times, number });
         }
     }
     targets
+}
+
+/// The check that the prober does: the first one of TCP on the path of traffic. It knows a backend by one port.
+fn prober_check(checks: &[Check]) -> Option<(CheckNumber, &Check)> {
+    let of_prober = |(_, check): &(CheckNumber, &Check)| check.kind == CheckKind::Tcp && check.via == Via::Dataplane;
+    (0..).zip(checks).find(of_prober)
+}
+
+/// Where probes of a pool go.
+fn first_vip(config: &Config, pool: usize) -> Option<IpAddr> {
+    config.vips.iter().find(|vip: &&Vip| vip.pool == pool).map(|vip| host_of(vip.address))
+}
+
+/// The conversations: for each backend every check that the prober does not do, and the question to its agent.
+#[must_use]
+pub fn subjects(state: &State) -> Vec<Subject> {
+    let config = &state.config;
+    let mut subjects = Vec::new();
+    for (index, (pool, of_pool)) in config.pools.iter().zip(&state.pools).enumerate() {
+        let of_prober = prober_check(&pool.health).map(|(number, _)| number);
+        let checks = (0..).zip(&pool.health).filter(|(number, _)| Some(*number) != of_prober);
+        let mut asked: Vec<Asked> = checks.map(|(number, check)| Asked::check(number, check)).collect();
+        asked.extend(pool.agent.as_ref().map(Asked::agent));
+        let vip = first_vip(config, index);
+        for (backend, of) in of_pool.backends.iter().zip(&pool.backends).filter(|(b, _)| b.admin != Admin::Disabled) {
+            subjects.extend(asked.iter().filter_map(|asked| {
+                let (destination, source) = match asked.via {
+                    Via::Kernel => (of.address, asked.source),
+                    Via::Dataplane => {
+                        let destination = vip?;
+                        let link = backend.hops.first().map(|hop| hop.link);
+                        let own = || link.and_then(|link| own_address(config, link, destination));
+                        (destination, Some(asked.source.or_else(own)?))
+                    }
+                };
+                Some(Subject { backend: backend.id, destination, source, asked: asked.clone() })
+            }));
+        }
+    }
+    subjects
 }
 
 /// The address that stands for a VIP: its own, or the first one of a prefix that is a host's. What comes before is, to a

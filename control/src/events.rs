@@ -1,10 +1,13 @@
 //! What the real-time thread tells the background thread, and what that asks of it.
 
-use crate::health::HealthEvent;
+use crate::checks::HistoryResult;
+use crate::checks::speak::Line;
+use crate::health::{CheckNumber, HealthEvent};
 use crate::neighbor::Change;
 use crate::responder::Conflict;
 use crate::rt::{Duties, Report};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::{BackendId, PortId};
+use guideway_dataplane::time::Nanos;
 use std::net::IpAddr;
 
 /// Something happened that the state must follow.
@@ -12,6 +15,15 @@ use std::net::IpAddr;
 pub enum Event {
     /// A backend went up or down.
     Health(HealthEvent),
+    /// The agent of a backend said something.
+    Advice {
+        /// The backend.
+        backend: BackendId,
+        /// What it said.
+        advice: Line,
+        /// When.
+        at: Nanos,
+    },
     /// A next hop has another MAC.
     Neighbor(Change),
     /// Another machine claims one of our addresses.
@@ -44,4 +56,6 @@ pub enum Request {
     },
     /// Tell how things are.
     Report(tokio::sync::oneshot::Sender<Report>),
+    /// Tell the last results of a backend that the prober probes.
+    History(BackendId, tokio::sync::oneshot::Sender<Option<(CheckNumber, Vec<HistoryResult>)>>),
 }

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod audit;
 pub mod capture;
+pub mod checks;
 pub mod consistency;
 pub mod control;
 pub mod devices;

@@ -4,9 +4,10 @@
 //! The order of a step matters: rings are drained before anything expires, so an answer that waited in a ring while
 //! this thread was late is judged by the moment when the worker received it, not by when it was looked at.
 
+use crate::checks::{CheckReport, HistoryResult, ProbePath};
 use crate::events::{Event, EventSender};
 use crate::exception::{KernelPath, Lost, TapReport, User, user};
-use crate::health::{Probe, Prober, Target};
+use crate::health::{CheckNumber, Probe, Prober, Target};
 use crate::neighbor::{self, Link, Neighbors};
 use crate::path_mtu::{Learned, PathMtus};
 use crate::responder::{self, Responder, Verdict};
@@ -26,8 +27,8 @@ use std::sync::Arc;
 
 /// Packets of one class that a step takes from one worker. Probe answers are taken to the last one.
 const BATCH: usize = 64;
-/// The longest packet of the prober, and an Ethernet header before it.
-const PROBE_FRAME: usize = ethernet::HEADER_LEN + 128;
+/// The longest packet of a check, and an Ethernet header before it.
+const PROBE_FRAME: usize = ethernet::HEADER_LEN + 1_280;
 
 /// What the real-time thread serves: the same from one reload to the next.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +85,10 @@ pub struct Report {
     pub no_buffer: u64,
     /// The exception path, by TAP device.
     pub taps: Vec<TapReport>,
+    /// Which check of its pool the prober does, for each backend that it probes.
+    pub numbers: Vec<(BackendId, CheckNumber)>,
+    /// The checks that are conversations: their thread tells.
+    pub checks: Vec<CheckReport>,
 }
 
 /// The state of the real-time thread.
@@ -96,6 +101,7 @@ pub struct Rt<P: Port> {
     responder: Responder,
     path_mtus: PathMtus,
     kernel: KernelPath,
+    conversations: Option<ProbePath>,
     duties: Duties,
     events: EventSender,
 }
@@ -106,6 +112,8 @@ struct Outbox<P: Port> {
     rings: Vec<Arc<InjectRing<P::Packet>>>,
     inject_full: u64,
     no_buffer: u64,
+    /// Where the frames of probes are put together.
+    frame: Box<[u8; PROBE_FRAME]>,
 }
 
 impl<P: Port> Outbox<P> {
@@ -140,9 +148,8 @@ impl<P: Port> Outbox<P> {
     /// Sends a packet of the prober the way of traffic to its backend.
     fn probe(&mut self, duties: &Duties, Probe { backend, packet }: Probe<'_>) {
         let Some((pool, index)) = duties.places.get(backend.index()).copied().flatten() else { return };
-        let mut frame = [0; PROBE_FRAME];
         let len = ethernet::HEADER_LEN + packet.len();
-        let Some(whole) = frame.get_mut(..len) else { return };
+        let Some(whole) = self.frame.get_mut(..len) else { return };
         let ethertype =
             if packet.first().is_some_and(|first| first >> 4 == 6) { ethernet::TYPE_IPV6 } else { ethernet::TYPE_IPV4 };
         whole[12..14].copy_from_slice(&ethertype.to_be_bytes());
@@ -167,7 +174,7 @@ impl<P: Port> Rt<P> {
     ) -> Self {
         let down = rings.iter().map(|rings| Arc::clone(&rings.inject)).collect();
         Self {
-            outbox: Outbox { pool, rings: down, inject_full: 0, no_buffer: 0 },
+            outbox: Outbox { pool, rings: down, inject_full: 0, no_buffer: 0, frame: Box::new([0; PROBE_FRAME]) },
             watch: Watch::new(rings.iter().map(|rings| Arc::clone(rings.inject.doorbell())).zip(counters)),
             rings,
             prober: Prober::new(key),
@@ -175,6 +182,7 @@ impl<P: Port> Rt<P> {
             responder: Responder::new(),
             path_mtus: PathMtus::new(),
             kernel: KernelPath::default(),
+            conversations: None,
             duties: Duties::default(),
             events,
         }
@@ -184,6 +192,13 @@ impl<P: Port> Rt<P> {
     #[must_use]
     pub fn with_kernel(mut self, kernel: KernelPath) -> Self {
         self.kernel = kernel;
+        self
+    }
+
+    /// The same, with a way for the packets of checks that are conversations.
+    #[must_use]
+    pub fn with_conversations(mut self, path: ProbePath) -> Self {
+        self.conversations = Some(path);
         self
     }
 
@@ -203,6 +218,12 @@ impl<P: Port> Rt<P> {
         Ok(())
     }
 
+    /// The way up to the background thread.
+    #[must_use]
+    pub fn events(&self) -> EventSender {
+        self.events.clone()
+    }
+
     /// One pass. Returns how many packets were handled, in and out.
     pub fn step(&mut self, now: Nanos) -> usize {
         let mut handled = 0;
@@ -211,6 +232,7 @@ impl<P: Port> Rt<P> {
         }
         handled += self.probe(now);
         handled += self.kernel.take(|port, frame| self.outbox.finished(port, frame));
+        handled += self.converse();
         let Self { neighbors, responder, outbox, .. } = self;
         let mut emit = |link: LinkId, frame: &[u8]| {
             handled += 1;
@@ -220,6 +242,13 @@ impl<P: Port> Rt<P> {
         responder.poll(now, &mut emit);
         self.report_events(now);
         handled
+    }
+
+    /// Sends what the checks' stack has to send.
+    fn converse(&mut self) -> usize {
+        let Self { conversations, outbox, duties, .. } = self;
+        let Some(path) = conversations else { return 0 };
+        path.take(|backend, packet| outbox.probe(duties, Probe { backend, packet }))
     }
 
     fn serve(&mut self, class: PuntClass, now: Nanos) -> usize {
@@ -278,13 +307,19 @@ impl<P: Port> Rt<P> {
     }
 
     fn receive_answer(&mut self, received: Nanos, packet: &P::Packet) {
-        let Self { prober, outbox, duties, .. } = self;
+        let Self { prober, outbox, duties, conversations, .. } = self;
         let layer_3 = packet.frame().get(ethernet::HEADER_LEN..).unwrap_or(&[]);
+        if let Some(path) = conversations {
+            path.give(layer_3);
+        }
         prober.receive(received, layer_3, &mut |probe| outbox.probe(duties, probe));
     }
 
     fn probe(&mut self, now: Nanos) -> usize {
         let stalled_until = self.watch.stalled_until(now);
+        if let Some(path) = &mut self.conversations {
+            path.stalled(stalled_until, now);
+        }
         let Self { prober, outbox, duties, .. } = self;
         let mut sent = 0;
         prober.poll(now, stalled_until, &mut |probe| {
@@ -323,6 +358,12 @@ impl<P: Port> Rt<P> {
         self.responder.announce(now, here);
     }
 
+    /// The last results of a backend that is probed, and which check of its pool they are of.
+    #[must_use]
+    pub fn history(&self, backend: BackendId, now: Nanos) -> Option<(CheckNumber, Vec<HistoryResult>)> {
+        self.prober.history(backend, now)
+    }
+
     /// What `status` shows of this thread.
     #[must_use]
     pub fn report(&self, now: Nanos) -> Report {
@@ -335,6 +376,8 @@ impl<P: Port> Rt<P> {
             inject_full: self.outbox.inject_full,
             no_buffer: self.outbox.no_buffer,
             taps: self.kernel.report(),
+            numbers: self.duties.targets.iter().map(|target| (target.backend, target.number)).collect(),
+            checks: Vec::new(),
         }
     }
 }

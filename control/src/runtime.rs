@@ -2,12 +2,13 @@
 //!
 //! - `gw-rt` runs [`Rt::step`] in a loop that stays under a millisecond.
 //! - `gw-bg` runs a single-threaded tokio runtime: events → state → snapshot, link states, the control socket.
+//! - `gw-health` runs the checks that are conversations.
 //! - `gw-exception`, where there is an exception path, moves frames between rt and the kernel.
 
 use crate::api::{self, Handles, Listener, Socket, Store};
 use crate::audit::author::{self, Author, Peer};
+use crate::checks::{self, Outlets, StackPath};
 use crate::control::Control;
-use crate::duties::duties;
 use crate::events::{EventReceiver, EventSender, Request};
 use crate::exception::Exchange;
 use crate::reload::run::{Ask, Outcome, ReloadError, Source, reload};
@@ -41,6 +42,8 @@ const LOG_PAUSE: Duration = Duration::from_millis(5);
 pub const RT_THREAD: &str = "gw-rt";
 /// The name of the background thread.
 pub const BG_THREAD: &str = "gw-bg";
+/// The name of the thread of the checks.
+pub const CHECKS_THREAD: &str = "gw-health";
 /// The name of the thread of the exception path.
 pub const EXCEPTION_THREAD: &str = "gw-exception";
 
@@ -74,6 +77,8 @@ pub struct Parts<P: Port, C> {
     pub enter_rt: Box<dyn FnOnce() + Send>,
     /// Run first on the background thread: pins it.
     pub enter_bg: Box<dyn FnOnce() + Send>,
+    /// Run first on the thread of the checks: pins it.
+    pub enter_checks: Box<dyn FnOnce() + Send>,
     /// Run first on the thread of the exception path: pins it.
     pub enter_exception: Box<dyn FnOnce() + Send>,
 }
@@ -105,34 +110,27 @@ where
     C: Fn() -> Nanos + Send + Sync + Clone + 'static,
     P::Pool: Send + Sync,
 {
-    let Parts {
-        control,
-        rt,
-        events,
-        socket,
-        listener,
-        source,
-        exchange,
-        clock,
-        stop: ask_to_stop,
-        enter_rt,
-        enter_bg,
-        enter_exception,
-    } = parts;
+    let Parts { control, rt, events, socket, listener, source, exchange, clock, .. } = parts;
+    let (enter_rt, enter_bg, enter_checks) = (parts.enter_rt, parts.enter_bg, parts.enter_checks);
+    let (enter_exception, ask_to_stop) = (parts.enter_exception, parts.stop);
+    let (probe_path, stack_path) = checks::path();
+    let rt = rt.with_conversations(probe_path);
+    let outlets = Outlets { events: rt.events(), clock: Arc::new(clock.clone()) };
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_bg, stopped) = watch::channel(false);
     let (requests, requested) = crossbeam::channel::unbounded();
-    // The first duties: an unbounded channel with its receiver at hand takes them.
-    let _ = requests.send(Request::Configure(Box::new(duties(control.state()))));
+    let (checks, of_checks) = mpsc::unbounded_channel();
     let state_file = control.state().config.state_file.clone();
     let handles = Handles {
         control: Arc::new(Mutex::new(control)),
         requests,
+        checks,
         clock: Arc::new(clock.clone()),
         patience: api::PATIENCE,
         store: state_file.map(|path| Arc::new(Store::new(path))),
         source: source.map(Arc::new),
     };
+    handles.assign(handles.control().state());
     let (reloads, asked) = mpsc::unbounded_channel();
     let (pings, pinged) = mpsc::unbounded_channel();
 
@@ -148,6 +146,11 @@ where
     threads.push(std::thread::Builder::new().name(RT_THREAD.to_owned()).spawn(move || {
         enter_rt();
         run_rt(rt, &requested, clock, &rt_stop);
+    })?);
+    let checks_stopped = stopped.clone();
+    threads.push(std::thread::Builder::new().name(CHECKS_THREAD.to_owned()).spawn(move || {
+        enter_checks();
+        run_checks(of_checks, stack_path, outlets, checks_stopped);
     })?);
     let bg_handles = handles.clone();
     threads.push(std::thread::Builder::new().name(BG_THREAD.to_owned()).spawn(move || {
@@ -169,7 +172,10 @@ impl Runtime {
     pub fn report(&self) -> Option<Report> {
         let (answer, answered) = oneshot::channel();
         self.handles.requests.send(Request::Report(answer)).ok()?;
-        answered.blocking_recv().ok()
+        let report = answered.blocking_recv().ok()?;
+        let (answer, answered) = oneshot::channel();
+        self.handles.checks.send(checks::Request::Report(answer)).ok()?;
+        Some(Report { checks: answered.blocking_recv().ok()?, ..report })
     }
 
     /// Waits until both control threads came round once more; `false` if one of them ended, or not within `limit`. Not for
@@ -228,6 +234,24 @@ fn run_rt<P: Port>(mut rt: Rt<P>, requests: &Receiver<Request>, clock: impl Fn()
     }
 }
 
+fn run_checks(
+    requests: mpsc::UnboundedReceiver<checks::Request>,
+    path: StackPath,
+    outlets: Outlets,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return error!(%error, "no runtime for the thread of the checks"),
+    };
+    tokio::task::LocalSet::new().block_on(&runtime, async move {
+        tokio::select! {
+            () = checks::run(requests, path, outlets) => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    });
+}
+
 fn run_exchange(mut exchange: Exchange, clock: impl Fn() -> Nanos, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         if !exchange.step(clock()) {
@@ -245,6 +269,7 @@ fn serve_request<P: Port>(rt: &mut Rt<P>, request: Request, now: Nanos) {
         }
         Request::Link { port, up: false } => rt.port_down(now, port),
         Request::Link { port, up: true } => rt.port_up(now, port),
+        Request::History(backend, answer) => drop(answer.send(rt.history(backend, now))),
         // Who asked may have gone away meanwhile.
         Request::Report(answer) => drop(answer.send(rt.report(now))),
     }

@@ -146,7 +146,9 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
             Forward::Gre => model::Forward::Gre,
             Forward::Gue => model::Forward::Gue,
         },
-        health: model::Health::None,
+        health: Vec::new(),
+        agent: None,
+        slow_start: None,
         table_size: TABLE_SIZE,
         encap_source: encap_source.map(|(address, len)| IpNet::new(address, len).unwrap()),
         gue: model::Gue {

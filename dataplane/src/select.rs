@@ -4,7 +4,7 @@ use crate::consistency::{Flow, Phase, Role, decide};
 use crate::counters::PinCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
-use crate::ids::{BackendId, PortId, VipId, WorkerId};
+use crate::ids::{BackendId, MAX_BACKENDS, PortId, VipId, WorkerId};
 use crate::parse::{Family, Kind, Parsed};
 use crate::pin::PinTable;
 use crate::prefetch::prefetch;
@@ -13,7 +13,7 @@ use crate::rewrite::{Backend, Split};
 use crate::snapshot::{Pool, Snapshot};
 use crate::table::Slot;
 use crate::time::Nanos;
-use crate::vip::{Steering, VipKey};
+use crate::vip::{Steering, VipKey, address_bits};
 use crate::wire::{icmp, protocol, tcp, udp};
 
 /// What becomes of a packet.
@@ -90,6 +90,9 @@ pub enum By {
 
 /// The lowest port that a probe answer comes back to: a probe's source port is this plus the backend's id.
 pub const PROBE_PORT_BASE: u16 = 1_024;
+
+/// The lowest port of checks that are conversations: those above the prober's.
+pub const CONVERSATION_PORT_BASE: u16 = PROBE_PORT_BASE + MAX_BACKENDS as u16;
 
 /// The port of BGP (RFC 4271).
 const BGP_PORT: u16 = 179;
@@ -262,7 +265,7 @@ impl<'s> Selection<'s> {
 #[cold]
 fn unmatched(snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
     if snapshot.is_own(parsed.destination) {
-        return Verdict::Punt(own_class(parsed));
+        return Verdict::Punt(own_class(snapshot, parsed));
     }
     if !snapshot.vips.has_address(parsed.destination) {
         return Verdict::Drop(DropReason::NotForUs);
@@ -276,15 +279,21 @@ fn unmatched(snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
 }
 
 /// The class of a packet to an own address: a flood of one must not cost another its place.
-fn own_class(parsed: &Parsed) -> PuntClass {
+fn own_class(snapshot: &Snapshot, parsed: &Parsed) -> PuntClass {
     match parsed.protocol {
         _ if matches!(parsed.kind, Kind::IcmpError | Kind::Undecidable(_)) => PuntClass::Icmp,
         _ if parsed.kind != Kind::Whole => PuntClass::Other,
         protocol::ICMP | protocol::ICMPV6 => PuntClass::Icmp,
         protocol::TCP if parsed.source_port == BGP_PORT || parsed.destination_port == BGP_PORT => PuntClass::Bgp,
         protocol::TCP if is_probe_answer(parsed) => PuntClass::Probe,
+        protocol::TCP | protocol::UDP if is_of_conversation(snapshot, parsed) => PuntClass::Probe,
         _ => PuntClass::Other,
     }
+}
+
+/// Checks that are conversations get data too, on ports of their own. They are held with VIPs, and with nobody else.
+fn is_of_conversation(snapshot: &Snapshot, parsed: &Parsed) -> bool {
+    parsed.destination_port >= CONVERSATION_PORT_BASE && snapshot.vips.has_address(address_bits(parsed.key.source()))
 }
 
 /// A probe is a SYN; what answers it is a SYN with ACK, or a reset.

@@ -124,6 +124,7 @@ fn serve(
         stop: Box::new(signals::stop),
         enter_rt: Box::new(move || enter_rt(core, shared)),
         enter_bg: Box::new(move || enter_bg(core)),
+        enter_checks: Box::new(move || pin(core)),
         enter_exception: Box::new(move || pin(core)),
     };
     let control = runtime::start(parts).context("cannot start the control threads")?;

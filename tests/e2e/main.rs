@@ -6,6 +6,7 @@
 mod affinity;
 mod backends;
 mod capture;
+mod checks;
 mod churn;
 mod cli;
 mod consistency;

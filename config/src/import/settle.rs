@@ -129,7 +129,7 @@ fn probes(pool: &mut Pool, found: &mut Found) {
     ] {
         *time = time.map(|time| clamped(time, &PROBED, what, line, notes));
     }
-    let interval = health.interval.unwrap_or(crate::health::INTERVAL);
+    let interval = health.interval.unwrap_or(crate::health::OF_PROBER.0);
     health.fast_interval = health.fast_interval.filter(|fast| *fast <= interval);
 }
 

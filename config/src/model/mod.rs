@@ -1,10 +1,12 @@
 //! A configuration that passed validation: plain typed values, every reference resolved to an index.
 
 mod audit;
+mod health;
 mod idle;
 mod pool;
 
 pub use audit::{Audit, ConnectionLog, LogTarget};
+pub use health::*;
 pub use pool::*;
 
 use ipnet::IpNet;

@@ -1,5 +1,6 @@
 //! `[[pool]]`: backends, how packets reach them, and what becomes of their flows.
 
+use super::{Agent, Check};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +12,12 @@ pub struct Pool {
     pub name: String,
     /// How packets reach the backends.
     pub forward: Forward,
-    /// How backends are checked.
-    pub health: Health,
+    /// How backends are checked, at most [`MOST_CHECKS`](super::MOST_CHECKS); none: they count as up.
+    pub health: Vec<Check>,
+    /// Who else says how much traffic each backend gets.
+    pub agent: Option<Agent>,
+    /// The time in which the share of a backend that returns grows to its weight; `None`: it has it at once.
+    pub slow_start: Option<Duration>,
     /// Slots of the table, prime.
     pub table_size: u32,
     /// Outer source of tunnel packets: one address, or a prefix whose host bits the flow's hash fills. Default: the
@@ -119,34 +124,6 @@ pub enum OnDown {
     Move,
     /// They stay, as in a drain.
     Keep,
-}
-
-/// How the backends of a pool are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Backends count as up.
-    None,
-    /// A TCP handshake's first half.
-    Tcp(TcpCheck),
-}
-
-/// `health = { kind = "tcp", … }`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpCheck {
-    /// Destination port of the probe; default: the port of the first VIP that uses the pool.
-    pub port: u16,
-    /// From send to send while the result is steady.
-    pub interval: Duration,
-    /// From send to send after a first failure.
-    pub fast_interval: Duration,
-    /// A probe without an answer for this long has failed.
-    pub timeout: Duration,
-    /// Successes in a row that bring a backend up.
-    pub rise: u32,
-    /// Failures in a row that take it down.
-    pub fall: u32,
-    /// Source of probes; default: the own address on the way to the backend of the VIP's family.
-    pub probe_source: Option<IpAddr>,
 }
 
 /// `[[pool.backend]]`.

@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod bad_files;
 mod base;
+mod checks;
 mod flows;
 mod idle;
 mod many_errors;

@@ -16,8 +16,6 @@ fn refused_by_name() {
         ("forward = \"ipip\"", pool("proxy_protocol = \"v2\""), "26:1", "`proxy_protocol`"),
         ("forward = \"ipip\"", pool("source_addresses = [\"10.0.0.1\"]"), "26:1", "`source_addresses`"),
         ("weight = 100", "port = 8080".into(), "30:1", "`port`"),
-        ("port = 80 }", "via = \"kernel\" }".into(), "26:32", "via = \"kernel\""),
-        ("port = 80 }", "dead_after = \"1s\" }".into(), "26:26", "`dead_after`"),
     ];
     for (from, to, position, what) in cases {
         let errors = parse(&edited(&[(from, to)]), None).expect_err(to);
@@ -25,17 +23,6 @@ fn refused_by_name() {
         assert_eq!(shown.len(), 1, "{to} gives {shown:#?}");
         let expected = format!("{position}: error: {what} is not built yet; help: ");
         assert!(shown[0].starts_with(&expected), "{:?} is not {expected:?}", shown[0]);
-    }
-}
-
-#[test]
-fn kinds_of_health_checks_whose_other_keys_are_unknown_too() {
-    for kind in ["http", "https", "tls", "udp", "dns", "icmp", "grpc"] {
-        let health = format!("kind = \"{kind}\", path = \"/health\", port = 80 }}");
-        let errors = parse(&edited(&[("kind = \"tcp\", port = 80 }", &health)]), None).expect_err(kind);
-        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        let expected = format!("26:19: error: kind = \"{kind}\" is not built yet; help: use kind = \"tcp\"");
-        assert!(shown.len() == 1 && shown[0].starts_with(&expected), "{shown:?}");
     }
 }
 

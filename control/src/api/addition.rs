@@ -1,7 +1,7 @@
 //! A backend that is added at run time: checked like one of the file.
 
 use crate::topology::{hops_to, own_address};
-use guideway_config::model::{Backend, Config, Forward, Health, Vip};
+use guideway_config::model::{Backend, Check, Config, Forward, Via, Vip};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::ToSchema;
@@ -94,10 +94,11 @@ fn check_place(config: &Config, pool: usize, address: IpAddr) -> Result<(), Stri
             return Err(format!("{address} is of another family than the pool's VIPs: l2dsr carries one family"));
         }
     }
-    let (Health::Tcp(check), Some(vip)) = (of_pool.health, vip) else { return Ok(()) };
+    let Some(vip) = vip else { return Ok(()) };
+    let needs_source = |check: &Check| check.via == Via::Dataplane && check.probe_source.is_none();
     let hops = hops_to(config, address);
     let unprobed = hops.iter().any(|hop| own_address(config, hop.link, vip.address.addr()).is_none());
-    if check.probe_source.is_none() && unprobed {
+    if of_pool.health.iter().any(needs_source) && unprobed {
         let family = if vip.address.addr().is_ipv4() { "IPv4" } else { "IPv6" };
         return Err(format!(
             "{address} cannot be checked, so it would never serve: the interface on the way to it has no {family} \

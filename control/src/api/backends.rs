@@ -3,7 +3,7 @@
 use super::refusal::{Refusal, Refused};
 use super::{Addition, Changed, Handles};
 use crate::state::Change;
-use crate::status;
+use crate::status::{self, model::CheckHistory};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use guideway_dataplane::ids::BackendId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::time::SystemTime;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +26,7 @@ pub(super) fn routes(routes: OpenApiRouter<Handles>) -> OpenApiRouter<Handles> {
     routes
         .routes(routes!(add))
         .routes(routes!(remove))
+        .routes(routes!(history))
         .routes(routes!(drain))
         .routes(routes!(enable))
         .routes(routes!(disable))
@@ -46,6 +48,31 @@ struct Drain {
 struct Weight {
     /// Relative to the others of its group, 0 to 65535; 0: no new connections.
     weight: u32,
+}
+
+/// The last results of a backend's checks.
+#[utoipa::path(
+    get,
+    path = "/v1/pools/{pool}/backends/{backend}/history",
+    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    responses(
+        (status = 200, description = "a list for each check", body = Vec<CheckHistory>),
+        (status = 404, description = "there is no such pool or backend", body = Refused),
+        (status = 503, description = "the process is stopping", body = Refused),
+    )
+)]
+async fn history(
+    State(handles): State<Handles>,
+    Path((pool, name)): Names,
+) -> Result<Json<Vec<CheckHistory>>, Refusal> {
+    let (id, checks) = {
+        let control = handles.control();
+        let state = control.state();
+        let index = state.pool_named(&pool)?;
+        let id = state.pools[index].backends[state.backend_named(index, &name)?].id;
+        (id, status::asked(state, index))
+    };
+    Ok(Json(status::history(&checks, &handles.history(id).await?, SystemTime::now())))
 }
 
 /// Gives a backend no new connections; those that it has stay until they end.

@@ -7,7 +7,7 @@ use crate::audit::Change;
 use crate::capture::CaptureAsk;
 use crate::drain::{self, DrainStatus};
 use crate::reload::run::Ask;
-use crate::status::model::{PoolStatus, Status};
+use crate::status::model::{CheckHistory, PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, StatusCode};
@@ -103,6 +103,15 @@ impl Client {
     /// As for [`Client::status`].
     pub fn pool(&self, pool: &str) -> Result<PoolStatus, ClientError> {
         self.ask(Method::GET, &pool_path(pool), None)
+    }
+
+    /// The last results of a backend's checks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn history(&self, pool: &str, backend: &str) -> Result<Vec<CheckHistory>, ClientError> {
+        self.ask(Method::GET, &format!("{}/history", backend_path(pool, backend)), None)
     }
 
     /// No new flows for a backend; with `force` no old ones either.

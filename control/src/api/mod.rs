@@ -7,6 +7,7 @@
 //! | `GET /metrics` | for Prometheus: [`metrics`] | OpenMetrics, or its older text format |
 //! | `GET /v1/pools/{pool}` | | [`model::PoolStatus`] |
 //! | `POST /v1/pools/{pool}/backends` | adds an [`Addition`] | [`Changed`] |
+//! | `GET …/backends/{backend}/history` | | a list of [`model::CheckHistory`] |
 //! | `POST …/backends/{backend}/drain` | no new flows; `{"force": true}`: and no old ones; the body may be absent | [`Changed`] |
 //! | `POST …/backends/{backend}/enable` | back from a drain | [`Changed`] |
 //! | `POST …/backends/{backend}/disable` | a drain, and no checks | [`Changed`] |
@@ -38,9 +39,11 @@ mod reload;
 mod socket;
 mod store;
 
+use crate::checks::{self, HistoryResult};
 use crate::control::Control;
-use crate::duties::duties;
+use crate::duties::{duties, subjects};
 use crate::events::Request;
+use crate::health::CheckNumber;
 use crate::metrics;
 use crate::reload::run::Source;
 use crate::rt::Report;
@@ -51,6 +54,7 @@ use axum::http::StatusCode;
 use axum::{Json, Router};
 pub use changed::{Changed, InUse};
 pub use guard::{Listener, ListenerError};
+use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
 pub use page::PAGE_PATH;
 pub(crate) use refusal::Refusal;
@@ -60,6 +64,7 @@ pub use socket::{Socket, SocketError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 pub use store::Store;
+use tokio::sync::{mpsc, oneshot};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -89,6 +94,8 @@ pub struct Handles {
     pub control: Arc<Mutex<Control>>,
     /// The way to the real-time thread.
     pub requests: crossbeam::channel::Sender<Request>,
+    /// The way to the thread of the checks.
+    pub checks: mpsc::UnboundedSender<checks::Request>,
     /// The clock that workers use too.
     pub clock: Arc<dyn Fn() -> Nanos + Send + Sync>,
     /// How long a change waits for workers to use it before it answers all the same.
@@ -108,16 +115,38 @@ impl Handles {
     pub(crate) fn step(&self, control: &mut Control) {
         control.step((self.clock)());
         if control.take_duties_stale() {
-            // A send fails only while the process stops.
-            let _ = self.requests.send(Request::Configure(Box::new(duties(control.state()))));
+            self.assign(control.state());
         }
+    }
+
+    /// Tells the real-time thread and that of the checks what to do.
+    pub(crate) fn assign(&self, state: &crate::state::State) {
+        // A send fails only while the process stops.
+        let _ = self.requests.send(Request::Configure(Box::new(duties(state))));
+        let _ = self.checks.send(checks::Request::Configure(subjects(state)));
     }
 
     pub(crate) async fn report(&self) -> Result<Report, Refusal> {
         let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
-        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Report(answer)).map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        let report = answered.await.map_err(|_| stopping())?;
+        let (answer, answered) = oneshot::channel();
+        self.checks.send(checks::Request::Report(answer)).map_err(|_| stopping())?;
+        Ok(Report { checks: answered.await.map_err(|_| stopping())?, ..report })
+    }
+
+    /// The last results of a backend's checks, by their numbers.
+    async fn history(&self, backend: BackendId) -> Result<Vec<(CheckNumber, Vec<HistoryResult>)>, Refusal> {
+        let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping".to_owned());
+        let (answer, of_prober) = oneshot::channel();
+        self.requests.send(Request::History(backend, answer)).map_err(|_| stopping())?;
+        let (answer, of_checks) = oneshot::channel();
+        self.checks.send(checks::Request::History(backend, answer)).map_err(|_| stopping())?;
+        let mut all = of_checks.await.map_err(|_| stopping())?;
+        all.extend(of_prober.await.map_err(|_| stopping())?);
+        all.sort_by_key(|(number, _)| *number);
+        Ok(all)
     }
 }
 

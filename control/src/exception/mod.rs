@@ -17,7 +17,7 @@
 mod counters;
 mod exchange;
 mod kernel_path;
-mod ring;
+pub(crate) mod ring;
 mod tap;
 mod user;
 

@@ -8,13 +8,13 @@ use rtrb::{Consumer, Producer, RingBuffer};
 const LENGTH: usize = size_of::<u16>();
 
 /// The end that frames are put into.
-pub(super) struct FrameSender(Producer<u8>);
+pub(crate) struct FrameSender(Producer<u8>);
 
 /// The end that frames come out of.
-pub(super) struct FrameReceiver(Consumer<u8>);
+pub(crate) struct FrameReceiver(Consumer<u8>);
 
 /// A queue of `capacity` bytes.
-pub(super) fn frames(capacity: usize) -> (FrameSender, FrameReceiver) {
+pub(crate) fn frames(capacity: usize) -> (FrameSender, FrameReceiver) {
     let (producer, consumer) = RingBuffer::new(capacity);
     (FrameSender(producer), FrameReceiver(consumer))
 }
@@ -22,7 +22,7 @@ pub(super) fn frames(capacity: usize) -> (FrameSender, FrameReceiver) {
 impl FrameSender {
     /// Appends a frame. Returns `false` if it does not fit now.
     #[must_use]
-    pub(super) fn push(&mut self, frame: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, frame: &[u8]) -> bool {
         let Ok(length) = u16::try_from(frame.len()) else { return false };
         // The length may be seen before the frame is there: `pop` waits for all of it.
         self.0.slots() >= LENGTH + frame.len()
@@ -34,7 +34,7 @@ impl FrameSender {
 impl FrameReceiver {
     /// Replaces the contents of `frame` by the next frame. Returns `false` if there is none.
     #[must_use]
-    pub(super) fn pop(&mut self, frame: &mut Vec<u8>) -> bool {
+    pub(crate) fn pop(&mut self, frame: &mut Vec<u8>) -> bool {
         let Some(length) = self.next_length() else { return false };
         if self.0.slots() < LENGTH + length {
             return false;

@@ -1,9 +1,14 @@
 //! Who has a use for a packet: Guideway, the kernel, or both.
 
-use crate::responder::ip::{self, ICMP, ICMPV6, Ip, TCP};
+use crate::responder::ip::{self, ICMP, ICMPV6, Ip, TCP, UDP};
 use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::wire::icmp;
 use std::net::IpAddr;
+
+/// RFC 792.
+const ECHO_REPLY_V4: u8 = 0;
+/// RFC 4443, section 4.2.
+const ECHO_REPLY_V6: u8 = 129;
 
 /// Who gets a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,27 +24,32 @@ pub enum User {
 /// Who has a use for a packet that was punted on a port with an exception path. `frame` is untagged; `is_of_probe` says
 /// whether TCP from one address to another is part of a probe: [`crate::responder::Responder::is_of_probe`].
 #[must_use]
-pub fn user(class: PuntClass, frame: &[u8], is_of_probe: impl FnOnce(IpAddr, IpAddr) -> bool) -> User {
+pub fn user(class: PuntClass, frame: &[u8], is_of_probe: impl Fn(IpAddr, IpAddr) -> bool) -> User {
     match class {
         // Both resolve neighbors, and answer for the same addresses by the same MAC.
         PuntClass::Neighbor => User::Both,
-        PuntClass::Icmp => user_of_icmp(frame),
+        PuntClass::Icmp => user_of_icmp(frame, is_of_probe),
         // Probes ask VIPs. Anyone else's SYN-ACK or reset belongs to a connection that the kernel opened; and whatever a
         // VIP sends on a probe's connection is not for the kernel, whose reset would go astray.
         PuntClass::Probe | PuntClass::Bgp | PuntClass::Other | PuntClass::Exception => match ip::parse(frame) {
             Ok(Ip { protocol: TCP, source, destination, .. }) if is_of_probe(source, destination) => User::Guideway,
+            // Datagrams of that class are answers to checks; others from a VIP may be for a program of the kernel.
+            Ok(Ip { protocol: UDP, source, destination, .. }) if class == PuntClass::Probe => {
+                if is_of_probe(source, destination) { User::Guideway } else { User::Kernel }
+            }
             _ => User::Kernel,
         },
     }
 }
 
 /// The control side answers echo requests, of which a VIP's are none of the kernel's business. An error may speak of a
-/// probe, of the path to a backend, or of what the kernel sent.
-fn user_of_icmp(frame: &[u8]) -> User {
-    let Ok(Ip { protocol, payload, .. }) = ip::parse(frame) else { return User::Kernel };
+/// probe, of the path to a backend, or of what the kernel sent. A VIP that replies to an echo request was asked by a check.
+fn user_of_icmp(frame: &[u8], is_of_probe: impl Fn(IpAddr, IpAddr) -> bool) -> User {
+    let Ok(Ip { protocol, payload, source, destination, .. }) = ip::parse(frame) else { return User::Kernel };
     let Some(message) = frame.get(payload).and_then(<[u8]>::first).copied() else { return User::Kernel };
     match (protocol, message) {
         (ICMP, icmp::V4_ECHO_REQUEST) | (ICMPV6, icmp::V6_ECHO_REQUEST) => User::Guideway,
+        (ICMP, ECHO_REPLY_V4) | (ICMPV6, ECHO_REPLY_V6) if is_of_probe(source, destination) => User::Guideway,
         (ICMP, message) if icmp::is_error_v4(message) => User::Both,
         (ICMPV6, message) if icmp::is_error_v6(message) => User::Both,
         _ => User::Kernel,
@@ -87,6 +97,9 @@ mod tests {
             }
             let udp = Craft::udp((address(vip), 53).into(), (address(own), 5_300).into());
             assert_eq!(decide(PuntClass::Exception, &of(udp)), User::Kernel);
+            let answer = |from: &str| Craft::udp((address(from), 53).into(), (address(own), 61_500).into());
+            assert_eq!(decide(PuntClass::Probe, &of(answer(vip))), User::Guideway, "to a check");
+            assert_eq!(decide(PuntClass::Probe, &of(answer(peer))), User::Kernel);
         }
     }
 
@@ -102,6 +115,11 @@ mod tests {
         };
         assert_eq!([v4(8), v6(128)], [User::Guideway; 2], "echo requests");
         assert_eq!([v4(0), v6(129), v4(13), v6(130)], [User::Kernel; 4], "echo replies, and the rest");
+        let (vip, own) = (VIPS.map(address), OWN.map(address));
+        let reply = Craft::icmp(vip[0], own[0], 0, 0, [0; 4]);
+        assert_eq!(decide(PuntClass::Icmp, &of(reply)), User::Guideway, "to a check");
+        let reply = Craft::icmp(vip[1], own[1], 129, 0, [0; 4]);
+        assert_eq!(decide(PuntClass::Icmp, &of(reply)), User::Guideway, "to a check");
         for error in [3, 11, 12] {
             assert_eq!(v4(error), User::Both, "{error}");
         }

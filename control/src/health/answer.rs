@@ -4,11 +4,13 @@
 //! they do not have, and the 32 bits of the cookie are the stronger proof.
 
 use super::report::Ignored;
+use guideway_dataplane::select::CONVERSATION_PORT_BASE;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const ICMP: u8 = 1;
 const IPIP: u8 = 4;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const IPV6_IN_IP: u8 = 41;
 const ICMPV6: u8 = 58;
 
@@ -144,16 +146,68 @@ fn tcp(ip: &Ip<'_>, body: &[u8]) -> Result<Answer, Ignored> {
 /// "Destination unreachable" of either version: the probe that it quotes.
 fn icmp(protocol: u8, body: &[u8]) -> Result<Answer, Ignored> {
     let (header, quote): (&[u8; ICMP_HEADER], _) = body.split_first_chunk().ok_or(Ignored::Malformed)?;
-    let unreachable = match (protocol, header[0], header[1]) {
+    if !is_unreachable(protocol, header) {
+        return Err(Ignored::NotAnAnswer);
+    }
+    quoted(quote)
+}
+
+/// Whether a layer-3 packet may be part of a conversation (`checks`): by its port, an echo reply by its identifier, an ICMP
+/// error by what it quotes. Any bytes may be given.
+pub(crate) fn is_of_conversation(packet: &[u8]) -> bool {
+    let own_end = || {
+        let ip = ip(packet).filter(|ip| !ip.fragment)?;
+        match (ip.protocol, ip.rest.first()?) {
+            (TCP | UDP, _) => ip.rest.get(2..4),
+            (ICMP, 0) | (ICMPV6, 129) => ip.rest.get(4..6),
+            (ICMP, 3) | (ICMPV6, 1) => return unreachable(packet).map(|flow| flow.local_port),
+            _ => None,
+        }
+        .map(|port| u16::from_be_bytes([port[0], port[1]]))
+    };
+    own_end().is_some_and(|port| port >= CONVERSATION_PORT_BASE)
+}
+
+/// A flow of ours that an ICMP error speaks of, from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flow {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    /// The port; of an echo request its identifier.
+    pub(crate) local_port: u16,
+}
+
+/// What a "destination unreachable" of either version says did not arrive: TCP, UDP or an echo request, in a tunnel or not.
+pub(crate) fn unreachable(packet: &[u8]) -> Option<Flow> {
+    let outer = ip(packet).filter(|ip| !ip.fragment)?;
+    let (header, mut quote): (&[u8; ICMP_HEADER], _) = outer.rest.split_first_chunk()?;
+    if !is_unreachable(outer.protocol, header) {
+        return None;
+    }
+    for _ in 0..QUOTED_HEADERS {
+        let ip = ip(quote).filter(|ip| !ip.fragment)?;
+        let port = match ip.protocol {
+            TCP | UDP => ip.rest.get(..2)?,
+            ICMP | ICMPV6 => ip.rest.get(4..6)?,
+            IPIP | IPV6_IN_IP => {
+                quote = ip.rest;
+                continue;
+            }
+            _ => return None,
+        };
+        let local_port = u16::from_be_bytes([port[0], port[1]]);
+        return Some(Flow { local: ip.source, remote: ip.destination, local_port });
+    }
+    None
+}
+
+fn is_unreachable(protocol: u8, header: &[u8; ICMP_HEADER]) -> bool {
+    match (protocol, header[0], header[1]) {
         // "Fragmentation needed" says that the packet was too long, and the destination can be reached.
         (ICMP, 3, code) => code != 4,
         (ICMPV6, 1, _) => true,
         _ => false,
-    };
-    if !unreachable {
-        return Err(Ignored::NotAnAnswer);
     }
-    quoted(quote)
 }
 
 fn quoted(mut quote: &[u8]) -> Result<Answer, Ignored> {

@@ -3,7 +3,7 @@
 use super::dampen::Thresholds;
 use super::schedule::SHORTEST_SPACING;
 use super::tick;
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 
 /// Probes of one backend that may be on their way at once.
 pub(super) const MAX_OUTSTANDING: u32 = 8;
@@ -24,7 +24,7 @@ pub(super) struct Check {
 impl Check {
     /// No interval is shorter than a bucket of the schedule. Intervals below a seventh of the timeout are raised to it, so that the confirming probe of a refusal, which
     /// comes out of turn, still finds one of the [`MAX_OUTSTANDING`] places free.
-    pub fn new(check: &TcpCheck) -> Self {
+    pub fn new(check: &CheckTimes) -> Self {
         let timeout = tick::ticks(check.timeout).max(1);
         let spacing = timeout.div_ceil(MAX_OUTSTANDING - 1).max(SHORTEST_SPACING);
         let interval = tick::ticks(check.interval).max(spacing);
@@ -43,15 +43,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn model(interval: u64, fast: u64, timeout: u64) -> TcpCheck {
-        TcpCheck {
-            port: 80,
+    fn model(interval: u64, fast: u64, timeout: u64) -> CheckTimes {
+        CheckTimes {
             interval: Duration::from_millis(interval),
             fast_interval: Duration::from_millis(fast),
             timeout: Duration::from_millis(timeout),
             rise: 2,
             fall: 3,
-            probe_source: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Dampening: a pure function of (state, result). No clock, no I/O.
 
+use super::hold_down::HoldDown;
 use super::report::Transition;
+use guideway_dataplane::time::Nanos;
 
 /// How many results in a row it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +67,27 @@ impl Dampened {
             (Self { level: Level::Down, run: 0 }, Some(Transition::Down))
         } else {
             (Self { run, ..self }, None)
+        }
+    }
+
+    /// [`Self::step`] with the hold-down of a backend that flaps: a recovery that is held brings no transition.
+    #[must_use]
+    pub fn judge(
+        self,
+        hold: HoldDown,
+        thresholds: Thresholds,
+        outcome: Outcome,
+        at: Nanos,
+    ) -> (Self, HoldDown, Option<Transition>) {
+        let (after, transition) = self.step(thresholds, outcome);
+        match (transition, self.level, outcome) {
+            (Some(Transition::Down), ..) => (after, hold.died(at), transition),
+            (Some(Transition::Up), Level::Down, _) => match hold.answers(at) {
+                (hold, true) => (after, hold, transition),
+                (hold, false) => (Self::held(thresholds), hold, None),
+            },
+            (None, Level::Down, Outcome::Fail) => (after, hold.failed(), None),
+            _ => (after, hold, transition),
         }
     }
 

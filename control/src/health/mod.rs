@@ -14,7 +14,7 @@
 //! What a TCP check shows: the path through the dataplane, the backend's kernel and its listening socket. A process
 //! that hangs with its port open still has its SYNs answered by the kernel and counts as up.
 
-mod answer;
+pub(crate) mod answer;
 mod check;
 mod cookie;
 pub mod dampen;
@@ -23,14 +23,17 @@ mod hold_down;
 mod probe_packet;
 mod prober;
 mod report;
+mod results;
 mod rounds;
 mod schedule;
 mod table;
 mod targets;
 mod tick;
+mod verdicts;
 
 pub use hold_down::{HoldDown, LONGEST_HOLD, SHORTEST_HOLD, STABLE_AFTER};
 pub use prober::Prober;
 pub use report::{Counters, HealthEvent, Ignored, Probe, Reason, Received, State, Status, Transition};
 pub use rounds::GRACE;
 pub use targets::{FIRST_PROBE_PORT, Target, TargetError};
+pub use verdicts::{AGENT, CheckNumber, Together, Verdicts};

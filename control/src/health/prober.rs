@@ -5,11 +5,13 @@ use super::cookie::Cookies;
 use super::dampen::{Level, Outcome};
 use super::expiry::Flights;
 use super::probe_packet;
-use super::report::{Counters, HealthEvent, Ignored, Probe, Reason, Received, State, Status, Transition};
+use super::report::{Counters, HealthEvent, Ignored, Probe, Reason, Received, State, Status};
 use super::schedule::{Entry, Wheel};
 use super::table::{Hot, NO_RTT, Table};
 use super::targets::{FIRST_PROBE_PORT, Group};
 use super::tick::{self, Tick};
+use super::verdicts::CheckNumber;
+use crate::checks::HistoryResult;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
 use std::collections::VecDeque;
@@ -100,6 +102,14 @@ impl Prober {
         })
     }
 
+    /// The last results of a backend, the latest one first, and which check of its pool they are of; `None` if it is not a
+    /// target.
+    #[must_use]
+    pub fn history(&self, backend: BackendId, now: Nanos) -> Option<(CheckNumber, Vec<HistoryResult>)> {
+        self.table.peek(backend.0)?;
+        Some((self.table.peek_cold(backend.0).0.number, self.table.peek_results(backend.0).list(now)))
+    }
+
     /// Totals since the start.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
@@ -136,6 +146,7 @@ impl Prober {
             Kind::Reset => (Reason::Refused, Received::Failed { backend: id, reason: Reason::Refused }),
             Kind::Unreachable => (Reason::Unreachable, Received::Failed { backend: id, reason: Reason::Unreachable }),
         };
+        self.table.results(backend).push(rx_time, Some(reason), age);
         self.settle(backend, reason, rx_time);
         Ok(received)
     }
@@ -169,26 +180,15 @@ impl Prober {
         if outcome == Outcome::Pass && before.level == Level::Up && before.run == 0 {
             return;
         }
-        let (mut after, mut transition) = before.step(check.thresholds, outcome);
         let cold = self.table.cold(backend);
         cold.failed = cold.failed.wrapping_add(u32::from(outcome == Outcome::Fail));
-        match (transition, before.level, outcome) {
-            (Some(Transition::Down), ..) => cold.hold = cold.hold.died(at),
-            (Some(Transition::Up), Level::Down, _) => {
-                let (hold, free) = cold.hold.answers(at);
-                cold.hold = hold;
-                if !free {
-                    after = super::dampen::Dampened::held(check.thresholds);
-                    transition = None;
-                }
-            }
-            (None, Level::Down, Outcome::Fail) => cold.hold = cold.hold.failed(),
-            _ => {}
-        }
+        let (after, hold, transition) = before.judge(cold.hold, check.thresholds, outcome, at);
+        cold.hold = hold;
         if let Some(transition) = transition {
             cold.since = at;
             cold.reason = Some(reason);
-            self.events.push_back(HealthEvent { backend: BackendId(backend), at, transition, reason });
+            let check = Some(cold.number);
+            self.events.push_back(HealthEvent { backend: BackendId(backend), check, at, transition, reason });
         }
         if let Some(hot) = self.table.hot(backend) {
             hot.set_dampened(after);

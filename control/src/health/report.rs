@@ -1,5 +1,6 @@
 //! What the prober tells its caller: packets to send, judgements, events, status, counters.
 
+use super::verdicts::CheckNumber;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
 use std::fmt;
@@ -24,18 +25,46 @@ pub enum Reason {
     Refused,
     /// An ICMP or ICMPv6 "destination unreachable" that quotes the probe.
     Unreachable,
-    /// A SYN-ACK with the right acknowledgement number.
+    /// A SYN-ACK with the right acknowledgement number; of other checks: the answer that is good.
     Answered,
+    /// The connection ended before the answer was whole.
+    Closed,
+    /// Something that is no answer of the protocol asked for.
+    Garbled,
+    /// An HTTP response with this status code, which is not a good one.
+    Status(u16),
+    /// An answer without the bytes that were expected.
+    Mismatch,
+    /// The TLS handshake failed, or the certificate is not valid.
+    Tls,
+    /// A DNS response with this code, which is not the good one (RFC 1035, section 4.1.1).
+    Rcode(u8),
+    /// A gRPC call that ended with this code, which is not 0.
+    Grpc(u32),
+    /// A health service that does not say `SERVING`.
+    NotServing,
+    /// An agent that says so.
+    Agent,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+        let text = match self {
             Self::Timeout => "no answer within the timeout",
             Self::Refused => "connection refused",
             Self::Unreachable => "destination unreachable",
             Self::Answered => "answered",
-        })
+            Self::Closed => "connection closed early",
+            Self::Garbled => "not an answer of this protocol",
+            Self::Status(code) => return write!(f, "HTTP status {code}"),
+            Self::Mismatch => "not the expected answer",
+            Self::Tls => "TLS failed",
+            Self::Rcode(code) => return write!(f, "DNS response code {code}"),
+            Self::Grpc(code) => return write!(f, "gRPC status {code}"),
+            Self::NotServing => "not serving",
+            Self::Agent => "its agent says so",
+        };
+        f.pad(text)
     }
 }
 
@@ -62,6 +91,8 @@ impl fmt::Display for Transition {
 pub struct HealthEvent {
     /// The backend.
     pub backend: BackendId,
+    /// Which check says so; `None`: all of its pool, at once.
+    pub check: Option<CheckNumber>,
     /// When the deciding result was judged: the receive time of an answer, the time of the poll for a timeout.
     pub at: Nanos,
     /// What it became.
@@ -216,6 +247,8 @@ impl Counters {
             Reason::Refused => self.refused += 1,
             Reason::Unreachable => self.unreachable += 1,
             Reason::Answered => self.answered += 1,
+            // Of other checks than this prober's.
+            _ => {}
         }
     }
 }

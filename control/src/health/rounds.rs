@@ -52,6 +52,7 @@ impl Prober {
                     restarted.push(backend);
                 }
             }
+            self.table.cold(backend).number = target.number;
         }
         self.groups = grouped.groups;
         self.replace_queues(&grouped.timeouts);
@@ -120,6 +121,8 @@ impl Prober {
         let Some(hot) = self.table.hot(flight.backend) else { return };
         let Some(bit) = hot.outstanding_bit(flight.round) else { return };
         hot.outstanding &= !bit;
+        let took = Tick::at(now).since(flight.sent).max(0).cast_unsigned();
+        self.table.results(flight.backend).push(now, (!void).then_some(Reason::Timeout), took);
         if void {
             self.count_void(flight.backend);
         } else {

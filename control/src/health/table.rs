@@ -4,6 +4,7 @@ use super::check::MAX_OUTSTANDING;
 use super::dampen::{Dampened, Level};
 use super::hold_down::HoldDown;
 use super::report::Reason;
+use super::results::Results;
 use super::tick::Tick;
 use guideway_dataplane::time::Nanos;
 
@@ -99,10 +100,13 @@ pub(super) struct Cold {
     pub first_round: u32,
     pub failed: u32,
     pub void: u32,
+    /// Which check of its pool this is.
+    pub number: u8,
 }
 
 impl Cold {
-    const EMPTY: Self = Self { since: Nanos(0), reason: None, hold: HoldDown::NEW, first_round: 0, failed: 0, void: 0 };
+    const EMPTY: Self =
+        Self { since: Nanos(0), reason: None, hold: HoldDown::NEW, first_round: 0, failed: 0, void: 0, number: 0 };
 }
 
 /// All backends. The arrays are apart, so that the hot one stays dense.
@@ -112,6 +116,7 @@ pub(super) struct Table {
     /// Round-trip time of the last answer in ticks.
     rtts: Vec<u32>,
     cold: Vec<Cold>,
+    results: Vec<Results>,
     /// Send times of the rounds before the newest, by round modulo 8. Touched only while probes overlap.
     older: Vec<[Tick; MAX_OUTSTANDING as usize]>,
 }
@@ -123,6 +128,7 @@ impl Table {
             self.hot.resize(ids, Hot::ABSENT);
             self.rtts.resize(ids, NO_RTT);
             self.cold.resize(ids, Cold::EMPTY);
+            self.results.resize(ids, Results::NONE);
             self.older.resize(ids, [Tick(0); MAX_OUTSTANDING as usize]);
         }
     }
@@ -142,6 +148,17 @@ impl Table {
     /// The cold state of an id below the size of the table.
     pub fn cold(&mut self, backend: u16) -> &mut Cold {
         &mut self.cold[usize::from(backend)]
+    }
+
+    /// The last results of an id below the size of the table.
+    #[inline]
+    pub fn results(&mut self, backend: u16) -> &mut Results {
+        &mut self.results[usize::from(backend)]
+    }
+
+    /// The same, to look at.
+    pub fn peek_results(&self, backend: u16) -> &Results {
+        &self.results[usize::from(backend)]
     }
 
     /// A copy of the cold state and the last round-trip time.
@@ -172,6 +189,7 @@ impl Table {
         let stamp = self.hot[index].stamp;
         self.hot[index] = Hot { group, round, stamp, ..Hot::ABSENT };
         self.rtts[index] = NO_RTT;
+        self.results[index] = Results::NONE;
         self.cold[index] = Cold { since: now, first_round: round, ..Cold::EMPTY };
     }
 

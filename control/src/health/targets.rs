@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::probe_packet::Template;
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_dataplane::ids::{BackendId, MAX_BACKENDS};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,9 +24,10 @@ pub struct Target {
     pub port: u16,
     /// Source of the probe, of the family of `destination`.
     pub source: IpAddr,
-    /// Intervals, timeout and thresholds. Its `port` and `probe_source` are what the caller made `port` and
-    /// `source` from; they are not read again.
-    pub check: TcpCheck,
+    /// Intervals, timeout and thresholds.
+    pub check: CheckTimes,
+    /// Which check of its pool this is: events say so.
+    pub number: u8,
 }
 
 /// A list of targets that cannot be probed.

@@ -3,8 +3,7 @@
 use super::families::Families;
 use super::sample::{BackendSample, PoolSample, Sample};
 use crate::consistency::plan::Waiting;
-use crate::health;
-use crate::status::model::TrafficStatus;
+use crate::status::model::{CheckStatus, TrafficStatus};
 use crate::status::pools::{WORDS, moved, slots};
 use guideway_config::model::Backend;
 use std::fmt;
@@ -108,8 +107,7 @@ pub(super) fn backends(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
         "How often the backend's health changed.",
         each().map(|(labels, _, backend)| (labels, backend.transitions)),
     )?;
-    let results =
-        |check: health::Status| [("answered", check.answered), ("failed", check.failed), ("void", check.void)];
+    let results = |check: CheckStatus| [("answered", check.answered), ("failed", check.failed), ("void", check.void)];
     families.counters(
         "backend_probes",
         "Probes of the backend by result; none if it has no checks. Starts anew after 4,294,967,295.",
@@ -118,8 +116,9 @@ pub(super) fn backends(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
             rows.map(move |(result, count)| ([pool, name, ("result", result)], count))
         }),
     )?;
-    let rtt = each()
-        .filter_map(|(labels, _, backend)| Some((labels, backend.check.and_then(|check| check.rtt)?.as_secs_f64())));
+    let rtt = each().filter_map(|(labels, _, backend)| {
+        Some((labels, backend.check.and_then(|check| check.rtt_microseconds)? / 1e6))
+    });
     families.gauges("backend_check_rtt_seconds", "The round trip of the last answer.", rtt)
 }
 

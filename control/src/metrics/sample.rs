@@ -4,11 +4,12 @@ use crate::consistency::phases::Counts;
 use crate::consistency::plan::Waiting;
 use crate::control::Control;
 use crate::devices::DeviceCounters;
-use crate::health;
 use crate::neighbor;
 use crate::rt::Report;
 use crate::state::{BackendHealth, BackendState, PoolState};
-use crate::status::pools::{Checks, checks, current, is_settled, word};
+use crate::status::checks::{Checks, checks, is_held, together};
+use crate::status::model::CheckStatus;
+use crate::status::pools::{current, is_settled, word};
 use crate::traffic::Beginnings;
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
@@ -58,7 +59,7 @@ pub(super) struct BackendSample {
     pub(super) takes_new: bool,
     pub(super) pins: u32,
     pub(super) transitions: u64,
-    pub(super) check: Option<health::Status>,
+    pub(super) check: Option<CheckStatus>,
 }
 
 #[derive(Debug)]
@@ -108,7 +109,7 @@ fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-fn pool_sample(control: &Control, pool: &PoolState, checks: &Checks) -> PoolSample {
+fn pool_sample(control: &Control, pool: &PoolState, checks: &Checks<'_>) -> PoolSample {
     let phases = pool.plan.phases();
     PoolSample {
         table: current(pool).clone(),
@@ -121,15 +122,15 @@ fn pool_sample(control: &Control, pool: &PoolState, checks: &Checks) -> PoolSamp
     }
 }
 
-fn backend_sample(backend: &BackendState, checks: &Checks) -> BackendSample {
-    let check = checks.get(&backend.id);
+fn backend_sample(backend: &BackendState, checks: &Checks<'_>) -> BackendSample {
+    let known = checks.get(&backend.id).map_or(&[][..], Vec::as_slice);
     BackendSample {
         id: backend.id,
-        state: word(backend, check),
+        state: word(backend, is_held(known)),
         is_up: backend.health != BackendHealth::Down,
         takes_new: !backend.is_draining() && !backend.forced,
         pins: backend.pins,
         transitions: backend.transitions,
-        check: check.copied(),
+        check: together(known),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::matching::Matching;
 use super::{Found, Remedy};
-use guideway_config::model::{Backend, Config, Health, Pool};
+use guideway_config::model::{Backend, Config, Pool};
 use guideway_config::table_size;
 use guideway_dataplane::pin::PinClock;
 use std::collections::{HashMap, HashSet};
@@ -63,12 +63,21 @@ fn pool(old: &Pool, new: &Pool, found: &mut Found) {
     changed(&from_to("idle_timeout.tcp", &before.tcp, &after.tcp), before.tcp == after.tcp);
     changed(&from_to("idle_timeout.udp", &before.udp, &after.udp), before.udp == after.udp);
     changed(&from_to("idle_timeout.quic", &before.quic, &after.quic), before.quic == after.quic);
-    let check = match (old.health, new.health) {
-        (Health::None, _) => "health checks begin",
-        (_, Health::None) => "health checks end, all its backends count as up",
-        _ => "the parameters of its health check change",
+    let check = match (old.health.as_slice(), new.health.as_slice()) {
+        ([], _) => "health checks begin",
+        (_, []) => "health checks end, all its backends count as up",
+        ([_], [_]) => "the parameters of its health check change",
+        _ => "its health checks change",
     };
     changed(check, old.health == new.health);
+    let agent = match (old.agent, new.agent) {
+        (None, _) => "its backends' agents are asked from now on",
+        (_, None) => "its backends' agents are no longer asked, and what they said is forgotten",
+        _ => "how its backends' agents are asked changes",
+    };
+    changed(agent, old.agent == new.agent);
+    let slow = |pool: &Pool| maybe(pool.slow_start.map(|time| format!("{time:?}")));
+    changed(&format!("slow_start {} -> {}", slow(old), slow(new)), old.slow_start == new.slow_start);
     let source = |pool: &Pool| maybe(pool.encap_source.map(|source| source.to_string()));
     changed(&format!("encap_source {} -> {}", source(old), source(new)), old.encap_source == new.encap_source);
     changed("how its GUE packets look changes", old.gue == new.gue);

@@ -124,5 +124,5 @@ fn judge(
     let pool = state.pool_named(pool)?;
     let backend = state.pools[pool].backends[state.backend_named(pool, name)?].id;
     let reason = if transition == Transition::Up { Reason::Answered } else { Reason::Timeout };
-    Ok(control.apply(Event::Health(HealthEvent { backend, at: now, transition, reason })))
+    Ok(control.apply(Event::Health(HealthEvent { backend, check: None, at: now, transition, reason })))
 }

@@ -4,7 +4,7 @@ use super::closing::Applied;
 use super::{Replay, ReplayError};
 use crate::control::Control;
 use crate::state::{BackendHealth, BackendState, PoolState, Stage, State};
-use guideway_config::model::{Health, Pool};
+use guideway_config::model::Pool;
 use guideway_dataplane::fragment::HOLD_TIME;
 use guideway_dataplane::time::Nanos;
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn is_changing(state: &State, pool: &Pool, backend: &BackendState) -> bool {
     let returns = !backend.counts_as_up && backend.health != BackendHealth::Down;
     // One whose next hop is unknown never joins: nobody asks for it here.
     let is_reached = || backend.hops.iter().any(|hop| state.neighbors.contains_key(&(hop.link, hop.neighbor)));
-    let is_checked = || backend.health == BackendHealth::Up || pool.health == Health::None;
+    let is_checked = || backend.health == BackendHealth::Up || pool.health.is_empty();
     let joins = backend.stage == Stage::Joining && is_reached() && is_checked();
     // One that slots name stays as it is: there is nobody else to serve.
     let empties = backend.unused_since.is_some() && !backend.is_empty;

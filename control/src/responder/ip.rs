@@ -8,7 +8,7 @@ use std::ops::Range;
 
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
+pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
 
 /// TTL and hop limit of answers.

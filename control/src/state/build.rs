@@ -1,13 +1,13 @@
 //! A configuration → the state at start.
 
 use super::vip_ids::VipIds;
-use super::{Admin, BackendHealth, BackendState, PoolState, Stage, State, StateError};
+use super::{Admin, Advice, BackendHealth, BackendState, PoolState, Stage, State, StateError, Verdicts, Warmth, share};
 use crate::consistency::ids::BackendIds;
 use crate::consistency::placement::{Fact, Policy};
 use crate::consistency::plan::PoolPlan;
 use crate::templates;
 use crate::topology::{Hop, hops_to, link_of};
-use guideway_config::model::{self, Affinity, Config, Health, PortMatch, Protocol, Tracking};
+use guideway_config::model::{self, Affinity, Config, PortMatch, Protocol, Tracking};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
@@ -118,7 +118,7 @@ pub(super) fn pool_state(
     salt: u32,
     backends: Vec<BackendState>,
 ) -> Result<PoolState, StateError> {
-    let facts = pool.backends.iter().zip(&backends).map(|(of_config, backend)| fact(of_config, backend)).collect();
+    let facts = pool.backends.iter().zip(&backends).map(|(of, backend)| fact(pool, of, backend)).collect();
     let always = pool.tracking == Tracking::Always;
     let plan = PoolPlan::new(hasher, pool.table_size, Policy::from(pool), always, facts)
         .map_err(|source| StateError::Table { pool: pool.name.clone(), source })?;
@@ -127,11 +127,11 @@ pub(super) fn pool_state(
 }
 
 /// What the table is made of, for one backend.
-pub(super) fn fact(of_config: &model::Backend, backend: &BackendState) -> Fact {
+pub(super) fn fact(pool: &model::Pool, of_config: &model::Backend, backend: &BackendState) -> Fact {
     Fact {
         name: of_config.name.clone(),
         placed: matches!(backend.stage, Stage::Serving | Stage::Leaving) && !backend.replaced,
-        weight: of_config.weight,
+        weight: share::weight(pool, of_config, backend),
         priority: of_config.priority,
         takes_new: !backend.is_draining() && !backend.forced,
         up: backend.as_base && !backend.forced,
@@ -146,7 +146,7 @@ pub(super) fn backend_state(
     now: SystemTime,
 ) -> Result<BackendState, StateError> {
     let (hops, rewrite) = way_to(config, pool, backend)?;
-    let health = if pool.health == Health::None { BackendHealth::Up } else { BackendHealth::Unknown };
+    let health = if pool.health.is_empty() { BackendHealth::Up } else { BackendHealth::Unknown };
     Ok(BackendState {
         id,
         forward: pool.forward,
@@ -154,6 +154,10 @@ pub(super) fn backend_state(
         next_hops: Vec::new(),
         rewrite,
         health,
+        verdicts: Verdicts::default(),
+        dies_at: None,
+        advice: Advice::default(),
+        warmth: Warmth::default(),
         reason: None,
         since: now,
         transitions: 0,

@@ -1,7 +1,7 @@
 //! What an operator asks for at run time: each a planned change.
 
 use super::build::{backend_state, place};
-use super::{Admin, BackendHealth, BackendState, Stage, State, StateError};
+use super::{Admin, Advice, BackendHealth, BackendState, Stage, State, StateError, Verdicts};
 use guideway_config::model;
 use guideway_dataplane::ids::{BackendId, PoolId, VipId};
 use guideway_dataplane::table::MAX_POOL_BACKENDS;
@@ -273,6 +273,7 @@ impl BackendState {
                 // Nobody judges it any more: it counts as up.
                 self.health = BackendHealth::Unknown;
                 self.reason = None;
+                (self.verdicts, self.dies_at, self.advice) = (Verdicts::default(), None, Advice::default());
             }
             Change::Weight(_) => {}
             Change::Remove { force } => {
@@ -282,12 +283,6 @@ impl BackendState {
                 self.forced |= force;
             }
         }
-        if self.is_draining() {
-            self.drained_since.get_or_insert(now);
-        } else {
-            // What the drain before found says nothing about the next one.
-            self.unused_since = None;
-            self.is_empty = false;
-        }
+        self.note_drain(now);
     }
 }

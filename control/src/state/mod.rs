@@ -8,15 +8,16 @@ mod change;
 mod edges;
 mod reload;
 mod renew;
+mod share;
 mod stages;
 mod vip_ids;
 
 use crate::consistency::ids::BackendIds;
 use crate::consistency::plan::PoolPlan;
-use crate::health::Reason;
+use crate::health::{HealthEvent, Reason, Together, Transition, Verdicts};
 use crate::topology::Hop;
 pub use change::{Change, ChangeError};
-use guideway_config::model::{Config, Forward, Vip};
+use guideway_config::model::{Check, Config, Forward, Vip};
 use guideway_dataplane::consistency::Rules;
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
@@ -26,6 +27,7 @@ use guideway_dataplane::snapshot::{LinkState, Pool, PortState};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::vip::VipTable;
 use guideway_dataplane::wire::ethernet::Mac;
+pub use share::{Advice, WHOLE, Warmth};
 pub use stages::Moment;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -85,6 +87,14 @@ pub struct BackendState {
     pub rewrite: Rewrite,
     /// Its health.
     pub health: BackendHealth,
+    /// What each of its checks says.
+    pub verdicts: Verdicts,
+    /// When it is dead, if it only stopped to answer and keeps its flows until then.
+    pub dies_at: Option<Nanos>,
+    /// What its agent says.
+    pub advice: Advice,
+    /// How far it is after its return.
+    pub warmth: Warmth,
     /// Why it has that health; `None` before the first judgement.
     pub reason: Option<Reason>,
     /// Since when.
@@ -117,7 +127,18 @@ impl BackendState {
     /// Whether it gets no new flows because somebody asked for that.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.admin != Admin::Enabled || self.stage == Stage::Leaving
+        self.admin != Admin::Enabled || self.stage == Stage::Leaving || self.advice.drain
+    }
+
+    /// Notes since when it drains.
+    fn note_drain(&mut self, now: Nanos) {
+        if self.is_draining() {
+            self.drained_since.get_or_insert(now);
+        } else {
+            // What the drain before found says nothing about the next one.
+            self.unused_since = None;
+            self.is_empty = false;
+        }
     }
 }
 
@@ -136,6 +157,26 @@ pub struct PoolState {
     pub table_stale: bool,
     /// Whether a record, or whether it is eligible, changed since `built`.
     pub backends_stale: bool,
+}
+
+impl From<Together> for BackendHealth {
+    fn from(together: Together) -> Self {
+        match together {
+            Together::Unknown => Self::Unknown,
+            Together::Up => Self::Up,
+            Together::Down => Self::Down,
+        }
+    }
+}
+
+/// When a backend is dead whose check fails; `None`: at once.
+fn dies_at(checks: &[Check], event: &HealthEvent) -> Option<Nanos> {
+    let after = match event.check {
+        Some(check) => checks.get(usize::from(check)).map(|check| check.dead_after),
+        None => checks.iter().map(|check| check.dead_after).max(),
+    };
+    let silent = event.transition == Transition::Down && event.reason == Reason::Timeout;
+    after.filter(|after| silent && !after.is_zero()).map(|after| event.at + after)
 }
 
 /// Everything that snapshots are made of.
@@ -233,28 +274,60 @@ impl State {
         self.config.vips.get(place)
     }
 
+    /// Takes over a health as if all checks had said so at the beginning of time: up, unless it is down. Returns as
+    /// [`State::judge`] does.
+    pub fn set_health(&mut self, id: BackendId, health: BackendHealth, reason: Reason, wall: SystemTime) -> bool {
+        let transition = if health == BackendHealth::Down { Transition::Down } else { Transition::Up };
+        self.judge(&HealthEvent { backend: id, check: None, at: Nanos(0), transition, reason }, wall)
+    }
+
     /// Takes over a judgement. Returns whether workers must learn of it at once: a death.
-    pub fn set_health(&mut self, id: BackendId, health: BackendHealth, reason: Reason, now: SystemTime) -> bool {
-        let Some((pool, index)) = self.find(id) else { return false };
+    pub fn judge(&mut self, event: &HealthEvent, wall: SystemTime) -> bool {
+        let Some((pool, index)) = self.find(event.backend) else { return false };
+        let of_config = &self.config.pools[pool.index()];
+        let checks = of_config.health.len();
         let backend = &mut self.pools[pool.index()].backends[index];
         // Nobody checks what is disabled: an answer that was under way judges nothing.
-        let changed = backend.health != health && backend.admin != Admin::Disabled;
+        if backend.admin == Admin::Disabled {
+            return false;
+        }
+        backend.verdicts = match event.check {
+            Some(check) => backend.verdicts.with(check, event.transition),
+            None => Verdicts::all(checks, event.transition),
+        };
+        let health = BackendHealth::from(backend.verdicts.together(checks));
+        let dies_at = dies_at(&of_config.health, event).filter(|_| health == BackendHealth::Down);
+        let changed = backend.health != health;
         if changed {
+            let returned = backend.health == BackendHealth::Down;
             *backend = BackendState {
                 health,
-                reason: Some(reason),
-                since: now,
+                reason: Some(event.reason),
+                since: wall,
                 transitions: backend.transitions + 1,
+                dies_at,
                 ..backend.clone()
             };
             if health == BackendHealth::Down {
                 backend.counts_as_up = false;
                 backend.as_base = false;
-                self.pools[pool.index()].backends_stale = true;
-                self.react(pool.index());
+            } else if returned {
+                backend.warmth = Warmth::returned(of_config.slow_start, event.at);
             }
+        } else if health == BackendHealth::Down && event.transition == Transition::Down {
+            // Another check knows it to be dead, or at least does not know better.
+            let dead = dies_at.is_none() && backend.dies_at.take().is_some();
+            if !dead {
+                return false;
+            }
+        } else {
+            return false;
         }
-        changed
+        if health == BackendHealth::Down {
+            self.pools[pool.index()].backends_stale = true;
+            self.react(pool.index());
+        }
+        true
     }
 
     /// Takes over what the path to the backends at an address carries; `None`: as much as the link. Returns whether

@@ -4,11 +4,11 @@
 use super::build::{backend_state, idle_times, place, services};
 use super::edges::Way;
 use super::vip_ids::VipIds;
-use super::{BackendHealth, BackendState, Change, PoolState, Stage, State};
+use super::{Advice, BackendState, Change, PoolState, Stage, State};
 use crate::consistency::placement::Policy;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::templates;
-use guideway_config::model::{self, Config, Health};
+use guideway_config::model::{self, Config};
 use guideway_dataplane::ids::{BackendId, PoolId, VipId};
 use guideway_dataplane::table::MAX_POOL_BACKENDS;
 use guideway_dataplane::time::Nanos;
@@ -250,7 +250,7 @@ impl State {
         if *of_config == before && !came_or_went && !returned {
             return;
         }
-        self.duties_stale |= came_or_went || before.health != to.health;
+        self.duties_stale |= came_or_went || before.health != to.health || before.agent != to.agent;
         self.settings(pool, &before, wall);
         self.pools[pool].backends_stale = true;
         self.react(pool);
@@ -264,13 +264,16 @@ impl State {
         {
             error!(pool = %of_config.name, %error, "no table: the pool stays as it is; please report this");
         }
-        let checked = (before.health != Health::None, of_config.health != Health::None);
         for (backend, of) in of_pool.backends.iter_mut().zip(&of_config.backends) {
-            let health = match checked {
-                (true, false) => BackendHealth::Up,
-                // Nobody judged it: it counts as up, as at the start.
-                (false, true) => BackendHealth::Unknown,
-                _ => backend.health,
+            if of_config.agent.is_none() {
+                backend.advice = Advice::default();
+            }
+            let health = if before.health == of_config.health {
+                backend.health
+            } else {
+                // Those that are asked for the first time have not judged: nobody is down because of them.
+                backend.verdicts = backend.verdicts.moved(&before.health, &of_config.health);
+                backend.verdicts.together(of_config.health.len()).into()
             };
             if health != backend.health {
                 *backend = BackendState { health, reason: None, since: wall, ..backend.clone() };

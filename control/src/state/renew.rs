@@ -2,7 +2,7 @@
 
 use super::build::{backend_state, idle_times, pin_clock, pin_table, pools, services, static_neighbors};
 use super::{BackendHealth, BackendState, Stage, State, StateError};
-use guideway_config::model::{Config, Forward, Health};
+use guideway_config::model::{Check, Config, Forward};
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::vip::VipTable;
@@ -31,13 +31,13 @@ impl State {
         let (vip_ids, unused_vips) = self.vip_ids_for(&config).ok_or(StateError::TooManyVips)?;
         let (pools, places) = pools(&config, &hasher, self.next_salt, |pool, backend| {
             let identity = (pool.name.as_str(), backend.name.as_str(), backend.address, pool.forward);
-            let Some((before, checked)) = known.get(&identity) else {
+            let Some((before, checks)) = known.get(&identity) else {
                 let id = ids.take().ok_or(StateError::TooManyBackends)?;
                 return backend_state(&config, pool, backend, id, now);
             };
             kept.insert(before.id);
             let fresh = backend_state(&config, pool, backend, before.id, now)?;
-            Ok(fresh.remembering(before, *checked && pool.health != Health::None))
+            Ok(fresh.remembering(before, checks, &pool.health))
         })?;
         let gone = self.pools.iter().flat_map(|pool| &pool.backends).map(|backend| backend.id);
         gone.filter(|id| !kept.contains(id)).for_each(|id| ids.rest(id));
@@ -59,14 +59,14 @@ impl State {
         Ok(())
     }
 
-    /// Backends that flows may begin on, by identity, and whether they are checked.
-    fn identities(&self) -> HashMap<Identity<'_>, (&BackendState, bool)> {
+    /// Backends that flows may begin on, by identity, and how they are checked.
+    fn identities(&self) -> HashMap<Identity<'_>, (&BackendState, &[Check])> {
         let pools = self.pools.iter().zip(&self.config.pools);
         let all = pools.flat_map(|(pool, of_pool)| {
             let backends = pool.backends.iter().zip(&of_pool.backends);
             backends.map(move |(backend, of)| {
                 let identity = (of_pool.name.as_str(), of.name.as_str(), of.address, backend.forward);
-                (identity, (backend, of_pool.health != Health::None))
+                (identity, (backend, of_pool.health.as_slice()))
             })
         });
         all.filter(|(_, (backend, _))| backend.stage != Stage::Left && !backend.replaced).collect()
@@ -75,7 +75,7 @@ impl State {
 
 impl BackendState {
     /// The same with what is known of it from before.
-    fn remembering(self, before: &Self, checked: bool) -> Self {
+    fn remembering(self, before: &Self, asked: &[Check], asks: &[Check]) -> Self {
         let mut now = Self {
             admin: before.admin,
             forced: before.forced && before.stage != Stage::Leaving,
@@ -86,11 +86,13 @@ impl BackendState {
         if !now.is_draining() {
             now.drained_since = None;
         }
-        if checked {
-            let is_up = before.health != BackendHealth::Down;
-            (now.health, now.reason, now.since) = (before.health, before.reason, before.since);
-            (now.counts_as_up, now.as_base) = (is_up, is_up);
+        now.verdicts = before.verdicts.moved(asked, asks);
+        now.health = now.verdicts.together(asks.len()).into();
+        if now.health == before.health {
+            (now.reason, now.since) = (before.reason, before.since);
         }
+        let is_up = now.health != BackendHealth::Down;
+        (now.counts_as_up, now.as_base) = (is_up, is_up);
         now
     }
 }

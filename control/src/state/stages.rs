@@ -1,12 +1,12 @@
 //! What time, workers and sweeps bring: recoveries that count, backends that join, drains that end, slots that go on.
 
 use super::build::{fact, place};
-use super::{BackendHealth, BackendState, Change, PoolState, Stage, State};
+use super::{BackendHealth, BackendState, Change, PoolState, Stage, State, Warmth};
 use crate::consistency::plan::Step;
 use crate::consistency::sweeper::Sweeper;
 use crate::templates;
 use crate::topology::Hop;
-use guideway_config::model::{Health, OnDown};
+use guideway_config::model::OnDown;
 use guideway_dataplane::consistency::{Member, Rule, Rules};
 use guideway_dataplane::ids::{BackendId, PoolId};
 use guideway_dataplane::publish::Generation;
@@ -31,7 +31,7 @@ impl State {
     pub fn member(&self, pool: usize, index: usize) -> Member {
         let (of_pool, of_config) = (&self.pools[pool], &self.config.pools[pool]);
         let backend = &of_pool.backends[index];
-        let stays = of_config.on_down == OnDown::Keep || of_pool.plan.panics();
+        let stays = of_config.on_down == OnDown::Keep || of_pool.plan.panics() || backend.dies_at.is_some();
         let eligible = (backend.counts_as_up || stays) && !backend.forced;
         Member { id: backend.id, eligible, as_base: eligible && (backend.as_base || stays) }
     }
@@ -46,7 +46,12 @@ impl State {
 
     fn take_facts(&mut self, pool: usize) {
         let (of_pool, of_config) = (&mut self.pools[pool], &self.config.pools[pool]);
-        let facts = of_config.backends.iter().zip(&of_pool.backends).map(|(of, backend)| fact(of, backend)).collect();
+        let facts = of_config
+            .backends
+            .iter()
+            .zip(&of_pool.backends)
+            .map(|(of, backend)| fact(of_config, of, backend))
+            .collect();
         match of_pool.plan.set_facts(facts) {
             // Whether failing backends count as up may have changed with any of them.
             Ok(changed) => of_pool.backends_stale |= changed,
@@ -106,13 +111,14 @@ impl State {
 
     /// Returns whether a backend is in anything but its usual state.
     fn step_backends(&mut self, pool: usize, moment: Moment) -> bool {
-        let mut waits = false;
+        let mut waits = self.warm(pool, moment.now);
         let mut gone = false;
+        let slow_start = self.config.pools[pool].slow_start;
         for index in 0..self.pools[pool].backends.len() {
             let backend = &self.pools[pool].backends[index];
             let returned = !backend.as_base && backend.health != BackendHealth::Down;
-            let usual =
-                !returned && !backend.is_draining() && backend.stage == Stage::Serving && backend.next_hops.is_empty();
+            let same = backend.dies_at.is_none() && backend.next_hops.is_empty();
+            let usual = !returned && same && !backend.is_draining() && backend.stage == Stage::Serving;
             if usual {
                 continue;
             }
@@ -135,6 +141,11 @@ impl State {
             }
             if ready {
                 backend.stage = Stage::Serving;
+                backend.warmth = Warmth::returned(slow_start, moment.now);
+            }
+            if backend.dies_at.is_some_and(|at| at <= moment.now) {
+                backend.dies_at = None;
+                of_pool.backends_stale = true;
             }
             if late && !backend.forced {
                 backend.forced = true;
@@ -191,7 +202,7 @@ impl State {
     fn is_there(&self, pool: usize, index: usize) -> bool {
         let backend = &self.pools[pool].backends[index];
         let reached = backend.hops.iter().any(|hop| self.neighbors.contains_key(&(hop.link, hop.neighbor)));
-        reached && (backend.health == BackendHealth::Up || self.config.pools[pool].health == Health::None)
+        reached && (backend.health == BackendHealth::Up || self.config.pools[pool].health.is_empty())
     }
 
     /// Whether a drain takes longer than it may.

@@ -1,5 +1,6 @@
 //! `status`: how things are, put together from the state, the workers' counters and the real-time thread's report.
 
+pub(crate) mod checks;
 pub mod model;
 pub(crate) mod pools;
 
@@ -9,6 +10,8 @@ use crate::exception::TapReport;
 use crate::neighbor;
 use crate::rt::Report;
 use crate::topology::link_name;
+use checks::checks;
+pub use checks::{asked, history};
 use guideway_config::model as config;
 use guideway_dataplane::counters::{Counter, PinCounters, WorkerCounters};
 use guideway_dataplane::drop_reason::DropReason;
@@ -21,7 +24,7 @@ use model::{
 };
 pub(crate) use pools::fnv;
 pub use pools::{backend, pool};
-use pools::{checks, pool_status, vip_status};
+use pools::{pool_status, vip_status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,11 @@
 //! What `guideway status --json` and `GET /v1/status` give. Counts are since start, times in the unit of their name.
 
+mod checks;
 mod pools;
 
 use crate::devices::DeviceCounters;
 use crate::drain::DrainStatus;
+pub use checks::{CheckDetail, CheckHistory, ResultStatus, ShareStatus};
 pub use pools::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

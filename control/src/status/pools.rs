@@ -1,8 +1,9 @@
 //! VIPs, pools and backends in `status`.
 
-use super::model::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
+use super::checks::{Checks, Known, asked, checks, details, is_held, share, together};
+use super::model::{BackendStatus, PoolStatus, TransitionStatus, VipStatus};
+use crate::checks::Asked;
 use crate::control::Control;
-use crate::health;
 use crate::rt::Report;
 use crate::state::{Admin, BackendHealth, BackendState, PoolState, Stage};
 use guideway_config::model as config;
@@ -10,15 +11,7 @@ use guideway_dataplane::ids::{BackendId, VipId};
 use guideway_dataplane::table::{Slot, Table};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
-use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
-
-/// The checks of the backends that have some.
-pub(crate) type Checks = BTreeMap<BackendId, health::Status>;
-
-pub(crate) fn checks(report: &Report) -> Checks {
-    report.health.iter().copied().collect()
-}
 
 /// One pool, by its index.
 #[must_use]
@@ -33,8 +26,10 @@ pub fn backend(control: &Control, report: &Report, id: BackendId) -> Option<Back
     let (pool, index) = state.find(id)?;
     let (of_pool, of_config) = (&state.pools[pool.index()], &state.config.pools[pool.index()]);
     let slots = current(of_pool).slots().iter().filter(|slot| slot.index() == index).count() as u32;
-    let check = report.health.iter().find(|(checked, _)| *checked == id).map(|(_, status)| status);
-    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, check))
+    let asked = asked(state, pool.index());
+    let checks = checks(report);
+    let known = (asked.as_slice(), checks.get(&id).map_or(&[][..], Vec::as_slice));
+    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, known))
 }
 
 pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
@@ -54,11 +49,13 @@ pub(crate) fn current(pool: &PoolState) -> &Table {
     pool.built.tables().first().unwrap_or_else(|| pool.plan.undisturbed())
 }
 
-pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now: Nanos) -> PoolStatus {
+pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks<'_>, now: Nanos) -> PoolStatus {
     let (pool, of) = (&control.state().pools[index], &control.state().config.pools[index]);
     let table = current(pool);
     let slots = slots(table, pool.backends.len());
     let backends = pool.backends.iter().zip(&of.backends).zip(slots);
+    let asked = asked(control.state(), index);
+    let known = |id| (asked.as_slice(), checks.get(&id).map_or(&[][..], Vec::as_slice));
     PoolStatus {
         name: of.name.clone(),
         forward: of.forward.to_string(),
@@ -66,7 +63,7 @@ pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks, now:
         slots_moved: moved(table, pool.plan.undisturbed()),
         table_digest: format!("{:016x}", digest(table, &of.backends)),
         transition: transition_status(control, pool, now),
-        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, checks.get(&b.id))).collect(),
+        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, known(b.id))).collect(),
     }
 }
 
@@ -127,7 +124,7 @@ fn backend_status(
     backend: &BackendState,
     of: &config::Backend,
     slots: u32,
-    check: Option<&health::Status>,
+    (asked, known): (&[Asked], &[Known<'_>]),
 ) -> BackendStatus {
     let state = control.state();
     let mac = backend.hops.iter().find_map(|hop| state.neighbors.get(&(hop.link, hop.neighbor)));
@@ -135,7 +132,7 @@ fn backend_status(
         name: of.name.clone(),
         address: of.address.to_string(),
         weight: of.weight,
-        state: word(backend, check).to_owned(),
+        state: word(backend, is_held(known)).to_owned(),
         admin: match backend.admin {
             Admin::Enabled => "enabled",
             Admin::Drained => "draining",
@@ -157,14 +154,9 @@ fn backend_status(
         slots,
         pins: backend.pins,
         traffic: control.backend_traffic(backend.id),
-        check: check.map(|check| CheckStatus {
-            sent: check.sent,
-            answered: check.answered,
-            failed: check.failed,
-            void: check.void,
-            rtt_microseconds: check.rtt.map(|rtt| rtt.as_secs_f64() * 1e6),
-            slow: check.slow,
-        }),
+        share: share(backend),
+        check: together(known),
+        checks: details(asked, known),
     }
 }
 
@@ -178,8 +170,7 @@ pub(crate) const WORDS: [&str; 9] =
     ["up", "unknown", "down", "held down", "joining", "leaving", "disabled", "draining", "drained"];
 
 /// What a backend is to an operator: a failure first, then what was asked for, then its health.
-pub(crate) fn word(backend: &BackendState, check: Option<&health::Status>) -> &'static str {
-    let held = check.is_some_and(|check| check.state == health::State::HeldDown);
+pub(crate) fn word(backend: &BackendState, held: bool) -> &'static str {
     match (backend.health, backend.stage, backend.admin) {
         (BackendHealth::Down, ..) if held => "held down",
         (BackendHealth::Down, ..) => "down",

@@ -2,7 +2,7 @@
 
 use crate::sim::{DEFAULTS, Mode, World, ms, target, target_v6, target_with, us};
 use crate::wire::Segment;
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_control::health::{GRACE, HealthEvent, Reason, State, Transition};
 use guideway_dataplane::time::Nanos;
 use proptest::prelude::*;
@@ -135,7 +135,7 @@ fn a_single_refusal_asks_for_a_confirming_probe_at_once() {
 
 #[test]
 fn a_lost_probe_brings_the_next_at_the_fast_interval_and_nothing_else() {
-    let mut world = World::new(&[target_with(1, TcpCheck { interval: ms(200), ..DEFAULTS })]);
+    let mut world = World::new(&[target_with(1, CheckTimes { interval: ms(200), ..DEFAULTS })]);
     world.run(ms(1_000));
     world.events.clear();
     world.host(1).lose_from = 1;
@@ -175,7 +175,7 @@ fn slow_is_a_warning_and_slower_than_the_timeout_is_down() {
 #[test]
 fn overlapping_probes_are_judged_each_by_itself() {
     for delay in [15, 35, 47] {
-        let mut world = World::new(&[target_with(1, TcpCheck { timeout: ms(100), ..DEFAULTS })]);
+        let mut world = World::new(&[target_with(1, CheckTimes { timeout: ms(100), ..DEFAULTS })]);
         world.host(1).delay = ms(delay);
         world.run(ms(2_000));
         let status = world.status(1);
@@ -188,7 +188,7 @@ fn overlapping_probes_are_judged_each_by_itself() {
 
 #[test]
 fn overlapping_timeouts_count_each() {
-    let mut world = World::new(&[target_with(1, TcpCheck { timeout: ms(100), ..DEFAULTS })]);
+    let mut world = World::new(&[target_with(1, CheckTimes { timeout: ms(100), ..DEFAULTS })]);
     world.settle();
     world.host(1).mode = Mode::Dead;
     let death = world.now;

@@ -1,7 +1,7 @@
 //! A world in virtual time: the prober, wires with a delay, and hosts that behave as kernels do.
 
 use crate::wire::{Segment, unreachable};
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_control::health::{FIRST_PROBE_PORT, HealthEvent, Prober, Received, Status, Target, Transition};
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
@@ -24,23 +24,16 @@ pub const fn us(n: u64) -> Duration {
 }
 
 /// The defaults of DESIGN section 7.
-pub const DEFAULTS: TcpCheck = TcpCheck {
-    port: PORT,
-    interval: ms(20),
-    fast_interval: ms(10),
-    timeout: ms(20),
-    rise: 2,
-    fall: 3,
-    probe_source: None,
-};
+pub const DEFAULTS: CheckTimes =
+    CheckTimes { interval: ms(20), fast_interval: ms(10), timeout: ms(20), rise: 2, fall: 3 };
 
 pub fn target(backend: u16) -> Target {
     target_with(backend, DEFAULTS)
 }
 
-pub fn target_with(backend: u16, check: TcpCheck) -> Target {
+pub fn target_with(backend: u16, check: CheckTimes) -> Target {
     let (destination, source) = (VIP.parse().unwrap(), SOURCE.parse().unwrap());
-    Target { backend: BackendId(backend), destination, port: PORT, source, check }
+    Target { backend: BackendId(backend), destination, port: PORT, source, check, number: 0 }
 }
 
 pub fn target_v6(backend: u16) -> Target {

@@ -1,7 +1,7 @@
 //! This process being late is no fault of a backend.
 
 use crate::sim::{DEFAULTS, Mode, World, ms, target, target_with, us};
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_control::health::{Received, State, Transition};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -116,7 +116,7 @@ fn a_little_late_is_no_stall() {
 
 #[test]
 fn each_timeout_has_its_own_idea_of_late() {
-    let long = TcpCheck { timeout: ms(200), ..DEFAULTS };
+    let long = CheckTimes { timeout: ms(200), ..DEFAULTS };
     let mut world = World::new(&[target(1), target_with(2, long)]);
     world.settle();
     world.hosts.values_mut().for_each(|host| host.mode = Mode::Dead);

@@ -2,7 +2,7 @@
 
 use crate::sim::{DEFAULTS, Mode, World, ms, target, target_v6, target_with, us};
 use crate::wire::Segment;
-use guideway_config::model::TcpCheck;
+use guideway_config::model::CheckTimes;
 use guideway_control::health::{Ignored, Prober, Received, State, Target, TargetError};
 use guideway_dataplane::ids::{BackendId, MAX_BACKENDS};
 use guideway_dataplane::time::Nanos;
@@ -71,7 +71,7 @@ fn a_target_that_comes_back_starts_afresh_with_new_numbers() {
 
 #[test]
 fn the_schedule_of_a_former_self_is_forgotten() {
-    let check = TcpCheck { interval: ms(5_000), rise: 1, ..DEFAULTS };
+    let check = CheckTimes { interval: ms(5_000), rise: 1, ..DEFAULTS };
     let mut world = World::new(&[target_with(1, check)]);
     world.run(ms(2_500));
     world.prober.set_targets(&[], world.now).unwrap();
@@ -106,7 +106,7 @@ fn new_addresses_start_afresh() {
 
 #[test]
 fn another_check_keeps_the_state_and_counts_at_once() {
-    let slow = TcpCheck { interval: ms(5_000), ..DEFAULTS };
+    let slow = CheckTimes { interval: ms(5_000), ..DEFAULTS };
     let mut world = World::new(&[target_with(1, slow)]);
     world.run(ms(12_000));
     assert_eq!(world.status(1).state, State::Up);

@@ -77,7 +77,7 @@ impl Balancer {
     pub fn writing(audit: model::Audit) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = support::config(3);
-        config.pools[0].health = model::Health::None;
+        config.pools[0].health = Vec::new();
         config.audit = audit;
         let audit = Audit::start(&config).expect("logs");
         let ports = vec![PortState::new(PORT_MAC)];
@@ -117,6 +117,7 @@ impl Balancer {
             clock,
             enter_rt: Box::new(|| {}),
             enter_bg: Box::new(|| {}),
+            enter_checks: Box::new(|| {}),
             enter_exception: Box::new(|| {}),
             stop: Box::new(|| ()),
         };

@@ -215,7 +215,7 @@ fn judge(truth: &Truth, balancers: &mut [Balancer], number: Number, transition: 
         let Some(index) = pool.backends.iter().position(|of_config| of_config.name == backend.name) else { continue };
         let id = balancer.control.state().pools[backend.pool].backends[index].id;
         let reason = if transition == Transition::Up { Reason::Answered } else { Reason::Timeout };
-        let event = Event::Health(HealthEvent { backend: id, at: now, transition, reason });
+        let event = Event::Health(HealthEvent { backend: id, check: None, at: now, transition, reason });
         balancer.change(now, |control| {
             if control.apply(event) && control.state().is_stale() {
                 control.publish();

@@ -1,6 +1,6 @@
 //! VIPs, pools and backends in `status`.
 
-use super::TrafficStatus;
+use super::{CheckDetail, ShareStatus, TrafficStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -97,8 +97,13 @@ pub struct BackendStatus {
     /// Sent to it.
     #[serde(flatten)]
     pub traffic: TrafficStatus,
-    /// Its checks; absent if it has none.
+    /// How much of its weight it gets.
+    #[serde(flatten)]
+    pub share: ShareStatus,
+    /// Its checks together; absent if it has none.
     pub check: Option<CheckStatus>,
+    /// Each of its checks, and what its agent says.
+    pub checks: Vec<CheckDetail>,
 }
 
 /// The checks of one backend.

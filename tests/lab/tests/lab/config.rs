@@ -1,7 +1,7 @@
 //! The configurations that the lab writes are ones that Guideway takes.
 
 use anyhow::Result;
-use guideway_config::model::{Config, Forward, Health, Protocol};
+use guideway_config::model::{Config, Forward, Protocol};
 use guideway_lab::{Device, GuidewayConfig, LabOptions, address, runnable};
 
 fn parse(config: &GuidewayConfig) -> Result<Config> {
@@ -30,7 +30,7 @@ fn one_armed_with_both_forwarding_modes_and_families() -> Result<()> {
     assert_eq!(parsed.routes.len(), 2);
     assert_eq!(parsed.pools.iter().map(|pool| pool.forward).collect::<Vec<_>>(), [Forward::L2dsr, Forward::Ipip]);
     assert_eq!(parsed.pools[1].backends[1].address, lab.backend(2).v6());
-    assert!(parsed.pools.iter().all(|pool| pool.health != Health::None));
+    assert!(parsed.pools.iter().all(|pool| !pool.health.is_empty()));
     assert_eq!(parsed.vips[1].protocol, Protocol::Udp);
     Ok(())
 }
