@@ -256,13 +256,19 @@ impl RateLimit {
         Self { rate, depth, tokens: depth, refilled: Nanos(0) }
     }
 
-    /// Takes a token if there is one.
+    /// Whether there is a token.
     #[inline]
-    pub fn allow(&mut self, now: Nanos) -> bool {
+    pub fn is_ready(&mut self, now: Nanos) -> bool {
         let elapsed = now.0.saturating_sub(self.refilled.0);
         self.refilled = now;
         self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(self.rate)).min(self.depth);
-        let allowed = self.tokens >= PACKET;
+        self.tokens >= PACKET
+    }
+
+    /// Takes a token if there is one.
+    #[inline]
+    pub fn allow(&mut self, now: Nanos) -> bool {
+        let allowed = self.is_ready(now);
         if allowed {
             self.tokens -= PACKET;
         }

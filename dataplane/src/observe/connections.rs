@@ -133,9 +133,23 @@ impl Pace {
         (snapshot, port, now): (&Snapshot, &PortState, Nanos),
         packet: &P,
     ) -> Option<Event> {
+        if self.rate != tap.rate {
+            (self.rate, self.limit) = (tap.rate, RateLimit::new(tap.rate));
+        }
         let frame = packet.frame();
-        if is_certainly_none(frame, tap.datagram_sample > 0) {
+        let glance = glance(frame, tap.datagram_sample > 0);
+        if glance == Glance::Nothing {
             return None;
+        }
+        // A flood of SYNs ends here: what is not picked, or above the rate, is not even parsed.
+        if glance == Glance::Syn {
+            if !self.picks(tap, Event::Syn) {
+                return None;
+            }
+            if !self.limit.is_ready(now) {
+                ring.limited.add(1);
+                return None;
+            }
         }
         let Outcome::Packet(parsed) = parse(frame, packet.total_len(), port) else { return None };
         let looks_like = looks_like(&parsed, frame)?;
@@ -150,11 +164,9 @@ impl Pace {
             (Event::Datagram, Steering::Quic) => return None,
             (Event::Initial | Event::Datagram, _) => Event::Datagram,
         };
-        if looks_like != Event::Datagram && !self.picks(tap, event) {
+        let is_picked = glance == Glance::Syn || looks_like == Event::Datagram;
+        if !is_picked && !self.picks(tap, event) {
             return None;
-        }
-        if self.rate != tap.rate {
-            (self.rate, self.limit) = (tap.rate, RateLimit::new(tap.rate));
         }
         if !self.limit.allow(now) {
             ring.limited.add(1);
@@ -191,23 +203,37 @@ const fn is_start(flags: u8) -> bool {
     flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN
 }
 
-/// Whether a frame of the usual form begins nothing: in a few reads, for every packet passes here.
+/// What a frame of the usual form is at a glance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Glance {
+    /// It begins nothing.
+    Nothing,
+    /// A SYN, if nothing is wrong with it.
+    Syn,
+    /// Parsing tells.
+    Unknown,
+}
+
+/// Looks at a frame in a few reads, for every packet passes here.
 #[inline]
-fn is_certainly_none(frame: &[u8], datagrams: bool) -> bool {
+fn glance(frame: &[u8], datagrams: bool) -> Glance {
     const V4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
     const V6: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN;
-    let Some(&[high, low, first, ..]) = frame.get(ethernet::ADDRESSES_LEN..) else { return true };
+    let Some(&[high, low, first, ..]) = frame.get(ethernet::ADDRESSES_LEN..) else { return Glance::Nothing };
     let (number, transport) = match u16::from_be_bytes([high, low]) {
         ethernet::TYPE_IPV4 if first == 0x45 => (frame.get(ethernet::HEADER_LEN + 9), V4),
         ethernet::TYPE_IPV6 => (frame.get(ethernet::HEADER_LEN + 6), V6),
-        _ => return false,
+        _ => return Glance::Unknown,
     };
     match number {
-        Some(&protocol::TCP) => frame.get(transport + 13).is_none_or(|flags| !is_start(*flags)),
+        Some(&protocol::TCP) if frame.get(transport + 13).is_some_and(|flags| is_start(*flags)) => Glance::Syn,
+        Some(&protocol::TCP) => Glance::Nothing,
         // The first bit of a QUIC packet is set while its connection begins.
-        Some(&protocol::UDP) => {
-            !datagrams && frame.get(transport + udp::HEADER_LEN).is_none_or(|first| first & 0x80 == 0)
+        Some(&protocol::UDP) if datagrams => Glance::Unknown,
+        Some(&protocol::UDP) if frame.get(transport + udp::HEADER_LEN).is_some_and(|first| first & 0x80 != 0) => {
+            Glance::Unknown
         }
-        _ => false,
+        Some(&protocol::UDP) => Glance::Nothing,
+        _ => Glance::Unknown,
     }
 }

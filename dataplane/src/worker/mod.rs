@@ -214,7 +214,8 @@ fn pass<P: Port, T: Trace>(
 }
 
 /// Sends a burst through the stages, and each packet where it was decided.
-#[inline]
+// Always: it is called for two kinds of traces, and as a function of its own it would have the burst copied.
+#[inline(always)]
 fn forward<P: Port, T: Trace>(
     arrival: Arrival<'_>,
     mut burst: Burst<P::Packet>,
