@@ -11,7 +11,7 @@
 use anyhow::{Context, Result, ensure};
 use crossbeam::queue::ArrayQueue;
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::reconcile::reconcile;
 use guideway_control::rt::Rt;
 use guideway_control::runtime::{self, Parts};
@@ -147,26 +147,6 @@ impl Port for FloodPort {
     type Rx = FloodRx;
     type Tx = SegmentTx;
     type Pool = Mempool;
-}
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
 }
 
 fn flood_frames() -> [Vec<u8>; 2] {

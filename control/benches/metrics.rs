@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::duties::duties;
 use guideway_control::metrics::{Backends, Form, Sample, encode};
 use guideway_control::reconcile::reconcile;
@@ -13,7 +13,7 @@ use guideway_control::rt::Rt;
 use guideway_control::runtime::events;
 use guideway_control::state::State;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::{BackendId, PortId};
+use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::memory::{MemoryPool, MemoryPort};
 use guideway_dataplane::publish;
 use guideway_dataplane::snapshot::PortState;
@@ -26,26 +26,6 @@ use std::time::UNIX_EPOCH;
 const VIPS: usize = 1_000;
 const BACKENDS_EACH: usize = 10;
 const WORKERS: usize = 4;
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
-}
 
 fn source() -> String {
     let mut text =

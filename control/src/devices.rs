@@ -41,3 +41,24 @@ pub trait Devices: Send + Sync {
     /// Buffers in use and buffers in all.
     fn buffers(&self) -> (u64, u64);
 }
+
+/// Ports whose links are up, and nothing behind them: of a replay, of queues in memory.
+pub struct NoDevices;
+
+impl Devices for NoDevices {
+    fn link_up(&self, _port: PortId) -> bool {
+        true
+    }
+
+    fn driver(&self, _port: PortId) -> String {
+        "memory".to_owned()
+    }
+
+    fn counters(&self, _port: PortId) -> DeviceCounters {
+        DeviceCounters::default()
+    }
+
+    fn buffers(&self) -> (u64, u64) {
+        (0, 0)
+    }
+}

@@ -18,7 +18,7 @@ mod skew;
 mod spread;
 
 use crate::control::Control;
-use crate::devices::{DeviceCounters, Devices};
+use crate::devices::NoDevices;
 use crate::duties::duties;
 use crate::exception::{User, user};
 use crate::health::Reason;
@@ -116,27 +116,6 @@ pub struct Replay {
     start: Option<Nanos>,
     /// How far time went on for the control side. It never goes back, though a capture's may.
     now: Nanos,
-}
-
-/// Ports of a replay: up, and nothing behind them.
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
 }
 
 /// A replayed port's own address: locally administered, its number at the end.

@@ -6,7 +6,7 @@ use guideway_control::api::client::Client;
 use guideway_control::api::{Handles, Listener, Socket, Store, router};
 use guideway_control::checks;
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::duties::duties;
 use guideway_control::events::Request;
 use guideway_control::reconcile::reconcile;
@@ -16,7 +16,6 @@ use guideway_control::runtime::events;
 use guideway_control::state::State;
 use guideway_control::status::model::PoolStatus;
 use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::PortId;
 use guideway_dataplane::memory::{MemoryPool, MemoryPort};
 use guideway_dataplane::publish;
 use guideway_dataplane::snapshot::{PortState, SnapshotReader};
@@ -101,26 +100,6 @@ protocol = "quic"
 port = 443
 pool = "quic"
 "#;
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
-}
 
 /// A control socket, and what is behind it.
 pub struct Site {

@@ -8,7 +8,7 @@ use guideway_control::api::client::{Client, ClientError};
 use guideway_control::audit::Audit;
 use guideway_control::capture::CaptureAsk;
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::reconcile::reconcile;
 use guideway_control::rt::Rt;
 use guideway_control::runtime::{Parts, Runtime, events, start};
@@ -36,26 +36,6 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Packets that a queue holds.
 pub const PACKETS: usize = 20_000;
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
-}
 
 /// A balancer of one port with its threads, and nobody behind the port.
 pub struct Balancer {

@@ -3,7 +3,7 @@
 
 use guideway_config::model::Config;
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::duties::duties;
 use guideway_control::events::EventReceiver;
 use guideway_control::reconcile::reconcile;
@@ -80,26 +80,6 @@ pool = "web"
 
 fn mac_text(mac: [u8; 6]) -> String {
     guideway_dataplane::wire::ethernet::format_mac(mac)
-}
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "memory".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
 }
 
 /// How a backend behaves.

@@ -4,13 +4,13 @@ use super::packet::{PORT_MAC, Packets, Shape, Source};
 use super::random::Random;
 use super::setup::Setup;
 use guideway_control::control::Control;
-use guideway_control::devices::{DeviceCounters, Devices};
+use guideway_control::devices::NoDevices;
 use guideway_control::reconcile::reconcile;
 use guideway_control::state::State;
 use guideway_dataplane::consistency::Phase;
 use guideway_dataplane::counters::{PinCounters, WorkerCounters};
 use guideway_dataplane::hash::FlowHash;
-use guideway_dataplane::ids::{BackendId, PortId, WorkerId};
+use guideway_dataplane::ids::{BackendId, WorkerId};
 use guideway_dataplane::publish;
 use guideway_dataplane::select::select;
 use guideway_dataplane::snapshot::{PortState, Snapshot, SnapshotReader};
@@ -43,26 +43,6 @@ pub(super) struct Balancer {
 pub(super) struct Sent {
     pub(super) backend: BackendId,
     pub(super) hash: FlowHash,
-}
-
-struct NoDevices;
-
-impl Devices for NoDevices {
-    fn link_up(&self, _port: PortId) -> bool {
-        true
-    }
-
-    fn driver(&self, _port: PortId) -> String {
-        "none".to_owned()
-    }
-
-    fn counters(&self, _port: PortId) -> DeviceCounters {
-        DeviceCounters::default()
-    }
-
-    fn buffers(&self) -> (u64, u64) {
-        (0, 0)
-    }
 }
 
 impl Balancer {
