@@ -1,4 +1,4 @@
-//! What is said to a backend, and which answers are good. Connections and datagrams come from a [`Way`].
+//! What is said to a backend, and which answers are good. Connections and datagrams come from a `Way`.
 
 mod agent;
 mod dns;
