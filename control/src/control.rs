@@ -231,7 +231,7 @@ impl Control {
         let found = self.state.find(event.backend);
         let before = found.map(|(pool, index)| self.state.pools[pool.index()].backends[index].health);
         let changed = self.state.judge(&event, SystemTime::now());
-        if changed && let Some((pool, index)) = self.state.find(event.backend) {
+        if changed && let Some((pool, index)) = found {
             let health = self.state.pools[pool.index()].backends[index].health;
             let pool = &self.state.config.pools[pool.index()];
             let backend = &pool.backends[index];

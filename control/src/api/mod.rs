@@ -16,7 +16,6 @@
 //! | `DELETE …/backends/{backend}` | a drain, then it is gone; `?force=true`: without the drain | [`Changed`] |
 //! | `GET /v1/changes` | | the latest [`Change`](crate::audit::Change)s, the oldest first |
 //! | `POST /v1/capture` | packets by a [`CaptureAsk`](crate::capture::CaptureAsk), or all | a pcapng file, as it comes into being |
-//!
 //! | `POST /v1/drain` | drains this machine, then stops it; a [`drain::Ask`](crate::drain::Ask), or no body | a [`DrainStatus`](crate::drain::DrainStatus) |
 //! | `DELETE /v1/drain` | undoes that | how far it was |
 //! | `GET /v1/openapi.json` | | this in OpenAPI 3.1, made from the code |

@@ -43,15 +43,7 @@ pub(super) async fn ask(stream: Stream, subject: &Subject, grpc: &Grpc) -> Resul
         }
         judge(response).await
     };
-    // What ends the connection ends the exchange too, and says better why.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        said = exchange => said,
-        said = connection => said,
-    }
+    super::over(connection, exchange).await
 }
 
 async fn judge(response: hyper::Response<h2::RecvStream>) -> Result<(), Fault> {

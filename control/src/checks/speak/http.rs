@@ -35,15 +35,7 @@ pub(super) async fn ask(stream: Stream, subject: &Subject, http: &Http, secure: 
         let response = sender.send_request(request).await.map_err(|error| fault(&error))?;
         judge(response, http).await
     };
-    // What ends the connection ends the exchange too, and says better why.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        said = exchange => said,
-        said = connection => said,
-    }
+    super::over(connection, exchange).await
 }
 
 async fn judge(response: Response<Incoming>, http: &Http) -> Result<Said, Fault> {

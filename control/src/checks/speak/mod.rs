@@ -181,3 +181,16 @@ fn authority(subject: &Subject, usual: u16) -> String {
     let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
     if port == usual { host } else { format!("{host}:{port}") }
 }
+
+/// An exchange over a connection that has to be driven meanwhile. What ends the connection ends the exchange too, and says
+/// better why.
+async fn over<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let connection = async {
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        said = exchange => said,
+        said = connection => said,
+    }
+}
