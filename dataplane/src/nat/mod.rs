@@ -1,0 +1,1 @@
+//! Addresses and ports rewritten in both directions.

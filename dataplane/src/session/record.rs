@@ -1,0 +1,84 @@
+//! One session, and how its packets are recognised.
+
+use crate::ids::{BackendId, LinkId, PoolId, VipId};
+use crate::parse::Parsed;
+use crate::proxy::Proxy;
+use crate::vip::address_bits;
+use crate::wire::ethernet::Mac;
+
+/// An address as [`crate::vip::address_bits`], and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The address.
+    pub address: u128,
+    /// The port.
+    pub port: u16,
+}
+
+/// Both ends of a packet, and its protocol: what a session is looked up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// Where it comes from.
+    pub source: Endpoint,
+    /// Where it goes.
+    pub destination: Endpoint,
+    /// IP protocol number: TCP or UDP.
+    pub protocol: u8,
+}
+
+impl Tuple {
+    /// That of a packet. For an ICMP error: that of the flow that it belongs to, in the direction in which the error travels.
+    #[must_use]
+    pub fn of(parsed: &Parsed) -> Self {
+        Self {
+            source: Endpoint { address: address_bits(parsed.key.source()), port: parsed.source_port },
+            destination: Endpoint { address: parsed.destination, port: parsed.destination_port },
+            protocol: parsed.protocol,
+        }
+    }
+
+    /// That of the packets in the other direction.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source, ..self }
+    }
+}
+
+/// Names a session of one worker while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub(super) u32);
+
+/// Who sent a packet of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client: the packet is for the VIP.
+    Client,
+    /// The backend: the packet is for the client, or for the source address that stands for it.
+    Backend,
+}
+
+/// How the client is reached: the way that its last packet came, back to the router that sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastHop {
+    /// The router's hardware address, or the client's own.
+    pub mac: Mac,
+    /// The link.
+    pub link: LinkId,
+}
+
+/// What is kept of a flow beside its tuples.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// The VIP that took it.
+    pub vip: VipId,
+    /// The pool that it was given to, as the snapshot then numbered it; may have moved since.
+    pub pool: PoolId,
+    /// Where the backend stood in the pool then; may have moved since.
+    pub index: u16,
+    /// Who serves it.
+    pub backend: BackendId,
+    /// How the client is reached.
+    pub last_hop: LastHop,
+    /// What the PROXY protocol needs to know of it.
+    pub proxy: Proxy,
+}
