@@ -53,6 +53,9 @@ enum Change {
         /// The address of the new backend.
         #[arg(value_name = "ADDRESS")]
         address: String,
+        /// Where it listens, in a pool that rewrites addresses; without: the VIP's port.
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
         /// Its share of new connections, relative to the others of its group.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=65_535))]
         weight: u32,
@@ -119,9 +122,10 @@ impl Change {
             Self::Enable { .. } => client.enable(pool, name),
             Self::Disable { .. } => client.disable(pool, name),
             Self::Weight { weight, .. } => client.weight(pool, name, *weight),
-            Self::Add { address, weight, priority, server_id, .. } => {
+            Self::Add { address, port, weight, priority, server_id, .. } => {
                 let (name, address, server_id) = (name.to_owned(), address.clone(), server_id.clone());
-                client.add(pool, &Addition { name, address, weight: *weight, priority: *priority, server_id })
+                let (port, weight, priority) = (*port, *weight, *priority);
+                client.add(pool, &Addition { name, address, port, weight, priority, server_id })
             }
             Self::Remove { force, .. } => client.remove(pool, name, *force),
         }
@@ -246,7 +250,7 @@ mod tests {
         assert!(matches!(parsed(&["disable", "web2"]), Ok(Change::Disable { .. })));
         assert!(matches!(parsed(&["weight", "web/web2", "0"]), Ok(Change::Weight { weight: 0, .. })));
         assert!(matches!(parsed(&["remove", "web/web2"]), Ok(Change::Remove { force: false, .. })));
-        let Ok(Change::Add { common, address, weight: 1, priority: 0, server_id: None }) =
+        let Ok(Change::Add { common, address, port: None, weight: 1, priority: 0, server_id: None }) =
             parsed(&["add", "web/web4", "10.0.0.14", "--socket", "/tmp/s"])
         else {
             panic!("an addition")

@@ -84,6 +84,7 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         pins: state.pins?,
         state_file: state.file?,
         arm_time: state.arm_time?,
+        sessions: state.sessions?,
     })
 }
 
@@ -96,6 +97,7 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
         Some(Backend {
             name: backend.name?.value,
             address: backend.address?.value,
+            port: backend.port?.map(|port| port.value),
             weight: backend.weight?,
             priority: backend.priority?,
             server_id: backend.server_id?.map(|id| id.value),
@@ -111,6 +113,8 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
         encap_source: pool.tunnel.encap_source?.map(|source| source.value),
         gue: pool.tunnel.gue?,
         fragment_outer: pool.tunnel.fragment_outer?,
+        proxy: pool.nat.proxy?.map(|proxy| proxy.value),
+        sources: pool.nat.sources?.into_iter().map(|source| source.value).collect(),
         quic_lb: pool.quic_lb.iter().map(QuicLbDraft::model).collect::<Option<_>>()?,
         panic_threshold: pool.groups.panic_threshold?,
         group_min: pool.groups.group_min()?,

@@ -13,6 +13,8 @@ pub(crate) struct BackendDraft {
     /// As written, or the address.
     pub(crate) name: Option<Located<String>>,
     pub(crate) address: Option<Located<IpAddr>>,
+    /// `Some(None)`: the VIP's.
+    pub(crate) port: Option<Option<Located<u16>>>,
     pub(crate) weight: Option<u32>,
     pub(crate) priority: Option<u8>,
     /// `Some(None)`: none.
@@ -25,6 +27,10 @@ pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft
     let name = match backend.get("name") {
         Some(value) => value.parsed(scalar::name, report),
         None => address.map(|address| address.map(|address| address.to_string())),
+    };
+    let port = match backend.get("port") {
+        Some(value) => value.integer(1, 65535, report).map(|port| Some(port.map(|port| port as u16))),
+        None => Some(None),
     };
     let weight = match backend.get("weight") {
         Some(value) => value.integer(0, HIGHEST_WEIGHT, report).map(|weight| weight.value as u32),
@@ -39,5 +45,5 @@ pub(crate) fn read(mut backend: Reader<'_>, report: &mut Report) -> BackendDraft
         None => Some(None),
     };
     backend.finish(report);
-    BackendDraft { name, address, weight, priority, server_id }
+    BackendDraft { name, address, port, weight, priority, server_id }
 }

@@ -83,6 +83,7 @@ impl Around<'_> {
                 self.same_segment(pool, report);
             }
             Some(Forward::Ipip | Forward::Gre | Forward::Gue) => self.reachable(pool, report),
+            Some(Forward::Nat | Forward::Fullnat) => self.nat(pool, &vips, report),
             None => {}
         }
         one_affinity(pool, &vips, report);
@@ -117,7 +118,7 @@ impl Around<'_> {
         }
     }
 
-    fn reachable(&self, pool: &PoolDraft, report: &mut Report) {
+    pub(crate) fn reachable(&self, pool: &PoolDraft, report: &mut Report) {
         let backends = pool.backends.iter().filter_map(|backend| backend.address);
         for address in backends.filter(|address| self.ways.complete && self.ways.interface(address.value).is_none()) {
             // A route whose next hop is nowhere has been reported at the route.

@@ -12,6 +12,8 @@ impl fmt::Display for Forward {
             Self::Ipip => "ipip",
             Self::Gre => "gre",
             Self::Gue => "gue",
+            Self::Nat => "nat",
+            Self::Fullnat => "fullnat",
         })
     }
 }

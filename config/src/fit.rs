@@ -53,7 +53,7 @@ fn tunnels(around: &Around<'_>, report: &mut Report) {
         .draft
         .pools
         .iter()
-        .filter(|pool| pool.forward.is_some_and(|forward| forward != Forward::L2dsr))
+        .filter(|pool| pool.forward.is_some_and(Forward::is_tunnel))
         .flat_map(|pool| &pool.backends)
         .flat_map(|backend| ports_toward(around, backend))
         .collect();

@@ -260,6 +260,7 @@ fn tls_of(kind: &CheckKind) -> Option<&Tls> {
 
 impl CheckDraft {
     fn resolve(self, vip: Option<&FirstVip>) -> Option<Option<Check>> {
+        let port_of_vip = self.kind.has_port() && self.port == Some(None);
         let port = match (self.kind.has_port(), self.port?, vip) {
             (false, ..) => None,
             (true, Some(port), _) => Some(port),
@@ -271,6 +272,7 @@ impl CheckDraft {
             kind: self.question?,
             via: self.via?,
             port,
+            port_of_vip,
             times: self.times?,
             dead_after: self.dead_after?.map_or(Duration::ZERO, |time| time.value),
             probe_source: self.probe_source?.map(|source| source.value),

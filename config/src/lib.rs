@@ -29,6 +29,7 @@ mod machine;
 pub mod memory;
 pub mod model;
 mod names;
+mod nat;
 pub mod overhead;
 mod pools;
 mod ports;

@@ -19,7 +19,7 @@ const GUE: u16 = 4;
 pub fn overhead(forward: Forward, gue: Gue, backend: IpAddr) -> u16 {
     let outer = if backend.is_ipv4() { IPV4 } else { IPV6 };
     match forward {
-        Forward::L2dsr => 0,
+        Forward::L2dsr | Forward::Nat | Forward::Fullnat => 0,
         Forward::Ipip => outer,
         Forward::Gre => outer + GRE,
         // Variant 1 puts the inner IP packet right behind UDP.

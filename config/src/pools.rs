@@ -6,6 +6,7 @@ use crate::flows::{self, FlowsDraft};
 use crate::groups::{self, GroupsDraft};
 use crate::health::{self, HealthDraft};
 use crate::model::{Agent, Forward};
+use crate::nat::{self, NatDraft};
 use crate::quic::{self, QuicLbDraft};
 use crate::reader::{Located, Reader, Value};
 use crate::report::Report;
@@ -27,6 +28,7 @@ pub(crate) struct PoolDraft {
     pub(crate) slow_start: Option<Option<Duration>>,
     pub(crate) table_size: Option<u32>,
     pub(crate) tunnel: TunnelDraft,
+    pub(crate) nat: NatDraft,
     pub(crate) quic_lb: Vec<QuicLbDraft>,
     pub(crate) groups: GroupsDraft,
     pub(crate) flows: FlowsDraft,
@@ -56,6 +58,7 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     };
     let configured = pool.get("table_size");
     let tunnel = tunnel::read(&mut pool, forward, report);
+    let nat = nat::read(&mut pool, forward, report);
     let groups = groups::read(&mut pool, report);
     let flows = flows::read(&mut pool, report);
     let (quic_lb, quic_complete) = match pool.get("quic_lb") {
@@ -80,6 +83,7 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
         slow_start,
         table_size,
         tunnel,
+        nat,
         quic_lb,
         groups,
         flows,
@@ -88,19 +92,19 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     weights(&draft, report);
     groups::check(&draft, report);
     tunnel::check(&draft.tunnel, &draft.backends, report);
+    nat::check_ports(draft.forward, &draft.backends, report);
     quic::check(&draft, quic_complete, report);
     draft
 }
 
 fn forward(value: Value<'_>, report: &mut Report) -> Option<Forward> {
-    let instead = Err("use forward = \"l2dsr\", \"ipip\", \"gre\" or \"gue\"");
     let words = [
         ("l2dsr", Ok(Forward::L2dsr)),
         ("ipip", Ok(Forward::Ipip)),
         ("gre", Ok(Forward::Gre)),
         ("gue", Ok(Forward::Gue)),
-        ("nat", instead),
-        ("fullnat", instead),
+        ("nat", Ok(Forward::Nat)),
+        ("fullnat", Ok(Forward::Fullnat)),
     ];
     value.word(&words, report).map(|forward| forward.value)
 }

@@ -18,12 +18,18 @@ impl Around<'_> {
         }
         let Some(address) = vip.address else { return };
         let address = address.map(|block| block.addr());
+        // What rewrites addresses is asked at the backend's own.
+        let is_nat = pool.forward.is_some_and(Forward::is_nat);
         let mut lacks_source = false;
         for check in health.checks.iter().flatten() {
             match (check.via, check.probe_source) {
+                (Some(Via::Dataplane), Some(Some(source))) if is_nat => {
+                    self.no_vip(source, report);
+                    self.source_of_backends(pool, source, report);
+                }
                 (Some(Via::Dataplane), Some(Some(source))) => self.probe_source(source, address, report),
                 (Some(Via::Dataplane), Some(None)) => lacks_source = true,
-                (Some(Via::Kernel), Some(Some(source))) => self.kernel_source(pool, source, report),
+                (Some(Via::Kernel), Some(Some(source))) => self.source_of_backends(pool, source, report),
                 _ => {}
             }
         }
@@ -32,8 +38,8 @@ impl Around<'_> {
         }
     }
 
-    /// Ordinary sockets ask the backend's own address; which addresses the kernel has, nobody knows here.
-    fn kernel_source(&self, pool: &PoolDraft, source: Located<IpAddr>, report: &mut Report) {
+    /// Sources of questions to the backends' own addresses. Which addresses the kernel has, nobody knows here.
+    fn source_of_backends(&self, pool: &PoolDraft, source: Located<IpAddr>, report: &mut Report) {
         let mut addresses = pool.backends.iter().filter_map(|backend| backend.address);
         if let Some(other) = addresses.find(|address| address.value.is_ipv4() != source.value.is_ipv4()) {
             report
@@ -46,12 +52,10 @@ impl Around<'_> {
     }
 
     fn probe_source(&self, source: Located<IpAddr>, vip: Located<IpAddr>, report: &mut Report) {
-        if let Some((what, at)) = self.vips.holds(source.value) {
-            report
-                .error(source.at, format!("`probe_source` {} is {what}", source.value))
-                .related(at, "defined")
-                .help("answers to a VIP go to backends: use an own address");
-        } else if source.value.is_ipv4() != vip.value.is_ipv4() {
+        if self.no_vip(source, report) {
+            return;
+        }
+        if source.value.is_ipv4() != vip.value.is_ipv4() {
             report
                 .error(
                     source.at,
@@ -63,6 +67,16 @@ impl Around<'_> {
                 .warning(source.at, format!("`probe_source` {} is not an own address", source.value))
                 .help("answers to probes must reach this machine");
         }
+    }
+
+    /// Whether a source is a VIP, which is reported.
+    fn no_vip(&self, source: Located<IpAddr>, report: &mut Report) -> bool {
+        let Some((what, at)) = self.vips.holds(source.value) else { return false };
+        report
+            .error(source.at, format!("`probe_source` {} is {what}", source.value))
+            .related(at, "defined")
+            .help("answers to a VIP go to backends: use an own address");
+        true
     }
 
     /// Probes to the VIP leave by the backend's interface, with an own address of the VIP's family as source.
@@ -77,8 +91,10 @@ impl Around<'_> {
                 !own.iter().any(|own| own.value.addr().is_ipv4() == vip.value.is_ipv4())
             })
         };
-        if pool.forward == Some(Forward::L2dsr) {
-            return; // Backends of the VIP's family lie in a subnet of that family; others are reported as such.
+        // An l2dsr backend of the VIP's family lies in a subnet of that family, and others are reported as such; where
+        // addresses are rewritten, the next hop does.
+        if !pool.forward.is_some_and(Forward::is_tunnel) {
+            return;
         }
         let Some(backend) = pool.backends.iter().find(lacks_source).and_then(|backend| backend.address) else { return };
         let family = family(vip.value);

@@ -25,6 +25,11 @@ const MOST_PINS: u64 = 1 << 28;
 /// A client repeats a SYN after 1 s, and again 2 s later (RFC 6298, section 2).
 const ARM_TIME: Duration = Duration::from_secs(3);
 
+/// Sessions of a worker unless configured.
+const SESSIONS: u32 = 1 << 18;
+const FEWEST_SESSIONS: u64 = 1 << 10;
+const MOST_SESSIONS: u64 = 1 << 25;
+
 pub(crate) struct ProcessDraft {
     pub(crate) hash_key: Option<[u8; 16]>,
     pub(crate) extra_args: Option<Vec<String>>,
@@ -42,6 +47,7 @@ pub(crate) struct StateDraft {
     pub(crate) pins: Option<usize>,
     pub(crate) arm_time: Option<Duration>,
     pub(crate) file: Option<Option<PathBuf>>,
+    pub(crate) sessions: Option<u32>,
 }
 
 /// Reads the four sections out of the file.
@@ -184,8 +190,13 @@ fn socket_path(text: &str) -> Result<PathBuf, Fault> {
 }
 
 fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
-    let default =
-        StateDraft { table_memory: Some(TABLE_MEMORY), pins: Some(PINS), arm_time: Some(ARM_TIME), file: Some(None) };
+    let default = StateDraft {
+        table_memory: Some(TABLE_MEMORY),
+        pins: Some(PINS),
+        arm_time: Some(ARM_TIME),
+        file: Some(None),
+        sessions: Some(SESSIONS),
+    };
     let Some(value) = file.get("state") else { return Some(default) };
     let mut state = value.table(&schema::STATE, report)?;
     let table_memory = match state.get("table_memory") {
@@ -204,8 +215,12 @@ fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
         Some(value) => value.parsed(absolute_file, report).map(|path| Some(path.value)),
         None => default.file,
     };
+    let sessions = match state.get("sessions") {
+        Some(value) => value.integer(FEWEST_SESSIONS, MOST_SESSIONS, report).map(|sessions| sessions.value as u32),
+        None => default.sessions,
+    };
     state.finish(report);
-    Some(StateDraft { table_memory, pins, arm_time, file })
+    Some(StateDraft { table_memory, pins, arm_time, file, sessions })
 }
 
 fn table_memory(value: Value<'_>, report: &mut Report) -> Option<u64> {

@@ -72,8 +72,10 @@ pub const API: Section =
     Section { title: "[api]", keys: &[built("socket"), built("listen"), built("token_file"), built("token")] };
 
 /// `[state]`.
-pub const STATE: Section =
-    Section { title: "[state]", keys: &[built("table_memory"), built("pins"), built("arm_time"), built("file")] };
+pub const STATE: Section = Section {
+    title: "[state]",
+    keys: &[built("table_memory"), built("pins"), built("arm_time"), built("file"), built("sessions")],
+};
 
 /// `[[port]]`.
 pub const PORT: Section = Section {
@@ -122,11 +124,9 @@ pub const POOL: Section = Section {
         built("on_down"),
         built("quic_lb"),
         built("backend"),
-        refused(
-            "proxy_protocol",
-            "remove it; backends see the client's address anyway, since no mode of this version rewrites it",
-        ),
-        refused("source_addresses", "remove it together with forward = \"fullnat\""),
+        built("proxy_protocol"),
+        built("proxy_tlvs"),
+        built("source_addresses"),
     ],
 };
 
@@ -174,14 +174,7 @@ pub const IDLE_TIMEOUT: Section = Section { title: "idle_timeout", keys: &[built
 /// `[[pool.backend]]`.
 pub const BACKEND: Section = Section {
     title: "[[pool.backend]]",
-    keys: &[
-        built("name"),
-        built("address"),
-        built("weight"),
-        built("priority"),
-        built("server_id"),
-        refused("port", "remove it; no mode of this version rewrites the port of a packet"),
-    ],
+    keys: &[built("name"), built("address"), built("weight"), built("priority"), built("server_id"), built("port")],
 };
 
 /// `[[pool.quic_lb]]`.

@@ -20,12 +20,12 @@ pub(crate) struct TunnelDraft {
 
 /// Reads the keys out of a pool that forwards by `forward`.
 pub(crate) fn read(pool: &mut Reader<'_>, forward: Option<Forward>, report: &mut Report) -> TunnelDraft {
-    let tunnel = forward.is_none_or(|forward| forward != Forward::L2dsr);
-    let encap_source = match key(pool, "encap_source", forward, tunnel, report) {
+    let tunnel = forward.is_none_or(Forward::is_tunnel);
+    let encap_source = match pool.key("encap_source", forward, tunnel, report) {
         Some(value) => value.parsed(|text| addresses::block(text, &LENGTHS), report).map(Some),
         None => Some(None),
     };
-    let fragment_outer = match key(pool, "fragment_outer", forward, tunnel, report) {
+    let fragment_outer = match pool.key("fragment_outer", forward, tunnel, report) {
         Some(value) => value.boolean(report),
         None => Some(false),
     };
@@ -35,35 +35,37 @@ pub(crate) fn read(pool: &mut Reader<'_>, forward: Option<Forward>, report: &mut
 fn gue(pool: &mut Reader<'_>, forward: Option<Forward>, report: &mut Report) -> Option<Gue> {
     let default = Gue::default();
     let gue = forward.is_none_or(|forward| forward == Forward::Gue);
-    let port = match key(pool, "gue_port", forward, gue, report) {
+    let port = match pool.key("gue_port", forward, gue, report) {
         Some(value) => value.integer(1, 65535, report).map(|port| port.value as u16),
         None => Some(default.port),
     };
-    let variant = match key(pool, "gue_variant", forward, gue, report) {
+    let variant = match pool.key("gue_variant", forward, gue, report) {
         Some(value) => value.integer(0, 1, report).map(|variant| variant.value as u8),
         None => Some(default.variant),
     };
-    let checksum = match key(pool, "udp_checksum", forward, gue, report) {
+    let checksum = match pool.key("udp_checksum", forward, gue, report) {
         Some(value) => value.boolean(report),
         None => Some(default.checksum),
     };
     Some(Gue { port: port?, variant: variant?, checksum: checksum? })
 }
 
-/// The value of a key, which is an error where the pool's mode has no use for it.
-fn key<'a>(
-    pool: &mut Reader<'a>,
-    key: &'static str,
-    forward: Option<Forward>,
-    fits: bool,
-    report: &mut Report,
-) -> Option<Value<'a>> {
-    let value = pool.get(key)?;
-    if let (Some(forward), false) = (forward, fits) {
-        report.error(value.at, format!("`{key}` has no meaning with forward = \"{forward}\"")).help("remove it");
-        return None;
+impl<'a> Reader<'a> {
+    /// The value of a key, which is an error where the pool's mode has no use for it.
+    pub(crate) fn key(
+        &mut self,
+        key: &'static str,
+        forward: Option<Forward>,
+        fits: bool,
+        report: &mut Report,
+    ) -> Option<Value<'a>> {
+        let value = self.get(key)?;
+        if let (Some(forward), false) = (forward, fits) {
+            report.error(value.at, format!("`{key}` has no meaning with forward = \"{forward}\"")).help("remove it");
+            return None;
+        }
+        Some(value)
     }
-    Some(value)
 }
 
 /// Checks the outer source against the backends, which the outer destination is one of.

@@ -6,10 +6,10 @@ use crate::neighbor::{Link, Static};
 use crate::rt::Duties;
 use crate::state::{Admin, State};
 use crate::topology::{addresses_of, link_of, links, own_address};
-use guideway_config::model::{Announce, Check, CheckKind, Config, Forward, Via, Vip};
+use guideway_config::model::{Announce, Backend, Check, CheckKind, Config, Forward, Via, Vip};
 use guideway_dataplane::ids::LinkId;
 use ipnet::IpNet;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What this state asks of the real-time thread.
@@ -55,9 +55,17 @@ fn own_links(state: &State) -> Vec<Link> {
     all.map(|(id, (port, _))| Link {
         id,
         mac: state.ports[port.index()].mac,
-        addresses: addresses_of(config, id).collect(),
+        addresses: addresses_of(config, id).chain(sources_on(config, id)).collect(),
     })
     .collect()
+}
+
+/// The addresses that stand for clients and lie in a subnet of this link.
+fn sources_on(config: &Config, link: LinkId) -> impl Iterator<Item = IpNet> + '_ {
+    let sources: BTreeSet<IpAddr> = config.pools.iter().flat_map(|pool| &pool.sources).copied().collect();
+    let own = move |source: &IpAddr| addresses_of(config, link).any(|net| net.addr() == *source);
+    let here = move |source: &IpAddr| addresses_of(config, link).any(|net| net.contains(source)) && !own(source);
+    sources.into_iter().filter(here).map(IpNet::from)
 }
 
 fn statics(config: &Config) -> Vec<Static> {
@@ -74,28 +82,37 @@ fn tunnels(state: &State) -> HashSet<IpAddr> {
     let pools = state.pools.iter().zip(&state.config.pools);
     let backends = pools.flat_map(|(pool, of_config)| pool.backends.iter().zip(&of_config.backends));
     let tunneled = backends.filter(|(backend, _)| match backend.forward {
-        Forward::L2dsr => false,
+        Forward::L2dsr | Forward::Nat | Forward::Fullnat => false,
         Forward::Ipip | Forward::Gre | Forward::Gue => true,
     });
     tunneled.map(|(_, of_config)| of_config.address).collect()
 }
 
-/// The probes: for each backend of a checked pool, addressed to the first VIP that uses the pool.
+/// The probes: for each backend of a checked pool, addressed to the first VIP that uses the pool, or to the backend itself
+/// where traffic is.
 fn targets(state: &State) -> Vec<Target> {
     let config = &state.config;
     let mut targets = Vec::new();
     for (index, (pool, of_pool)) in config.pools.iter().zip(&state.pools).enumerate() {
         let Some((number, check)) = prober_check(&pool.health) else { continue };
-        let Some(destination) = first_vip(config, index) else { continue };
-        for backend in of_pool.backends.iter().filter(|backend| backend.admin != Admin::Disabled) {
+        let Some(vip) = first_vip(config, index) else { continue };
+        let backends = of_pool.backends.iter().zip(&pool.backends);
+        for (backend, of) in backends.filter(|(backend, _)| backend.admin != Admin::Disabled) {
+            let destination = if backend.forward.is_nat() { of.address } else { vip };
             let link = backend.hops.first().map(|hop| hop.link);
             let own = || link.and_then(|link| own_address(config, link, destination));
             let Some(source) = check.probe_source.or_else(own) else { continue };
-            let port = check.port.unwrap_or_default();
+            let port = port_of(check, of);
             targets.push(Target { backend: backend.id, destination, port, source, check: check.times, number });
         }
     }
     targets
+}
+
+/// Where a backend is asked; 0 for kinds without ports.
+fn port_of(check: &Check, backend: &Backend) -> u16 {
+    let own = backend.port.filter(|_| check.port_of_vip);
+    own.or(check.port).unwrap_or_default()
 }
 
 /// The check that the prober does: the first one of TCP on the path of traffic. It knows a backend by one port.
@@ -125,13 +142,14 @@ pub fn subjects(state: &State) -> Vec<Subject> {
                 let (destination, source) = match asked.via {
                     Via::Kernel => (of.address, asked.source),
                     Via::Dataplane => {
-                        let destination = vip?;
+                        let destination = if backend.forward.is_nat() { of.address } else { vip? };
                         let link = backend.hops.first().map(|hop| hop.link);
                         let own = || link.and_then(|link| own_address(config, link, destination));
                         (destination, Some(asked.source.or_else(own)?))
                     }
                 };
-                Some(Subject { backend: backend.id, destination, source, asked: asked.clone() })
+                let port = if asked.is_at_vip { of.port.unwrap_or(asked.port) } else { asked.port };
+                Some(Subject { backend: backend.id, destination, source, asked: Asked { port, ..asked.clone() } })
             }));
         }
     }

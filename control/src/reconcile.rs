@@ -1,11 +1,13 @@
 //! State → snapshot: rebuilds what changed, shares the rest with the snapshot before.
 
 use crate::consistency::plan::PoolPlan;
-use crate::state::{BackendState, Stage, State};
+use crate::state::{BackendState, PoolState, Stage, State};
+use crate::templates;
 use crate::topology::Hop;
 use guideway_config::memory::Memory;
 use guideway_config::model;
 use guideway_dataplane::consistency::{Parts, Special};
+use guideway_dataplane::nat::Nat;
 use guideway_dataplane::quic::{LbConfig, ServerIds};
 use guideway_dataplane::rewrite::{Backend, Hops, NextHop};
 use guideway_dataplane::snapshot::{Pool, Snapshot};
@@ -29,7 +31,8 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         let of_config = &config.pools[index];
         let backends = pool.backends.iter().zip(&of_config.backends);
         let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
-        let built = Pool::new(tables, backends).with_server_ids(server_ids(state, index));
+        let built =
+            Pool::new(tables, backends).with_server_ids(server_ids(state, index)).with_nats(nats(pool, of_config));
         let built = Arc::new(built.with_special(special(state, index)));
         let pool = &mut state.pools[index];
         pool.built = built;
@@ -46,6 +49,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         links: state.links.clone(),
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
+        has_sessions: config.pools.iter().any(|pool| pool.forward.is_nat()),
         observe: None,
     }
 }
@@ -96,6 +100,15 @@ fn backend_of(state: &State, backend: &BackendState, of_config: &model::Backend)
     Backend { id: backend.id, hops: Hops::new(&hops), rewrite: backend.rewrite.clone() }
 }
 
+/// How addresses are rewritten for each backend of a pool; nothing where they are not.
+fn nats(pool: &PoolState, of_config: &model::Pool) -> Arc<[Nat]> {
+    if !of_config.forward.is_nat() {
+        return Arc::default();
+    }
+    let backends = pool.backends.iter().zip(&of_config.backends);
+    backends.filter_map(|(backend, of)| Some(templates::nat(of_config, of, backend.hops.first()?))).collect()
+}
+
 /// What names a next hop to the sharing of flows: its address. The same on every machine and in any order.
 fn identity(hop: &Hop) -> u64 {
     let bits = address_bits(hop.neighbor);
@@ -132,9 +145,12 @@ fn tunnel_sources(config: &model::Config) -> Box<[Prefix]> {
     sources.into_iter().map(|net| Prefix::new(net.addr(), net.prefix_len())).collect()
 }
 
+/// Those of interfaces, and those that stand for clients.
 fn own_addresses(config: &model::Config) -> Box<[u128]> {
     let nets = config.interfaces.iter().flat_map(|interface| &interface.addresses);
-    let mut addresses: Vec<u128> = nets.map(|net| address_bits(net.addr())).collect();
+    let sources = config.pools.iter().flat_map(|pool| &pool.sources).copied();
+    let mut addresses: Vec<u128> = nets.map(|net| net.addr()).chain(sources).map(address_bits).collect();
     addresses.sort_unstable();
+    addresses.dedup();
     addresses.into_boxed_slice()
 }

@@ -284,6 +284,7 @@ impl From<&Backend> for Addition {
         Self {
             name: backend.name.clone(),
             address: backend.address.to_string(),
+            port: backend.port,
             weight: backend.weight,
             priority: backend.priority,
             server_id: backend.server_id.as_deref().map(hex),
@@ -298,7 +299,9 @@ fn identity(config: &Config) -> String {
         .iter()
         .flat_map(|pool| {
             pool.backends.iter().map(|of| {
-                format!("{}/{}@{} {} {} {:?}", pool.name, of.name, of.address, of.weight, of.priority, of.server_id)
+                let port = of.port.map_or_else(String::new, |port| format!(":{port}"));
+                let (weight, priority, id) = (of.weight, of.priority, &of.server_id);
+                format!("{}/{}@{}{port} {weight} {priority} {id:?}", pool.name, of.name, of.address)
             })
         })
         .collect();

@@ -3,8 +3,11 @@
 use crate::topology::{Hop, link_of};
 use guideway_config::model::{self, Config, Forward};
 use guideway_dataplane::ids::LinkId;
+use guideway_dataplane::nat::Nat;
 use guideway_dataplane::rewrite::{Encapsulation, Gue, GueVariant, Rewrite, Source, Tunnel};
+use guideway_dataplane::session::Endpoint;
 use guideway_dataplane::snapshot::{LinkState, PortState, VlanKey};
+use guideway_dataplane::vip::address_bits;
 use guideway_dataplane::wire::vlan::Tags;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -20,6 +23,7 @@ pub(crate) fn rewrite(pool: &model::Pool, backend: IpAddr, hop: &Hop) -> Result<
         Forward::Ipip => Encapsulation::Ipip,
         Forward::Gre => Encapsulation::Gre,
         Forward::Gue => Encapsulation::Gue(gue(pool.gue)),
+        Forward::Nat | Forward::Fullnat => return Ok(Rewrite::Nat),
     };
     let source = pool.encap_source.unwrap_or_else(|| IpNet::from(hop.source));
     let tunnel = match (source, backend) {
@@ -32,6 +36,22 @@ pub(crate) fn rewrite(pool: &model::Pool, backend: IpAddr, hop: &Hop) -> Result<
         (source, _) => return Err(source.addr()),
     };
     Ok(tunnel.fragment_outer(pool.fragment_outer).into())
+}
+
+/// How addresses are rewritten for a backend that `hop` leads to.
+pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop) -> Nat {
+    let is_v4 = backend.address.is_ipv4();
+    let sources = (pool.forward == Forward::Fullnat).then(|| {
+        let own = [hop.source];
+        let all = if pool.sources.is_empty() { &own[..] } else { &pool.sources };
+        all.iter().filter(|source| source.is_ipv4() == is_v4).copied().map(address_bits).collect()
+    });
+    Nat {
+        backend: Endpoint { address: address_bits(backend.address), port: backend.port.unwrap_or(0) },
+        sources,
+        idle_tcp: pool.idle_timeout.tcp,
+        idle_udp: pool.idle_timeout.udp,
+    }
 }
 
 fn gue(gue: model::Gue) -> Gue {

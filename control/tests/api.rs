@@ -29,7 +29,7 @@ fn backend<'p>(pool: &'p PoolStatus, name: &str) -> &'p BackendStatus {
 }
 
 fn addition(name: &str, address: &str) -> Addition {
-    Addition { name: name.to_owned(), address: address.to_owned(), weight: 1, priority: 0, server_id: None }
+    Addition { name: name.to_owned(), address: address.to_owned(), port: None, weight: 1, priority: 0, server_id: None }
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn config(context: &Context) -> Option<Config> {
         table_memory: 1 << 30,
         pins: 1 << 10,
         arm_time: Duration::from_secs(3),
+        sessions: 1 << 10,
     })
 }
 
@@ -128,6 +129,7 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
     let backends = context.backends.iter().map(|backend| model::Backend {
         name: backend.id.to_string(),
         address: backend.address,
+        port: None,
         weight: backend.weight,
         priority: 0,
         server_id: (!backend.server_id.is_empty()).then(|| backend.server_id.clone().into()),
@@ -157,6 +159,8 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
             checksum: context.udp_checksum,
         },
         fragment_outer: context.fragment_outer,
+        proxy: None,
+        sources: Vec::new(),
         group_min: 0.5,
         tracking: model::Tracking::Transition,
         idle_timeout: model::IdleTimeout::default(),

@@ -142,8 +142,8 @@ fn steer<'s>(
     frame: &[u8],
 ) -> (FlowHash, Option<&'s Backend>) {
     match steering {
-        Steering::Client => (snapshot.hasher.hash(&parsed.key.client()), None),
-        Steering::Flow => (snapshot.hasher.hash(&parsed.key), None),
+        Steering::Client | Steering::Session { by_client: true } => (snapshot.hasher.hash(&parsed.key.client()), None),
+        Steering::Flow | Steering::Session { by_client: false } => (snapshot.hasher.hash(&parsed.key), None),
         Steering::Quic => (snapshot.hasher.hash(&parsed.key), named_by_connection_id(pool, parsed, frame)),
     }
 }

@@ -4,6 +4,7 @@ use crate::consistency::Special;
 use crate::hash::FlowHasher;
 use crate::ids::{LinkId, PoolId, PortId, WorkerId};
 pub use crate::lane::Pools;
+use crate::nat::Nat;
 use crate::observe::Observe;
 use crate::pin::PinTable;
 use crate::quic::ServerIds;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub pins: Arc<PinTable>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
     pub pools: Pools,
+    /// Whether a packet that no VIP takes may be a backend's answer in a session.
+    pub has_sessions: bool,
     /// Packets that somebody looks for; `None` almost always, which costs a worker one look a poll.
     pub observe: Option<Arc<Observe>>,
 }
@@ -133,6 +136,8 @@ pub struct Pool {
     pub server_ids: Option<Arc<ServerIds>>,
     /// Backends by pool-local index: what a slot of the table names.
     pub backends: Arc<[Backend]>,
+    /// How addresses are rewritten for each backend, by the same index; empty where they are not.
+    pub nats: Arc<[Nat]>,
     /// What decides about special slots; `None`: no slot is special.
     pub special: Option<Arc<Special>>,
 }
@@ -142,13 +147,19 @@ impl Pool {
     /// same one.
     #[must_use]
     pub fn new(tables: Arc<[Table]>, backends: Arc<[Backend]>) -> Self {
-        Self { tables, backends, server_ids: None, special: None }
+        Self { tables, backends, server_ids: None, nats: Arc::default(), special: None }
     }
 
     /// The same pool with these names of its backends.
     #[must_use]
     pub fn with_server_ids(self, server_ids: Option<Arc<ServerIds>>) -> Self {
         Self { server_ids, ..self }
+    }
+
+    /// The same pool with rewritten addresses.
+    #[must_use]
+    pub fn with_nats(self, nats: Arc<[Nat]>) -> Self {
+        Self { nats, ..self }
     }
 
     /// The same pool with special slots.

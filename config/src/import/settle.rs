@@ -53,19 +53,7 @@ fn drop_empty_pools(found: &mut Found) {
 
 fn modes(pool: &mut Pool, wanted: Option<Forward>, found: &mut Found) {
     let line = pool.line;
-    let source = pool.forward;
-    match wanted {
-        Some(wanted) => pool.forward = wanted,
-        None => {
-            let instead = "import with --forward ipip or --forward l2dsr, and set the backends up for it";
-            found.note(
-                line,
-                format!("pool {}", pool.name),
-                format!("forward = \"{}\" is not built yet", source.word()),
-                instead,
-            );
-        }
-    }
+    pool.forward = wanted.unwrap_or(pool.forward);
     if pool.forward.rewrites() {
         return;
     }

@@ -16,6 +16,8 @@ pub struct Check {
     pub via: Via,
     /// Destination port of probes; `None` for kinds without ports.
     pub port: Option<u16>,
+    /// Whether nobody said so, and it is the VIP's: a backend with a port of its own is asked there.
+    pub port_of_vip: bool,
     /// When probes are sent, and how many results make a verdict.
     pub times: CheckTimes,
     /// For how long a backend whose probes time out keeps the flows that it has. Zero: it is dead at once.
@@ -28,7 +30,8 @@ impl Check {
     /// Whether the other check asks the same, whatever its times are: then what is known of a backend stays true.
     #[must_use]
     pub fn asks_like(&self, other: &Self) -> bool {
-        (&self.kind, self.via, self.port, self.probe_source) == (&other.kind, other.via, other.port, other.probe_source)
+        let of = |check: &'_ Self| (check.via, check.port, check.port_of_vip, check.probe_source);
+        self.kind == other.kind && of(self) == of(other)
     }
 }
 

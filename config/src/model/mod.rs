@@ -51,6 +51,8 @@ pub struct Config {
     pub state_file: Option<std::path::PathBuf>,
     /// How long the slots of a planned change stay armed, 0 to 60 s (CONSISTENCY, Slots: G).
     pub arm_time: Duration,
+    /// Sessions that each worker has room for, 1,024 to 33,554,432: flows of pools that rewrite addresses.
+    pub sessions: u32,
 }
 
 /// `[api] listen` and what goes with it.

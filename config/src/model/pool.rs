@@ -27,6 +27,11 @@ pub struct Pool {
     pub gue: Gue,
     /// Whether a packet without DF that is too large once it is encapsulated leaves as fragments of the outer packet.
     pub fragment_outer: bool,
+    /// How backends learn the client's address; only with [`Forward::is_nat`]. `None`: they do not.
+    pub proxy: Option<Proxy>,
+    /// Sources of packets to backends; only with [`Forward::Fullnat`], at most 256, all different. Empty: the own address
+    /// on the way to the backend.
+    pub sources: Vec<IpAddr>,
     /// What the QUIC connection IDs of the backends look like; empty: opaque. At most 7, by `config_id` different.
     pub quic_lb: Vec<QuicLb>,
     /// Share of the serving group's backends in 0..=1 below which eligibility is ignored; `None`: off.
@@ -56,6 +61,65 @@ pub enum Forward {
     Gre,
     /// Generic UDP encapsulation (draft-ietf-intarea-gue), in IPv4 or IPv6.
     Gue,
+    /// Destination rewritten; answers come back through the balancer.
+    Nat,
+    /// Source and destination rewritten.
+    Fullnat,
+}
+
+impl Forward {
+    /// Whether it puts an outer header in front.
+    #[must_use]
+    pub const fn is_tunnel(self) -> bool {
+        matches!(self, Self::Ipip | Self::Gre | Self::Gue)
+    }
+
+    /// Whether it rewrites addresses.
+    #[must_use]
+    pub const fn is_nat(self) -> bool {
+        matches!(self, Self::Nat | Self::Fullnat)
+    }
+}
+
+/// `proxy_protocol` and `proxy_tlvs` of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Which header backends expect.
+    pub version: ProxyVersion,
+    /// What it says beside the addresses; nothing in version 1.
+    pub tlvs: ProxyTlvs,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text; TCP only.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Optional parts of a header of version 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyTlvs {
+    /// A CRC32c of the header.
+    pub crc32c: bool,
+    /// An identifier of the connection, unique in the fleet as far as chance allows.
+    pub unique_id: bool,
+    /// The VIP, as `status` names it.
+    pub vip: bool,
+}
+
+impl ProxyTlvs {
+    /// Those of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self {
+            crc32c: self.crc32c || other.crc32c,
+            unique_id: self.unique_id || other.unique_id,
+            vip: self.vip || other.vip,
+        }
+    }
 }
 
 /// `gue_port`, `gue_variant` and `udp_checksum` of a pool.
@@ -133,6 +197,8 @@ pub struct Backend {
     pub name: String,
     /// Where it is.
     pub address: IpAddr,
+    /// The port that it listens on; only with [`Forward::is_nat`]. `None`: the VIP's.
+    pub port: Option<u16>,
     /// Its share relative to the others of its group; 0: drained.
     pub weight: u32,
     /// Its group: of those that are good enough ([`Pool::group_min`]) the lowest one serves.

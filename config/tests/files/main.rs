@@ -8,6 +8,7 @@ mod checks;
 mod flows;
 mod idle;
 mod many_errors;
+mod nat;
 mod not_built;
 mod properties;
 mod segments;

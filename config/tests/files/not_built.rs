@@ -7,15 +7,9 @@ use guideway_config::parse;
 #[test]
 fn refused_by_name() {
     let port = |line: &str| format!("name = \"edge\"\n{line}");
-    let pool = |line: &str| format!("forward = \"ipip\"\n{line}");
     let cases: &[(&str, String, &str, &str)] = &[
         ("name = \"edge\"", port("bond = { mode = \"802.3ad\" }"), "10:1", "`bond`"),
         ("device = \"net_af_xdp0,iface=gw0\"", "bond = {}".into(), "10:1", "`bond`"),
-        ("\"ipip\"", "\"nat\"".into(), "25:11", "forward = \"nat\""),
-        ("\"ipip\"", "\"fullnat\"".into(), "25:11", "forward = \"fullnat\""),
-        ("forward = \"ipip\"", pool("proxy_protocol = \"v2\""), "26:1", "`proxy_protocol`"),
-        ("forward = \"ipip\"", pool("source_addresses = [\"10.0.0.1\"]"), "26:1", "`source_addresses`"),
-        ("weight = 100", "port = 8080".into(), "30:1", "`port`"),
     ];
     for (from, to, position, what) in cases {
         let errors = parse(&edited(&[(from, to)]), None).expect_err(to);

@@ -19,6 +19,9 @@ pub struct Addition {
     pub name: String,
     /// Where it is.
     pub address: String,
+    /// Where it listens, in a pool that rewrites addresses; the VIP's port without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Its share.
     #[serde(default = "one")]
     pub weight: u32,
@@ -37,7 +40,7 @@ const fn one() -> u32 {
 impl Addition {
     /// The backend, if the file could have it in this pool. What is wrong, and what to do, otherwise.
     pub(crate) fn check(self, config: &Config, pool: usize) -> Result<Backend, String> {
-        let Self { name, address, weight, priority, server_id } = self;
+        let Self { name, address, port, weight, priority, server_id } = self;
         check_name(&name)?;
         if weight > HIGHEST_WEIGHT {
             return Err(format!("{weight} is no weight: 0 to {HIGHEST_WEIGHT}"));
@@ -46,9 +49,22 @@ impl Addition {
         let address = parsed.map_err(|_| format!("{address:?} is not an IPv4 or IPv6 address"))?;
         check_unicast(address)?;
         check_place(config, pool, address)?;
+        if let Some(port) = port {
+            check_port(port, config.pools[pool].forward)?;
+        }
         let server_id = server_id.map(|text| check_server_id(config, pool, &text)).transpose()?;
-        Ok(Backend { name, address, weight, priority, server_id })
+        Ok(Backend { name, address, port, weight, priority, server_id })
     }
+}
+
+fn check_port(port: u16, forward: Forward) -> Result<(), String> {
+    if port == 0 {
+        return Err("0 is no port: 1 to 65535".to_owned());
+    }
+    if !forward.is_nat() {
+        return Err(format!("`port` has no meaning with forward = \"{forward}\": the mode does not rewrite ports"));
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -94,7 +110,11 @@ fn check_place(config: &Config, pool: usize, address: IpAddr) -> Result<(), Stri
             return Err(format!("{address} is of another family than the pool's VIPs: l2dsr carries one family"));
         }
     }
-    let Some(vip) = vip else { return Ok(()) };
+    let has_source = |source: &IpAddr| source.is_ipv4() == address.is_ipv4();
+    if !of_pool.sources.is_empty() && !of_pool.sources.iter().any(has_source) {
+        return Err(format!("{address} is of another family than every one of the pool's `source_addresses`"));
+    }
+    let Some(vip) = vip.filter(|_| !of_pool.forward.is_nat()) else { return Ok(()) };
     let needs_source = |check: &Check| check.via == Via::Dataplane && check.probe_source.is_none();
     let hops = hops_to(config, address);
     let unprobed = hops.iter().any(|hop| own_address(config, hop.link, vip.address.addr()).is_none());

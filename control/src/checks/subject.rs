@@ -37,6 +37,8 @@ pub struct Asked {
     pub via: Via,
     /// At which port; 0 where there is none.
     pub port: u16,
+    /// Whether that is the VIP's, so that the port of a backend that has one goes before it.
+    pub is_at_vip: bool,
     /// From which address; `None`: not configured.
     pub source: Option<IpAddr>,
     /// How often, and what makes a verdict.
@@ -52,6 +54,7 @@ impl Asked {
             question: Arc::new(Question::Check(check.kind.clone())),
             via: check.via,
             port: check.port.unwrap_or_default(),
+            is_at_vip: check.port_of_vip,
             source: check.probe_source,
             times: check.times,
         }
@@ -62,7 +65,7 @@ impl Asked {
     pub fn agent(agent: &Agent) -> Self {
         let &Agent { port, interval, timeout, via } = agent;
         let times = CheckTimes { interval, fast_interval: interval, timeout, rise: 1, fall: 1 };
-        Self { number: AGENT, question: Arc::new(Question::Agent), via, port, source: None, times }
+        Self { number: AGENT, question: Arc::new(Question::Agent), via, port, is_at_vip: false, source: None, times }
     }
 }
 

@@ -94,7 +94,7 @@ mod tests {
             fall: 1,
         };
         let (kind, via) = (CheckKind::Tcp, Via::Kernel);
-        Check { kind, via, port: Some(port), times, dead_after: Duration::ZERO, probe_source: None }
+        Check { kind, via, port: Some(port), port_of_vip: false, times, dead_after: Duration::ZERO, probe_source: None }
     }
 
     proptest! {

@@ -22,6 +22,12 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(same_links(old, new), "[[interface]] changes in its port or its VLANs: links are made at the start");
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");
     restart(old.audit == new.audit, "[audit] changes: its logs are opened at the start");
+    restart(old.sessions == new.sessions, "[state] sessions changes: their table is made at the start");
+    let rewrites = |config: &Config| config.pools.iter().any(|pool| pool.forward.is_nat());
+    restart(
+        rewrites(old) || !rewrites(new),
+        "a first pool rewrites addresses: the table of sessions is made at the start, if a pool needs it",
+    );
     let mut anew = |same: bool, what: &str| {
         if !same {
             found.refuse(Remedy::Disruptive, what);

@@ -7,6 +7,7 @@ use guideway_config::table_size;
 use guideway_dataplane::pin::PinClock;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Compares the pools: each with the one that it goes on as.
@@ -41,6 +42,10 @@ fn pool(old: &Pool, new: &Pool, found: &mut Found) {
     if old.tracking != new.tracking {
         let reason = format!("pool {name}: tracking changes: connections that only their pin keeps would break");
         found.refuse(Remedy::Disruptive, reason);
+    }
+    if old.sources != new.sources {
+        let reason = format!("pool {name}: source_addresses change: workers get their ports at the start");
+        found.refuse(Remedy::Restart, reason);
     }
     let mut changed = |what: &str, same: bool| {
         if !same {
@@ -83,6 +88,7 @@ fn pool(old: &Pool, new: &Pool, found: &mut Found) {
     changed("how its GUE packets look changes", old.gue == new.gue);
     let cut = (old.fragment_outer, new.fragment_outer);
     changed(&from_to("fragment_outer", &cut.0, &cut.1), cut.0 == cut.1);
+    changed("what backends are told of the client changes, for new connections", old.proxy == new.proxy);
     changed("[[pool.quic_lb]] changes", old.quic_lb == new.quic_lb);
     backends(old, new, found);
 }
@@ -105,7 +111,16 @@ fn backends(old: &Pool, new: &Pool, found: &mut Found) {
     let name = &new.name;
     let before: HashMap<&str, &Backend> = old.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect();
     let mode = old.forward != new.forward;
-    if mode {
+    if mode && (old.forward.is_nat() || new.forward.is_nat()) {
+        let (before, after) = (old.forward, new.forward);
+        found.refuse(
+            Remedy::Restart,
+            format!(
+                "pool {name}: forward {before} -> {after}: connections with rewritten addresses and others do not share a \
+                 pool; make a second pool, and let the VIP go to it"
+            ),
+        );
+    } else if mode {
         let (before, after) = (old.forward, new.forward);
         found.line(format!(
             "pool {name}: forward {before} -> {after}; each backend gets new connections by the new mode once that was \
@@ -118,10 +133,10 @@ fn backends(old: &Pool, new: &Pool, found: &mut Found) {
             found.line(format!("pool {name}: backend {backend} ({}) joins", after.address));
             continue;
         };
-        if before.address != after.address {
+        if (before.address, before.port) != (after.address, after.port) {
+            let (from, to) = (place(before), place(after));
             found.line(format!(
-                "pool {name}: backend {backend} moves from {} to {}, which gets its new connections once it is ready",
-                before.address, after.address
+                "pool {name}: backend {backend} moves from {from} to {to}, which gets its new connections once it is ready"
             ));
         }
         if before.weight != after.weight {
@@ -138,6 +153,11 @@ fn backends(old: &Pool, new: &Pool, found: &mut Found) {
     for gone in old.backends.iter().filter(|backend| !after.contains(backend.name.as_str())) {
         found.line(format!("pool {name}: backend {} leaves", gone.name));
     }
+}
+
+/// Where a backend is.
+fn place(backend: &Backend) -> String {
+    backend.port.map_or_else(|| backend.address.to_string(), |port| SocketAddr::new(backend.address, port).to_string())
 }
 
 /// Whether pins can tell the pool's idle time. `before` is what it was; `None`: the pool is new.

@@ -99,7 +99,14 @@ impl Planned {
             let done = match self.timed.action {
                 Action::Change(change) => control.change(pool, name, change, now).map(|()| false),
                 Action::Add { address, weight } => {
-                    let backend = model::Backend { name: name.clone(), address, weight, priority: 0, server_id: None };
+                    let backend = model::Backend {
+                        name: name.clone(),
+                        address,
+                        port: None,
+                        weight,
+                        priority: 0,
+                        server_id: None,
+                    };
                     // Nobody checks it here: it counts as up.
                     control.add(pool, backend).and_then(|()| judge(control, pool, name, Transition::Up, now))
                 }

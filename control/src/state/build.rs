@@ -214,13 +214,16 @@ pub(super) fn services(config: &Config, ids: &[VipId]) -> Vec<VipService> {
             PortMatch::Range(first, last) => ServicePort::Range(first..=last),
             PortMatch::Any => ServicePort::Any,
         },
-        entry: VipEntry { vip: *id, pool: PoolId(vip.pool as u16), steering: steering(vip) },
+        entry: VipEntry { vip: *id, pool: PoolId(vip.pool as u16), steering: steering(&config.pools[vip.pool], vip) },
     };
     ids.iter().zip(&config.vips).map(service).collect()
 }
 
 /// What of a packet decides, in a VIP's name. A connection ID says more than an address.
-fn steering(vip: &model::Vip) -> Steering {
+fn steering(pool: &model::Pool, vip: &model::Vip) -> Steering {
+    if pool.forward.is_nat() {
+        return Steering::Session { by_client: vip.affinity == Affinity::Client };
+    }
     match (vip.protocol, vip.affinity) {
         (Protocol::Quic, _) => Steering::Quic,
         (_, Affinity::Client) => Steering::Client,

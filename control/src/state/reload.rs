@@ -182,7 +182,8 @@ impl State {
             let is_same = |index: &usize| {
                 let backend = &of_pool.backends[*index];
                 let lives = backend.stage != Stage::Left && !backend.replaced;
-                lives && backend.forward == to.forward && of_config.backends[*index].address == wanted.address
+                let of = &of_config.backends[*index];
+                lives && backend.forward == to.forward && (of.address, of.port) == (wanted.address, wanted.port)
             };
             let same = namesakes.iter().copied().rfind(is_same);
             // A drain is of the name: who comes after has it, too.

@@ -121,7 +121,7 @@ impl FastPath {
     #[inline(never)]
     fn refuse(&mut self, snapshot: &Snapshot, port: &PortState, unmatched: u64, admitted: &mut Admitted) {
         // Where every address that is served is known as a whole, and what is for nobody has no other use.
-        let plain = !snapshot.vips.is_wide() && !port.exception;
+        let plain = !snapshot.vips.is_wide() && !port.exception && !snapshot.has_sessions;
         let exact = snapshot.vips.exact();
         for place in places(unmatched) {
             let bit = 1 << place;
@@ -145,7 +145,7 @@ impl FastPath {
         }
     }
 
-    /// Where the client alone decides, only it is hashed. What a QUIC connection ID says is for the slow path.
+    /// Where the client alone decides, only it is hashed. What a QUIC connection ID or a session says is for the slow path.
     #[inline(never)]
     fn steer(&mut self, admitted: &mut Admitted) {
         for place in places(admitted.usual) {
@@ -155,7 +155,7 @@ impl FastPath {
                     self.hashes.0[place] = FlowKey::client_block(self.hashes.0[place]);
                     self.addresses[1].0[place] = 0;
                 }
-                Steering::Quic => {
+                Steering::Quic | Steering::Session { .. } => {
                     admitted.usual &= !(1 << place);
                     admitted.slow |= 1 << place;
                 }

@@ -34,6 +34,9 @@ pub enum Rewrite {
     L2dsr,
     /// An outer header.
     Tunnel(Tunnel),
+    /// Addresses and ports, by the session of a flow and what [`crate::nat::Nat`] says; [`Backend::apply`] does the rest:
+    /// Ethernet.
+    Nat,
 }
 
 impl From<Tunnel> for Rewrite {
@@ -155,7 +158,7 @@ impl Backend {
         let hop = self.hops.of_flow(hash).ok_or_else(unresolved)?;
         let link = Link { hop, destination: hop.destination.as_ref().ok_or_else(unresolved)? };
         let split = match &self.rewrite {
-            Rewrite::L2dsr => l2::apply(packet, ip, link).map(|()| None),
+            Rewrite::L2dsr | Rewrite::Nat => l2::apply(packet, ip, link).map(|()| None),
             Rewrite::Tunnel(tunnel) => tunnel.apply(packet, ip, link, hash),
         }?;
         Ok(Applied { egress: hop.egress, split })
@@ -165,7 +168,7 @@ impl Backend {
     #[must_use]
     pub fn overhead(&self) -> u16 {
         match &self.rewrite {
-            Rewrite::L2dsr => 0,
+            Rewrite::L2dsr | Rewrite::Nat => 0,
             Rewrite::Tunnel(tunnel) => tunnel.overhead(),
         }
     }

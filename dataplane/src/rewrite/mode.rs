@@ -92,7 +92,7 @@ where
     fn of(rewrite: &Rewrite) -> Option<&Self> {
         match rewrite {
             Rewrite::Tunnel(tunnel) => Held::of(tunnel.kind()),
-            Rewrite::L2dsr => None,
+            Rewrite::L2dsr | Rewrite::Nat => None,
         }
     }
 
@@ -110,7 +110,8 @@ impl Rewrite {
             what.run::<M>()
         }
         match self {
-            Self::L2dsr => what.run::<L2dsr>(),
+            // Sessions are the slow path's: no loop of the fast one meets such a backend, and none knows it as its own.
+            Self::L2dsr | Self::Nat => what.run::<L2dsr>(),
             Self::Tunnel(tunnel) => with_template!(tunnel.kind(), template => run(template, what)),
         }
     }

@@ -77,6 +77,8 @@ impl Exact {
             Steering::Flow => 0,
             Steering::Client => 1,
             Steering::Quic => 2,
+            Steering::Session { by_client: false } => 3,
+            Steering::Session { by_client: true } => 4,
         };
         Self(vip.0 as u64 | (pool.0 as u64) << 16 | steering << 32)
     }
@@ -99,7 +101,8 @@ impl Exact {
         match self.0 >> 32 {
             0 => Steering::Flow,
             1 => Steering::Client,
-            _ => Steering::Quic,
+            2 => Steering::Quic,
+            other => Steering::Session { by_client: other == 4 },
         }
     }
 }

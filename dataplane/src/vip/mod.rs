@@ -36,6 +36,11 @@ pub enum Steering {
     Client,
     /// The server id in a QUIC connection ID; without one that is known, as [`Steering::Flow`].
     Quic,
+    /// The session of the flow, if it has one. A new one goes as [`Steering::Flow`], or as [`Steering::Client`].
+    Session {
+        /// Whether it goes by the client.
+        by_client: bool,
+    },
 }
 
 /// What a lookup asks for. Port 0 stands for "any": no packet with port zero gets this far.

@@ -131,6 +131,7 @@ impl Changes {
         let backend = model::Backend {
             name: backend_name(pool, number),
             address: IpAddr::V4(backend_address(pool, number)),
+            port: None,
             weight: 10,
             priority: 0,
             server_id: None,

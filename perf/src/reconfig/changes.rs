@@ -127,7 +127,7 @@ impl Changes {
         let number = sites + u32::from(self.added) * u32::from(self.site.pools) + u32::from(pool);
         let address = self.site.backend(number);
         let name = format!("added{}", self.added);
-        let backend = model::Backend { name, address, weight: 10, priority: 0, server_id: None };
+        let backend = model::Backend { name, address, port: None, weight: 10, priority: 0, server_id: None };
         if self.state.add(&Site::pool_name(pool), backend, UNIX_EPOCH).is_err() {
             return;
         }

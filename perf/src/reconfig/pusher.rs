@@ -72,6 +72,7 @@ fn copy(snapshot: &Snapshot) -> Snapshot {
         links: snapshot.links.clone(),
         pins: Arc::clone(&snapshot.pins),
         pools: snapshot.pools.clone(),
+        has_sessions: snapshot.has_sessions,
         observe: snapshot.observe.clone(),
     }
 }

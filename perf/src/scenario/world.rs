@@ -53,6 +53,7 @@ impl Case {
             links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
             pins: Arc::new(self.pins()),
             pools: pools?.into_iter().collect(),
+            has_sessions: false,
             observe: None,
         })
     }

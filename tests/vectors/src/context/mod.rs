@@ -141,6 +141,7 @@ impl Context {
             links: self.links().into(),
             pins: Arc::new(PinTable::smallest()),
             pools: pools?.into(),
+            has_sessions: false,
             observe: None,
             hasher,
         })

@@ -1,0 +1,19 @@
+//! What a worker needs to know of a backend whose packets have their addresses rewritten.
+
+use crate::session::Endpoint;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How packets to a backend are rewritten, beside the link that they leave by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// The backend. Port 0: the port of the VIP.
+    pub backend: Endpoint,
+    /// The addresses that stand for clients (`fullnat`), of the backend's family, as [`crate::vip::address_bits`]; `None`:
+    /// clients keep theirs (`nat`).
+    pub sources: Option<Arc<[u128]>>,
+    /// For how long an established TCP connection may be silent.
+    pub idle_tcp: Duration,
+    /// For how long a UDP flow may be silent.
+    pub idle_udp: Duration,
+}
