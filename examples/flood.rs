@@ -196,6 +196,7 @@ fn main() -> Result<()> {
             rings,
             pool: Arc::new(pool.clone()),
             exception_rate: PuntClass::Exception.rate(),
+            sessions: None,
             secret: [7; 16],
             counters,
         })

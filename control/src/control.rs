@@ -16,7 +16,7 @@ use crate::topology::link_name;
 use crate::traffic::Beginnings;
 use guideway_config::model;
 use guideway_dataplane::consistency::Rule;
-use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::counters::{Counter, WorkerCounters};
 use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{BackendId, LinkId, PortId, VipId};
 use guideway_dataplane::observe::{CaptureTap, Observe};
@@ -410,7 +410,8 @@ impl Control {
         }
         if self.sweeper.step(&self.state, now) {
             self.inserted.0 = self.inserted.1;
-            self.state.swept(&self.sweeper);
+            let counters = &self.counters;
+            self.state.swept(&self.sweeper, |id| sessions_of(counters, id));
         }
     }
 
@@ -464,4 +465,10 @@ const fn health_label(health: BackendHealth) -> &'static str {
         BackendHealth::Up => "up",
         BackendHealth::Down => "down",
     }
+}
+
+/// Sessions with a backend, at all workers.
+fn sessions_of(counters: &[Arc<WorkerCounters>], id: BackendId) -> u32 {
+    let at = |counters: &Arc<WorkerCounters>| counters.sessions_of(id).map_or(0, Counter::get);
+    u32::try_from(counters.iter().map(at).sum::<u64>()).unwrap_or(u32::MAX)
 }

@@ -49,7 +49,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         links: state.links.clone(),
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
-        has_sessions: config.pools.iter().any(|pool| pool.forward.is_nat()),
+        nat_backends: nat_backends(&config),
         observe: None,
     }
 }
@@ -143,6 +143,14 @@ fn server_ids(state: &State, index: usize) -> Option<Arc<ServerIds>> {
 fn tunnel_sources(config: &model::Config) -> Box<[Prefix]> {
     let sources: BTreeSet<IpNet> = config.pools.iter().filter_map(|pool| pool.encap_source).collect();
     sources.into_iter().map(|net| Prefix::new(net.addr(), net.prefix_len())).collect()
+}
+
+/// Whose answers come back here.
+fn nat_backends(config: &model::Config) -> Box<[u128]> {
+    let pools = config.pools.iter().filter(|pool| pool.forward.is_nat());
+    let addresses: BTreeSet<u128> =
+        pools.flat_map(|pool| &pool.backends).map(|backend| address_bits(backend.address)).collect();
+    addresses.into_iter().collect()
 }
 
 /// Those of interfaces, and those that stand for clients.

@@ -2,7 +2,7 @@
 
 use crate::topology::{Hop, link_of};
 use guideway_config::model::{self, Config, Forward};
-use guideway_dataplane::ids::LinkId;
+use guideway_dataplane::ids::{LinkId, PortId};
 use guideway_dataplane::nat::Nat;
 use guideway_dataplane::rewrite::{Encapsulation, Gue, GueVariant, Rewrite, Source, Tunnel};
 use guideway_dataplane::session::Endpoint;
@@ -77,7 +77,8 @@ pub(crate) fn port(config: &Config, index: usize, attached: &PortState) -> PortS
 
 /// Every link with the tags of its frames, by [`LinkId`].
 pub(crate) fn links(config: &Config) -> Box<[LinkState]> {
-    crate::topology::links(config).into_iter().map(|(port, vlan)| LinkState { port, tags: tags(vlan) }).collect()
+    let link = |(port, vlan): (PortId, _)| LinkState { port, tags: tags(vlan), mtu: config.ports[port.index()].mtu };
+    crate::topology::links(config).into_iter().map(link).collect()
 }
 
 fn tags(vlan: Option<model::Vlan>) -> Tags {

@@ -32,6 +32,7 @@ fn asked(kind: CheckKind, port: u16) -> Asked {
         kind,
         via: Via::Kernel,
         port: Some(port),
+        port_of_vip: false,
         times: TIMES,
         dead_after: Duration::ZERO,
         probe_source: None,

@@ -81,7 +81,7 @@ fn after_an_hour(state: &mut State) -> Snapshot {
         state.published(generation);
         state.acknowledge(generation, now);
         if sweeper.step(state, now) {
-            state.swept(&sweeper);
+            state.swept(&sweeper, |_| 0);
         }
         now = now + Duration::from_secs(1);
         state.step(Moment { now, acknowledged: true, crowded: false });

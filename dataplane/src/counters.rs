@@ -84,6 +84,21 @@ pub struct PinCounters {
     pub contended: Counter,
 }
 
+/// What a worker did to sessions.
+#[derive(Debug, Default)]
+pub struct SessionCounters {
+    /// Sessions now: a gauge.
+    pub live: Counter,
+    /// Sessions that began.
+    pub created: Counter,
+    /// Sessions that were silent for too long.
+    pub expired: Counter,
+    /// Sessions that gave way to others since there was no room.
+    pub evicted: Counter,
+    /// PROXY headers that were sent, again ones among them.
+    pub headers: Counter,
+}
+
 /// All counters of one worker.
 #[derive(Debug)]
 pub struct WorkerCounters {
@@ -125,8 +140,11 @@ pub struct WorkerCounters {
     pub stalls: Counter,
     /// When the latest of those ended: a gauge, in [`Nanos`]; zero if there was none.
     pub last_stall_end: Counter,
+    /// Sessions.
+    pub sessions: SessionCounters,
     vips: Box<[Traffic]>,
     backends: Box<[Traffic]>,
+    sessions_of: Box<[Counter]>,
 }
 
 /// A worker that did not poll for this long was stopped by somebody: the scheduler, a debugger, the hypervisor. Half of
@@ -156,8 +174,10 @@ impl Default for WorkerCounters {
             last_poll: CachePadded::default(),
             stalls: Counter::default(),
             last_stall_end: Counter::default(),
+            sessions: SessionCounters::default(),
             vips: table(MAX_VIPS),
             backends: table(MAX_BACKENDS),
+            sessions_of: (0..MAX_BACKENDS).map(|_| Counter::default()).collect(),
         }
     }
 }
@@ -181,6 +201,13 @@ impl WorkerCounters {
     #[must_use]
     pub fn backend(&self, backend: BackendId) -> Option<&Traffic> {
         self.backends.get(backend.index())
+    }
+
+    /// Sessions with a backend now: a gauge; `None` for an id out of range.
+    #[inline]
+    #[must_use]
+    pub fn sessions_of(&self, backend: BackendId) -> Option<&Counter> {
+        self.sessions_of.get(backend.index())
     }
 
     /// Sum of all drops.

@@ -119,6 +119,13 @@ pub enum Inject<P> {
         /// Where it leaves.
         port: PortId,
     },
+    /// A frame as another worker received it, which found that its session is this worker's.
+    Received {
+        /// The frame.
+        packet: P,
+        /// Where it came in.
+        port: PortId,
+    },
     /// A packet that takes the way of traffic to one backend: its Ethernet header is filled in and its rewrite done as
     /// for a packet of the pool that selection gave to that backend.
     ToBackend {

@@ -39,6 +39,8 @@ pub enum Verdict {
     },
     /// It goes to the control side.
     Punt(PuntClass),
+    /// Its session is another worker's, which gets it as it came.
+    HandOff(WorkerId),
     /// It waits for the first fragment of its datagram.
     Hold,
     /// It became an answer to its sender, and leaves by the port that it came in on.
@@ -291,9 +293,12 @@ fn own_class(snapshot: &Snapshot, parsed: &Parsed) -> PuntClass {
     }
 }
 
-/// Checks that are conversations get data too, on ports of their own. They are held with VIPs, and with nobody else.
+/// Checks that are conversations get data too, on ports of their own. They are held with VIPs, with backends whose packets
+/// have their addresses rewritten, and with nobody else.
 fn is_of_conversation(snapshot: &Snapshot, parsed: &Parsed) -> bool {
-    parsed.destination_port >= CONVERSATION_PORT_BASE && snapshot.vips.has_address(address_bits(parsed.key.source()))
+    let source = || address_bits(parsed.key.source());
+    let is_asked = || snapshot.vips.has_address(source()) || snapshot.is_nat_backend(source());
+    parsed.destination_port >= CONVERSATION_PORT_BASE && is_asked()
 }
 
 /// A probe is a SYN; what answers it is a SYN with ACK, or a reset.

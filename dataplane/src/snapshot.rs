@@ -34,8 +34,9 @@ pub struct Snapshot {
     pub pins: Arc<PinTable>,
     /// Pools by [`PoolId`]. A pool that did not change is the same `Arc` as in the snapshot before.
     pub pools: Pools,
-    /// Whether a packet that no VIP takes may be a backend's answer in a session.
-    pub has_sessions: bool,
+    /// Backends whose packets have their addresses rewritten, as [`crate::vip::address_bits`], sorted: what no VIP takes may
+    /// be their answer in a session.
+    pub nat_backends: Box<[u128]>,
     /// Packets that somebody looks for; `None` almost always, which costs a worker one look a poll.
     pub observe: Option<Arc<Observe>>,
 }
@@ -125,6 +126,8 @@ pub struct LinkState {
     pub port: PortId,
     /// The tags that frames carry there.
     pub tags: Tags,
+    /// Largest IP packet that it carries, in bytes.
+    pub mtu: u16,
 }
 
 /// A pool: its table and its backends.
@@ -198,6 +201,12 @@ impl Snapshot {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> Option<&Pool> {
         self.pools.get(id.index()).map(Arc::as_ref)
+    }
+
+    /// Whether an address, as [`crate::vip::address_bits`], is a backend's whose packets have their addresses rewritten.
+    #[must_use]
+    pub fn is_nat_backend(&self, address: u128) -> bool {
+        self.nat_backends.binary_search(&address).is_ok()
     }
 
     /// Whether an address, as [`crate::vip::address_bits`], is one of the balancer's own.

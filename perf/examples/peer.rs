@@ -127,6 +127,7 @@ fn worker(
         rings: ControlRings::new(),
         pool: Arc::new(pool),
         exception_rate: PuntClass::Exception.rate(),
+        sessions: None,
         secret: [7; 16],
         counters: Arc::clone(&counters),
     });

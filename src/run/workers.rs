@@ -79,6 +79,7 @@ impl Workers {
                 rings,
                 pool,
                 exception_rate,
+                sessions: None,
                 secret,
                 counters,
             });

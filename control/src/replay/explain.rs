@@ -64,6 +64,7 @@ impl Trace for Decided<'_> {
     fn decided<P: Packet>(&mut self, _: usize, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         let (verdict, reason) = match decision.verdict {
             Verdict::Forward { .. } | Verdict::Split { .. } => ("forward", None),
+            Verdict::HandOff(_) => ("hand_off", None),
             Verdict::Hold => ("hold", None),
             Verdict::Reply => ("answer", None),
             Verdict::Punt(class) => ("punt", Some(class.label())),
@@ -131,6 +132,7 @@ fn why(config: &Config, decision: &Decision<'_>) -> String {
         Verdict::Drop(reason) => reason.help().to_owned(),
         Verdict::Undecided => "No stage decided about it.".to_owned(),
         Verdict::Punt(class) => punted(class).to_owned(),
+        Verdict::HandOff(worker) => format!("Its session is worker {}'s, which gets it.", worker.0),
         Verdict::Hold => {
             "A fragment that came before the first one of its datagram: it waits for that, for 100 ms.".to_owned()
         }

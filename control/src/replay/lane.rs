@@ -37,6 +37,7 @@ impl Lane {
             rings: rings.clone(),
             pool: Arc::new(MemoryPool),
             exception_rate: PuntClass::Exception.rate(),
+            sessions: None,
             secret: [0; 16],
             counters: Arc::clone(&counters),
         });

@@ -288,18 +288,18 @@ impl State {
             || self.pools.iter().any(|pool| waits(pool) || pool.backends.iter().any(BackendState::is_draining))
     }
 
-    /// A sweep ended: slots without pins are steady, and what drained may be empty.
-    pub fn swept(&mut self, sweeper: &Sweeper) {
+    /// A sweep ended: slots without pins are steady, and what drained may be empty. A session is as good as a pin.
+    pub fn swept(&mut self, sweeper: &Sweeper, sessions_of: impl Fn(BackendId) -> u32) {
         let last = sweeper.last();
         for (number, pool) in self.pools.iter_mut().enumerate() {
             pool.table_stale |= pool.plan.swept(last.began, |slot| sweeper.has_seen(number, slot));
             for backend in &mut pool.backends {
-                backend.pins = last.pins_of(backend.id);
+                backend.pins = last.pins_of(backend.id).saturating_add(sessions_of(backend.id));
                 let unused = backend.unused_since.is_some_and(|since| since <= last.began);
                 backend.is_empty = unused && backend.pins == 0;
             }
         }
-        self.ids.swept(last.began, |id| last.pins_of(id) > 0);
+        self.ids.swept(last.began, |id| last.pins_of(id) > 0 || sessions_of(id) > 0);
     }
 }
 

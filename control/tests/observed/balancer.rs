@@ -75,6 +75,7 @@ impl Balancer {
             rings: rings.clone(),
             pool: Arc::new(MemoryPool),
             exception_rate: PuntClass::Exception.rate(),
+            sessions: None,
             secret: [9; 16],
             counters: Arc::clone(&counters),
         });

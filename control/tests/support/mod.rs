@@ -145,6 +145,7 @@ impl Bench {
                 rings: rings.clone(),
                 pool: Arc::new(MemoryPool),
                 exception_rate: PuntClass::Exception.rate(),
+                sessions: None,
                 secret: [9; 16],
                 counters: Arc::clone(&counters),
             })

@@ -121,7 +121,7 @@ impl FastPath {
     #[inline(never)]
     fn refuse(&mut self, snapshot: &Snapshot, port: &PortState, unmatched: u64, admitted: &mut Admitted) {
         // Where every address that is served is known as a whole, and what is for nobody has no other use.
-        let plain = !snapshot.vips.is_wide() && !port.exception && !snapshot.has_sessions;
+        let plain = !snapshot.vips.is_wide() && !port.exception && snapshot.nat_backends.is_empty();
         let exact = snapshot.vips.exact();
         for place in places(unmatched) {
             let bit = 1 << place;

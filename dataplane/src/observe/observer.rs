@@ -238,6 +238,6 @@ const fn egress(verdict: Verdict, port: PortId) -> Option<PortId> {
     match verdict {
         Verdict::Forward { egress, .. } | Verdict::Split { egress, .. } => Some(egress),
         Verdict::Reply => Some(port),
-        Verdict::Undecided | Verdict::Punt(_) | Verdict::Hold | Verdict::Drop(_) => None,
+        Verdict::Undecided | Verdict::Punt(_) | Verdict::HandOff(_) | Verdict::Hold | Verdict::Drop(_) => None,
     }
 }

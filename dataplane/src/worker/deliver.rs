@@ -6,7 +6,7 @@ use crate::ids::{PortId, WorkerId};
 use crate::parse::{Outcome, parse, strip_tags};
 use crate::pipeline::{Arrival, Stages};
 use crate::port::{Packet, PacketPool, Port};
-use crate::punt::{ControlRings, Punt, PuntClass, RateLimit};
+use crate::punt::{ControlRings, Inject, InjectRing, Punt, PuntClass, RateLimit};
 use crate::rewrite::{Split, fragment};
 use crate::select::Verdict;
 use crate::transmit::Transmit;
@@ -19,6 +19,8 @@ pub(super) struct Delivery<P: Port> {
     pub(super) limits: [RateLimit; PuntClass::COUNT],
     pub(super) transmit: Transmit<P>,
     pub(super) pool: Arc<P::Pool>,
+    /// The rings to all workers, by their number: for packets of their sessions.
+    pub(super) peers: Arc<[Arc<InjectRing<P::Packet>>]>,
     /// Of the next outer packet that is split; see [`next_identification`].
     pub(super) identification: u32,
     pub(super) counters: Arc<WorkerCounters>,
@@ -56,6 +58,7 @@ impl<P: Port> Delivery<P> {
             Verdict::Split { egress, split, .. } => self.split(arrival, &packet, egress, split),
             Verdict::Reply => self.transmit.stage(packet, arrival.port, arrival.snapshot, &self.counters),
             Verdict::Punt(class) => self.punt(arrival, class, packet),
+            Verdict::HandOff(worker) => self.hand_off(arrival, packet, worker),
             Verdict::Hold => self.hold(arrival, packet, stages),
             Verdict::Undecided => self.counters.count_drop(DropReason::NoBackend),
             Verdict::Drop(reason) => self.counters.count_drop(reason),
@@ -120,6 +123,16 @@ impl<P: Port> Delivery<P> {
             counters.count_drop(DropReason::PuntFull);
         } else {
             counters.punted[class as usize].add(1);
+        }
+    }
+
+    /// Gives a packet to the worker whose session it is of.
+    #[cold]
+    fn hand_off(&mut self, arrival: Arrival<'_>, packet: P::Packet, worker: WorkerId) {
+        let received = Inject::Received { packet, port: arrival.port };
+        match self.peers.get(worker.index()).map(|ring| ring.push(received)) {
+            Some(Ok(())) => self.counters.handed_off.add(1),
+            Some(Err(_)) | None => self.counters.count_drop(DropReason::HandoffFull),
         }
     }
 

@@ -10,23 +10,40 @@ use crate::punt::Inject;
 use crate::snapshot::{PortState, Snapshot};
 use crate::wire::ethernet;
 use crate::wire::vlan::Tags;
+use arrayvec::ArrayVec;
 
 /// Packets of the control side that one poll sends: traffic goes on beside them.
 const INJECTIONS: usize = 64;
+
+/// Packets that other workers received, and where.
+pub(super) type Received<Q> = ArrayVec<(PortId, Q), INJECTIONS>;
 
 /// As what an injected packet to a backend is parsed: its Ethernet addresses are filled in later.
 static ANYONE: PortState = PortState::taking_any_destination([0; 6]);
 
 impl<P: Port> Delivery<P> {
-    /// Sends what is there, up to a bound; returns how many packets that were.
+    /// Sends what is there, up to a bound, and puts packets that other workers received into `received`; returns how many
+    /// packets that were.
     #[inline]
-    pub(super) fn inject<T: Trace>(&mut self, snapshot: &Snapshot, trace: &mut T) -> usize {
+    pub(super) fn inject<T: Trace>(
+        &mut self,
+        snapshot: &Snapshot,
+        received: &mut Received<P::Packet>,
+        trace: &mut T,
+    ) -> usize {
         let mut count = 0;
         while count < INJECTIONS
             && let Some(injection) = self.rings.inject.pop()
         {
             count += 1;
             self.counters.injected.add(1);
+            let injection = match injection {
+                Inject::Received { packet, port } => {
+                    received.push((port, packet));
+                    continue;
+                }
+                other => other,
+            };
             let backend = if T::ENABLED { backend_of(&injection) } else { None };
             match address(injection, snapshot) {
                 Ok((packet, egress)) => {
@@ -46,7 +63,7 @@ impl<P: Port> Delivery<P> {
 fn backend_of<P>(injection: &Inject<P>) -> Option<BackendId> {
     match injection {
         Inject::ToBackend { backend, .. } => Some(*backend),
-        Inject::Finished { .. } | Inject::Frame { .. } => None,
+        Inject::Finished { .. } | Inject::Frame { .. } | Inject::Received { .. } => None,
     }
 }
 
@@ -54,6 +71,8 @@ fn backend_of<P>(injection: &Inject<P>) -> Option<BackendId> {
 fn address<P: Packet>(injection: Inject<P>, snapshot: &Snapshot) -> Result<(P, PortId), DropReason> {
     match injection {
         Inject::Finished { packet, port } => Ok((packet, port)),
+        // The caller took it out.
+        Inject::Received { .. } => Err(DropReason::StaleInjection),
         Inject::Frame { mut packet, link } => {
             let link = snapshot.links.get(link.index()).ok_or(DropReason::StaleInjection)?;
             put_tags(&mut packet, link.tags)?;

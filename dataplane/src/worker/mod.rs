@@ -13,12 +13,13 @@ use crate::observe::{Observed, Observer};
 use crate::pipeline::{Arrival, Decisions, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
-use crate::punt::{ControlRings, PuntClass, RateLimit};
+use crate::punt::{ControlRings, InjectRing, PuntClass, RateLimit};
 use crate::select::Verdict;
 use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
 use deliver::{Delivery, first_identification};
+use inject::Received;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct WorkerParts<P: Port> {
     pub snapshots: SnapshotReader,
     /// Rings to and from the control side.
     pub rings: ControlRings<P>,
+    /// What sessions need; `None`: no pool rewrites addresses.
+    pub sessions: Option<SessionParts<P>>,
     /// Where buffers for the fragments of outer packets come from.
     pub pool: Arc<P::Pool>,
     /// Packets a second for the kernel at most.
@@ -43,6 +46,16 @@ pub struct WorkerParts<P: Port> {
     pub secret: [u8; 16],
     /// Where it counts.
     pub counters: Arc<WorkerCounters>,
+}
+
+/// What sessions of a worker are made of.
+pub struct SessionParts<P: Port> {
+    /// How many there may be.
+    pub capacity: u32,
+    /// The addresses that stand for clients, of all pools, as [`crate::vip::address_bits`].
+    pub sources: Box<[u128]>,
+    /// The rings to all workers, by their number, this one's own among them.
+    pub peers: Arc<[Arc<InjectRing<P::Packet>>]>,
 }
 
 /// One poll loop's state.
@@ -75,6 +88,7 @@ impl<P: Port> Worker<P> {
             limits: PuntClass::ALL.map(|class| RateLimit::new(rate(class))),
             transmit: Transmit::new(parts.tx),
             pool: parts.pool,
+            peers: parts.sessions.as_ref().map_or_else(Arc::default, |sessions| Arc::clone(&sessions.peers)),
             identification: first_identification(parts.id),
             counters: parts.counters,
         };
@@ -204,7 +218,17 @@ fn pass<P: Port, T: Trace>(
     if stages.fragments().holds_any() {
         release(Arrival { snapshot, worker: id, port: PortId(0), now, first: None }, stages, delivery, trace);
     }
-    handled += delivery.inject(snapshot, trace);
+    let mut received = Received::new();
+    handled += delivery.inject(snapshot, &mut received, trace);
+    if !received.is_empty() {
+        take_over(
+            Arrival { snapshot, worker: id, port: PortId(0), now, first: None },
+            received,
+            stages,
+            delivery,
+            trace,
+        );
+    }
     delivery.transmit.flush(&delivery.counters);
     if cfg!(debug_assertions) {
         let (entered, left) = delivery.counters.conservation();
@@ -289,6 +313,29 @@ fn release<P: Port, T: Trace>(
             delivery.deliver(arrival, packet, decided.verdict, stages);
         }
     }
+}
+
+/// Sends packets that other workers received through the stages: as many in a burst as came in by the same port.
+#[cold]
+#[inline(never)]
+fn take_over<P: Port, T: Trace>(
+    arrival: Arrival<'_>,
+    received: Received<P::Packet>,
+    stages: &mut Stages<P::Packet>,
+    delivery: &mut Delivery<P>,
+    trace: &mut T,
+) {
+    let mut burst = Burst::new();
+    let mut from = arrival.port;
+    for (port, packet) in received {
+        if port != from && !burst.is_empty() {
+            forward(Arrival { port: from, ..arrival }, std::mem::take(&mut burst), stages, delivery, trace);
+        }
+        from = port;
+        // A burst holds as many as are taken from the ring at once.
+        burst.push(packet);
+    }
+    forward(Arrival { port: from, ..arrival }, burst, stages, delivery, trace);
 }
 
 /// Counts a burst, and asks for the first line of each frame.

@@ -108,6 +108,7 @@ fn run(snapshot: Snapshot, frames: Vec<Judged>, buffers: usize) -> (usize, Vec<(
         rings: ControlRings::new(),
         pool: Arc::new(Scarce(pool)),
         exception_rate: 20_000,
+        sessions: None,
         secret: [7; 16],
         counters: Arc::clone(&counters),
     });

@@ -94,6 +94,7 @@ impl Rig {
             rings: rings.clone(),
             pool: Arc::new(MemoryPool),
             exception_rate: 20_000,
+            sessions: None,
             secret: [7; 16],
             counters: Arc::clone(&counters),
         });

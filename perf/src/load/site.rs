@@ -222,6 +222,7 @@ pub fn worker<P: Port>(
         rings: ControlRings::new(),
         pool,
         exception_rate: PuntClass::Exception.rate(),
+        sessions: None,
         secret: [7; 16],
         counters: Arc::clone(&counters),
     });

@@ -72,7 +72,7 @@ fn copy(snapshot: &Snapshot) -> Snapshot {
         links: snapshot.links.clone(),
         pins: Arc::clone(&snapshot.pins),
         pools: snapshot.pools.clone(),
-        has_sessions: snapshot.has_sessions,
+        nat_backends: snapshot.nat_backends.clone(),
         observe: snapshot.observe.clone(),
     }
 }

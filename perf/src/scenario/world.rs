@@ -50,10 +50,10 @@ impl Case {
             own_addresses: [address_bits(Ipv4Addr::new(10, 0, 0, 1).into())].into(),
             tunnel_sources: [].into(),
             ports: [PortState::new(mac)].into(),
-            links: [LinkState { port: PortId(0), tags: Tags::NONE }].into(),
+            links: [LinkState { port: PortId(0), tags: Tags::NONE, mtu: 1_500 }].into(),
             pins: Arc::new(self.pins()),
             pools: pools?.into_iter().collect(),
-            has_sessions: false,
+            nat_backends: Box::default(),
             observe: None,
         })
     }
@@ -188,6 +188,7 @@ impl Case {
             rings: ControlRings::new(),
             pool: queues.pool,
             exception_rate: PuntClass::Exception.rate(),
+            sessions: None,
             secret: [7; 16],
             counters: Arc::clone(&counters),
         });

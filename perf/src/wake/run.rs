@@ -182,6 +182,7 @@ fn worker(
         rings,
         pool: Arc::new(pool.clone()),
         exception_rate: PuntClass::Exception.rate(),
+        sessions: None,
         secret: [7; 16],
         counters: Arc::clone(counters),
     }))

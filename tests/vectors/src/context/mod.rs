@@ -141,7 +141,7 @@ impl Context {
             links: self.links().into(),
             pins: Arc::new(PinTable::smallest()),
             pools: pools?.into(),
-            has_sessions: false,
+            nat_backends: Box::default(),
             observe: None,
             hasher,
         })
@@ -176,9 +176,10 @@ impl Context {
     }
 
     fn links(&self) -> Vec<LinkState> {
-        let untagged = (0..self.ports.len() as u16).map(|port| LinkState { port: PortId(port), tags: Tags::NONE });
+        let untagged =
+            (0..self.ports.len() as u16).map(|port| LinkState { port: PortId(port), tags: Tags::NONE, mtu: 1_500 });
         let tagged = (0..).zip(self.vlans()).flat_map(|(port, vlans)| {
-            vlans.into_iter().map(move |(vlan, _)| LinkState { port: PortId(port), tags: vlan.tags() })
+            vlans.into_iter().map(move |(vlan, _)| LinkState { port: PortId(port), tags: vlan.tags(), mtu: 1_500 })
         });
         untagged.chain(tagged).collect()
     }
