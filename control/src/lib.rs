@@ -26,6 +26,7 @@ pub mod responder;
 pub mod rt;
 pub mod runtime;
 pub mod saved;
+pub mod sessions;
 pub mod state;
 pub mod status;
 mod templates;

@@ -155,6 +155,7 @@ impl Bench {
                     Inject::Frame { packet, link } => onto_links.push((link, packet.frame().to_vec())),
                     Inject::Finished { packet, port } => finished.push((port, packet.frame().to_vec())),
                     Inject::ToBackend { .. } => panic!("nobody is probed"),
+                    Inject::Received { .. } => panic!("no session is another worker's"),
                 }
             }
         }

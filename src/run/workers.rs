@@ -5,6 +5,7 @@ use super::idling::{Door, Idling};
 use super::threads::enter_worker;
 use crate::Failure;
 use guideway_config::model::Config;
+use guideway_control::sessions::session_parts;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::doorbell::Doorbell;
 use guideway_dataplane::ids::{PortId, WorkerId};
@@ -65,10 +66,12 @@ impl Workers {
             }
         }
         let exception_rate = config.exception.as_ref().map_or(PuntClass::Exception.rate(), |path| path.rate);
+        let all_rings = rings.clone();
         let parts = readers.into_iter().zip(rx).zip(tx).zip(&rings).zip(counters).zip(doors);
         let workers = (0..).zip(parts).map(|(id, (((((snapshots, rx), tx), rings), counters), door))| {
             let doorbell = rings.inject.doorbell();
             let idling = Idling::of(&config.cores, usize::from(id), &rx, door, doorbell, clock)?;
+            let sessions = session_parts(config, &all_rings);
             let (rings, counters) = (rings.clone(), Arc::clone(counters));
             let pool = Arc::clone(pool);
             let worker = Worker::new(WorkerParts {
@@ -79,7 +82,7 @@ impl Workers {
                 rings,
                 pool,
                 exception_rate,
-                sessions: None,
+                sessions,
                 secret,
                 counters,
             });

@@ -10,7 +10,7 @@ use guideway_dataplane::punt::{ControlRings, PuntClass};
 use guideway_dataplane::snapshot::SnapshotReader;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
-use guideway_dataplane::worker::{Worker, WorkerParts};
+use guideway_dataplane::worker::{SessionParts, Worker, WorkerParts};
 use std::sync::Arc;
 
 /// A worker, its receive queue, its counters, and its rings.
@@ -27,8 +27,15 @@ pub(super) struct Lane {
 
 impl Lane {
     /// A worker that receives from one port and sends by all of them.
-    pub(super) fn new(id: WorkerId, port: PortId, outputs: &[MemoryQueue], snapshots: SnapshotReader) -> Self {
-        let (input, rings, counters) = (link(), ControlRings::new(), Arc::new(WorkerCounters::default()));
+    pub(super) fn new(
+        id: WorkerId,
+        port: PortId,
+        outputs: &[MemoryQueue],
+        snapshots: SnapshotReader,
+        rings: ControlRings<MemoryPort>,
+        sessions: Option<SessionParts<MemoryPort>>,
+    ) -> Self {
+        let (input, counters) = (link(), Arc::new(WorkerCounters::default()));
         let worker = Worker::new(WorkerParts {
             id,
             rx: vec![(port, MemoryRx(Arc::clone(&input)))],
@@ -37,7 +44,7 @@ impl Lane {
             rings: rings.clone(),
             pool: Arc::new(MemoryPool),
             exception_rate: PuntClass::Exception.rate(),
-            sessions: None,
+            sessions,
             secret: [0; 16],
             counters: Arc::clone(&counters),
         });

@@ -24,6 +24,7 @@ use crate::exception::{User, user};
 use crate::health::Reason;
 use crate::reconcile::reconcile;
 use crate::responder::{Responder, Verdict as Answer};
+use crate::sessions::session_parts;
 use crate::state::{BackendHealth, State, StateError};
 pub use actions::Timed;
 use agenda::Agenda;
@@ -34,10 +35,10 @@ use explain::{Decided, Names};
 use guideway_config::model::Config;
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::{BackendId, LinkId, PortId, WorkerId};
-use guideway_dataplane::memory::{MemoryQueue, link};
+use guideway_dataplane::memory::{MemoryPort, MemoryQueue, link};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::publish;
-use guideway_dataplane::punt::{Inject, PuntClass};
+use guideway_dataplane::punt::{ControlRings, Inject, PuntClass};
 use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
 use lane::Lane;
@@ -142,8 +143,12 @@ impl Replay {
         let workers = options.workers.clamp(1, MOST_WORKERS);
         let (publisher, readers) = publish::channel(reconcile(&mut state), usize::from(workers));
         let outputs: Vec<MemoryQueue> = config.ports.iter().map(|_| link()).collect();
-        let lane = |(id, snapshots)| Lane::new(WorkerId(id), input_port, &outputs, snapshots);
-        let lanes: Vec<Lane> = (0..).zip(readers).map(lane).collect();
+        let rings: Vec<ControlRings<MemoryPort>> = readers.iter().map(|_| ControlRings::new()).collect();
+        let lane = |(id, (snapshots, of_lane)): (u16, (_, &ControlRings<MemoryPort>))| {
+            let sessions = session_parts(config, &rings);
+            Lane::new(WorkerId(id), input_port, &outputs, snapshots, of_lane.clone(), sessions)
+        };
+        let lanes: Vec<Lane> = (0..).zip(readers.into_iter().zip(&rings)).map(lane).collect();
         let counters = lanes.iter().map(|lane| Arc::clone(&lane.counters)).collect();
         let mut responder = Responder::new();
         let duties = duties(&state);

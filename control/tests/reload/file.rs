@@ -113,7 +113,7 @@ pub fn pass(state: &mut State) {
         state.published(generation);
         state.acknowledge(generation, now);
         if sweeper.step(state, now) {
-            state.swept(&sweeper);
+            state.swept(&sweeper, |_| 0);
         }
         now = now + Duration::from_millis(100);
         state.step(Moment { now, acknowledged: true, crowded: false });
