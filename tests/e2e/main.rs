@@ -22,6 +22,7 @@ mod hugepages;
 mod idle;
 mod lifecycle;
 mod monitoring;
+mod nat;
 mod neighbors;
 mod next_hops;
 mod path_mtu;

@@ -13,6 +13,9 @@ pub const BIG_BYTES: usize = 8 << 20;
 /// Ports that it listens on besides 80, for services of many ports.
 pub const MORE_PORTS: [u16; 7] = [81, 7999, 8000, 8050, 8080, 8099, 8100];
 
+/// The port where it expects the PROXY protocol, in either version, before HTTP.
+pub const PROXIED_PORT: u16 = 9080;
+
 /// A running nginx; dropped means killed.
 ///
 /// | path | answer |
@@ -23,7 +26,8 @@ pub const MORE_PORTS: [u16; 7] = [81, 7999, 8000, 8050, 8080, 8099, 8100];
 /// | `/big` | [`BIG_BYTES`] bytes |
 /// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
 ///
-/// Every answer names the backend in its header `Backend`.
+/// Every answer names the backend in its header `Backend`. At [`PROXIED_PORT`] the client and the service are those of the PROXY
+/// header.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -116,6 +120,20 @@ http {{
         }}
         location = /service {{ return 200 "$server_addr $server_port\n"; }}
         location = /client {{ return 200 "$remote_addr $remote_port\n"; }}
+    }}
+    server {{
+        listen 0.0.0.0:{PROXIED_PORT} proxy_protocol backlog=4096;
+        listen [::]:{PROXIED_PORT} ipv6only=on proxy_protocol backlog=4096;
+        root root;
+        client_max_body_size 64m;
+        add_header Backend {name} always;
+        location = / {{ return 200 "{name}\n"; }}
+        location = /upload {{
+            client_body_in_file_only on;
+            proxy_pass http://127.0.0.1/;
+        }}
+        location = /service {{ return 200 "$proxy_protocol_server_addr $proxy_protocol_server_port\n"; }}
+        location = /client {{ return 200 "$proxy_protocol_addr $proxy_protocol_port\n"; }}
     }}
 }}
 "#
