@@ -17,8 +17,7 @@ const IDLE: &str = "4s";
 /// Requests that shall be answered: enough that a backend without any would be no accident.
 const REQUESTS: u64 = 90;
 
-/// Reloads in a row, and the pause after each.
-const RELOADS: usize = 60;
+/// The pause after each of many reloads in a row.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Every so many of them have a file that is bad.
 const BAD: usize = 6;
@@ -160,6 +159,11 @@ fn variant(site: &Site, round: usize) -> GuidewayConfig {
     config
 }
 
+/// Reloads in a row: enough for a test that comes often, or as many as `GUIDEWAY_RELOADS` says.
+fn reloads() -> Result<usize> {
+    std::env::var("GUIDEWAY_RELOADS").map_or(Ok(60), |count| count.parse().context("GUIDEWAY_RELOADS"))
+}
+
 /// Resident memory of the load balancer in KiB.
 fn memory(site: &Site) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", site.guideway.process().id()))?;
@@ -178,7 +182,8 @@ fn many_reloads_under_load_lose_nothing() -> Result<()> {
     let load = site.load(target())?;
     wait_for_good(&load, 50)?;
     let mut early = 0;
-    for round in 0..RELOADS {
+    let reloads = reloads()?;
+    for round in 0..reloads {
         let config = variant(&site, round);
         if round % BAD == BAD - 1 {
             let text = config.text()?;
@@ -193,13 +198,13 @@ fn many_reloads_under_load_lose_nothing() -> Result<()> {
             let vips = status["vips"].as_array().map_or(0, Vec::len);
             ensure!(vips == config.vip.len(), "{round}: {vips} VIPs\n{}", site.log());
         }
-        if round == RELOADS / 4 {
+        if round == reloads / 4 {
             early = memory(&site)?;
         }
         std::thread::sleep(PAUSE);
     }
     let late = memory(&site)?;
-    println!("resident memory: {early} KiB after {} reloads, {late} KiB after {RELOADS}", RELOADS / 4);
+    println!("resident memory: {early} KiB after {} reloads, {late} KiB after {reloads}", reloads / 4);
     ensure!(late < early + early / 4, "memory grows: {early} KiB, then {late} KiB");
     write(&site, &site.config)?;
     applied(&site, &[])?;

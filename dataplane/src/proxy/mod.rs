@@ -25,3 +25,8 @@ pub enum Phase {
     #[default]
     Clear,
 }
+
+impl Proxy {
+    /// No header.
+    pub const NONE: Self = Self { first: 0, pending: 0, len: 0, phase: Phase::Clear };
+}

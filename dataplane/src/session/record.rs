@@ -1,10 +1,13 @@
 //! One session, and how its packets are recognised.
 
+use super::tcp::TcpState;
+use crate::hash::FlowKey;
 use crate::ids::{BackendId, LinkId, PoolId, VipId};
 use crate::parse::Parsed;
 use crate::proxy::Proxy;
-use crate::vip::address_bits;
+use crate::vip::{address_bits, is_v4};
 use crate::wire::ethernet::Mac;
+use std::net::Ipv4Addr;
 
 /// An address as [`crate::vip::address_bits`], and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +23,7 @@ pub struct Endpoint {
 pub struct Tuple {
     /// Where it comes from.
     pub source: Endpoint,
-    /// Where it goes.
+    /// Where it goes; of the same family.
     pub destination: Endpoint,
     /// IP protocol number: TCP or UDP.
     pub protocol: u8,
@@ -41,6 +44,23 @@ impl Tuple {
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self { source: self.destination, destination: self.source, ..self }
+    }
+
+    /// Whether it is of IPv4.
+    #[must_use]
+    pub const fn is_v4(&self) -> bool {
+        is_v4(self.destination.address)
+    }
+
+    /// What is hashed of it.
+    pub(super) fn key(&self) -> FlowKey {
+        let (from, to) = (self.source, self.destination);
+        if self.is_v4() && is_v4(from.address) {
+            let octets = |address: u128| Ipv4Addr::from_bits(address as u32).octets();
+            FlowKey::v4(self.protocol, octets(from.address), octets(to.address), from.port, to.port)
+        } else {
+            FlowKey::v6(self.protocol, from.address.to_be_bytes(), to.address.to_be_bytes(), from.port, to.port)
+        }
     }
 }
 
@@ -66,6 +86,20 @@ pub struct LastHop {
     pub link: LinkId,
 }
 
+impl Session {
+    /// What stands where no session is.
+    pub(super) const NOTHING: Self = Self {
+        vip: VipId(0),
+        pool: PoolId(0),
+        index: 0,
+        backend: BackendId(0),
+        last_hop: LastHop { mac: [0; 6], link: LinkId(0) },
+        tcp: TcpState::new(),
+        expected: [0; 2],
+        proxy: Proxy::NONE,
+    };
+}
+
 /// What is kept of a flow beside its tuples.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -79,6 +113,10 @@ pub struct Session {
     pub backend: BackendId,
     /// How the client is reached.
     pub last_hop: LastHop,
+    /// How far its connection is; of no meaning for UDP.
+    pub tcp: TcpState,
+    /// What each side expects next of the other, by its last acknowledgement: the client, then the backend. For resets.
+    pub expected: [u32; 2],
     /// What the PROXY protocol needs to know of it.
     pub proxy: Proxy,
 }
