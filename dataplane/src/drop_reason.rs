@@ -75,6 +75,8 @@ drop_reasons! {
     PuntRate, "punt_rate_limited", "More packets of a class for the control side than its rate limit allows.";
     PuntFull, "punt_ring_full", "The ring of a class to the control side was full.";
     StaleInjection, "injection_stale", "A packet of the control side names a backend or port that is no longer there.";
+    NatUdpChecksum, "nat_udp_checksum", "A UDP datagram without a checksum goes from IPv4 to IPv6, and is not whole in one buffer.";
+    NatUntranslatable, "nat_untranslatable", "Translation does not know the packet: neither TCP nor UDP, or without a form in the other IP version.";
 }
 
 impl DropReason {

@@ -11,18 +11,18 @@ const MOST_HEADERS: usize = 8;
 
 /// What stands at the end of a chain.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// IP protocol number of what follows.
-    pub(super) protocol: u8,
+    pub(crate) protocol: u8,
     /// Bytes of the chain.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     /// Whole, or a fragment.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// Whether this is the number of a header that another one follows.
 #[inline]
-pub(super) const fn is_extension(number: u8) -> bool {
+pub(crate) const fn is_extension(number: u8) -> bool {
     matches!(
         number,
         protocol::HOP_BY_HOP
@@ -39,7 +39,7 @@ pub(super) const fn is_extension(number: u8) -> bool {
 /// A first fragment holds the whole chain (RFC 7112, section 5): one that does not is as good as tiny.
 #[cold]
 #[inline(never)]
-pub(super) fn walk(first: u8, bytes: &[u8], len: usize) -> Result<Found, DropReason> {
+pub(crate) fn walk(first: u8, bytes: &[u8], len: usize) -> Result<Found, DropReason> {
     let mut found = Found { protocol: first, offset: 0, kind: Kind::Whole };
     for position in 0..MOST_HEADERS {
         if !is_extension(found.protocol) {

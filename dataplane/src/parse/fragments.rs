@@ -54,7 +54,7 @@ pub fn fragment_place(frame: &[u8], parsed: &Parsed) -> Option<FragmentPlace> {
 }
 
 /// The fragment header in a chain that was walked before, and where it ends in the chain.
-fn fragment_extension(mut number: u8, chain: &[u8]) -> Option<(&FragmentHeader, usize)> {
+pub(crate) fn fragment_extension(mut number: u8, chain: &[u8]) -> Option<(&FragmentHeader, usize)> {
     let mut offset = 0;
     loop {
         let header = chain.get(offset..)?.first_chunk::<8>()?;

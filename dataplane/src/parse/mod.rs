@@ -4,7 +4,7 @@
 //! packet (untagged, no options, no fragment, TCP or UDP) is read in `ipv4`, `ipv6` and `transport`; what is rare is out of
 //! line: tags in `tagged`, IPv6 extension headers in `extension`, fragments in `fragments`, ICMP in `icmp`.
 
-mod extension;
+pub(crate) mod extension;
 mod fragments;
 mod icmp;
 mod ipv4;
@@ -19,6 +19,7 @@ use crate::snapshot::PortState;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{self, EthernetHeader};
 use crate::wire::{icmp as wire_icmp, protocol};
+pub(crate) use fragments::fragment_extension;
 pub use fragments::{FragmentPlace, fragment_place};
 pub use tagged::strip_tags;
 use transport::Transport;

@@ -13,10 +13,16 @@ pub(super) fn apply<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> 
     if ip.len > link.hop.mtu {
         return Err(Refusal::too_big(link.hop, 0));
     }
+    Ok(address(packet, ip, link)?)
+}
+
+/// Gives a frame the addresses and the tags of a link, whatever its length.
+#[inline]
+pub(super) fn address<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), DropReason> {
     if !link.hop.tags.is_empty() || usize::from(ip.offset) != ethernet::HEADER_LEN {
-        return Ok(retag(packet, ip, link)?);
+        return retag(packet, ip, link);
     }
-    if readdress(packet, link) { Ok(()) } else { Err(DropReason::Runt.into()) }
+    if readdress(packet, link) { Ok(()) } else { Err(DropReason::Runt) }
 }
 
 /// Writes new addresses into an untagged frame. Returns whether there is room for them.
@@ -36,15 +42,15 @@ fn retag<P: Packet>(packet: &mut P, ip: IpPacket, link: Link<'_>) -> Result<(), 
         Family::V6 => ethernet::TYPE_IPV6,
     };
     let tags = link.hop.tags.bytes();
-    place(packet, ip, ethernet::HEADER_LEN + tags.len())?;
+    place(packet, ip.offset.into(), ethernet::HEADER_LEN + tags.len())?;
     let parts = [&link.destination[..], &link.hop.source, &tags, &ethertype.to_be_bytes()];
     write(packet.frame_mut(), &parts).ok_or(DropReason::Runt)?;
     pad(packet);
     Ok(())
 }
 
-/// Makes up for tags that a frame of minimal length lost.
-fn pad<P: Packet>(packet: &mut P) {
+/// Makes up for tags that a frame of minimal length lost, or for a shorter header.
+pub(super) fn pad<P: Packet>(packet: &mut P) {
     let len = packet.total_len();
     // A frame in several segments is not that short.
     if len < MIN_FRAME

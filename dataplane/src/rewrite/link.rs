@@ -74,7 +74,7 @@ pub(super) fn put<P: Packet, I: Header, S: Header>(
     outside: Outside<impl FnOnce(&mut I), S>,
 ) -> Result<(), DropReason> {
     let front_len = size_of::<Front<I, S>>() + room;
-    place(packet, ip, front_len)?;
+    place(packet, ip.offset.into(), front_len)?;
     trim_padding(packet, front_len + usize::from(ip.len));
     // Written in place: making it on the stack and copying it costs as much again.
     let bytes = packet.frame_mut().get_mut(room..).ok_or(DropReason::Runt)?;
@@ -98,18 +98,17 @@ fn insert_tags(frame: &mut [u8], tags: Tags) {
     }
 }
 
-/// Makes the frame begin `front_len` bytes before its IP packet, whatever stood there (ingress tags are cut off here).
-/// Changes nothing if it fails.
+/// Makes the frame begin `front_len` bytes before what now lies at `offset`, whatever stood there (ingress tags are cut off
+/// here). Changes nothing if it fails.
 #[inline]
-pub(super) fn place<P: Packet>(packet: &mut P, ip: IpPacket, front_len: usize) -> Result<(), DropReason> {
-    let offset = usize::from(ip.offset);
+pub(crate) fn place<P: Packet>(packet: &mut P, offset: usize, front_len: usize) -> Result<(), DropReason> {
     let placed =
         if front_len >= offset { packet.prepend(front_len - offset) } else { packet.trim_front(offset - front_len) };
     if placed { Ok(()) } else { Err(DropReason::NoHeadroom) }
 }
 
 /// Writes `parts` one after the other to the front of `bytes`; `None` if these are too short.
-pub(super) fn write(bytes: &mut [u8], parts: &[&[u8]]) -> Option<()> {
+pub(crate) fn write(bytes: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     let mut rest = bytes;
     for part in parts {
         let (place, behind) = rest.split_at_mut_checked(part.len())?;
@@ -121,7 +120,7 @@ pub(super) fn write(bytes: &mut [u8], parts: &[&[u8]]) -> Option<()> {
 
 /// Cuts the padding of a short frame: behind an outer header it would be bytes that belong to nobody.
 #[inline]
-fn trim_padding<P: Packet>(packet: &mut P, end: usize) {
+pub(crate) fn trim_padding<P: Packet>(packet: &mut P, end: usize) {
     if packet.total_len() > end {
         // A chain of segments refuses and keeps its padding, which the outer length leaves out.
         let _ = packet.resize(end);

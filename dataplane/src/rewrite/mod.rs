@@ -8,7 +8,7 @@ mod gue;
 mod hops;
 mod inner_sum;
 mod l2;
-mod link;
+pub(crate) mod link;
 pub(crate) mod mode;
 mod outer;
 mod shim;
@@ -139,6 +139,15 @@ impl From<Refusal> for DropReason {
     fn from(refusal: Refusal) -> Self {
         refusal.reason()
     }
+}
+
+/// Gives a frame, whose IP packet lies where `ip` says, the addresses of a next hop and the tags of its link, and no less than
+/// the minimal length. Whether the link carries it is the caller's to know.
+pub(crate) fn address_to<P: Packet>(packet: &mut P, ip: IpPacket, hop: &NextHop) -> Result<(), DropReason> {
+    let destination = hop.destination.as_ref().ok_or(DropReason::UnresolvedNeighbor)?;
+    l2::address(packet, ip, Link { hop, destination })?;
+    l2::pad(packet);
+    Ok(())
 }
 
 impl Backend {

@@ -1,0 +1,98 @@
+//! Packets that keep their IP version: rewritten where they lie.
+
+use super::ends::Ends;
+use super::{Settings, Translated, fit, next_hops, transport};
+use crate::drop_reason::DropReason;
+use crate::parse::{Family, Kind, Parsed};
+use crate::port::Packet;
+use crate::rewrite::{Refusal, Split};
+use crate::session::Tuple;
+use crate::vip::address_bits;
+use crate::wire::checksum;
+use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ipv6::Ipv6Header;
+use std::net::IpAddr;
+use zerocopy::FromBytes;
+use zerocopy::network_endian::U16;
+
+pub(super) fn translate<P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed,
+    to: &Tuple,
+    settings: &Settings,
+) -> Result<Translated, Refusal> {
+    let offset = usize::from(parsed.transport_offset);
+    let bytes = packet.frame().get(offset..).ok_or(DropReason::Runt)?;
+    let has_ports = parsed.kind != Kind::LaterFragment;
+    if has_ports && !transport::is_whole(parsed.protocol, bytes) {
+        return Err(DropReason::TransportTruncated.into());
+    }
+    let ends = Ends::of(to).ok_or(DropReason::NatUntranslatable)?;
+    let translated = translate_header(packet, parsed, ends, settings)?;
+    if has_ports && let Some(bytes) = packet.frame_mut().get_mut(offset..) {
+        transport::translate(bytes, &Tuple::of(parsed), to);
+    }
+    Ok(translated)
+}
+
+/// The IP header alone. Nothing is changed if that fails.
+#[inline]
+pub(super) fn translate_header<P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed,
+    to: Ends,
+    settings: &Settings,
+) -> Result<Translated, Refusal> {
+    let Parsed { family, ip_offset, ip_len, transport_offset, traffic_class, .. } = *parsed;
+    let bytes = packet.frame_mut().get_mut(usize::from(ip_offset)..).ok_or(DropReason::Runt)?;
+    let split = match family {
+        Family::V4 => {
+            let (header, _) = Ipv4Header::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
+            // Those of a packet with options would each need these: it is told to be smaller, as if it were not allowed.
+            let may_split = parsed.kind == Kind::Whole
+                && header.fragment.get() & ipv4::DONT_FRAGMENT == 0
+                && header.header_len() == ipv4::HEADER_LEN;
+            let split = fit(ip_len.into(), ip_len.into(), settings.mtu, may_split)?;
+            let hops = next_hops(header.ttl)?;
+            readdress_v4(header, to);
+            set_hops_v4(header, hops);
+            split
+        }
+        Family::V6 => {
+            let (header, _) = Ipv6Header::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
+            let split = fit(ip_len.into(), ip_len.into(), settings.mtu, false)?;
+            header.hop_limit = next_hops(header.hop_limit)?;
+            readdress_v6(header, to);
+            split
+        }
+    };
+    let split = split.map(|mtu| Split { ip_offset, mtu });
+    Ok(Translated { family, ip_offset, ip_len, transport_offset, traffic_class, split })
+}
+
+/// Writes addresses, and the header's checksum by how they differ.
+#[inline]
+pub(super) fn readdress_v4(header: &mut Ipv4Header, to: Ends) {
+    let (old, new) = (ends_of_v4(header), to.sum());
+    header.checksum = U16::new(checksum::updated(header.checksum.get(), old, new));
+    (header.source, header.destination) = to.v4();
+}
+
+#[inline]
+pub(super) fn readdress_v6(header: &mut Ipv6Header, to: Ends) {
+    (header.source, header.destination) = to.v6();
+}
+
+#[inline]
+fn ends_of_v4(header: &Ipv4Header) -> u32 {
+    let bits = |address: [u8; 4]| address_bits(IpAddr::from(address));
+    super::ends::sum(bits(header.source), bits(header.destination))
+}
+
+/// The hops left are the high half of their word.
+#[inline]
+fn set_hops_v4(header: &mut Ipv4Header, hops: u8) {
+    let [old, new] = [header.ttl, hops].map(|hops| u32::from(hops) << 8);
+    header.checksum = U16::new(checksum::updated(header.checksum.get(), old, new));
+    header.ttl = hops;
+}
