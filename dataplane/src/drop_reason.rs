@@ -75,6 +75,11 @@ drop_reasons! {
     PuntRate, "punt_rate_limited", "More packets of a class for the control side than its rate limit allows.";
     PuntFull, "punt_ring_full", "The ring of a class to the control side was full.";
     StaleInjection, "injection_stale", "A packet of the control side names a backend or port that is no longer there.";
+    SessionNone, "session_none", "The pool rewrites addresses, and the packet neither begins a session nor belongs to one.";
+    SessionsFull, "sessions_full", "There is no room for another session at this worker.";
+    SessionTaken, "session_taken", "Another session has the same addresses and ports on its way to the backend.";
+    SessionBackend, "session_backend_gone", "The backend of the session is no longer in its pool.";
+    SourcePorts, "source_ports_exhausted", "No source port is free for another session with the backend.";
     NatUdpChecksum, "nat_udp_checksum", "A UDP datagram without a checksum goes from IPv4 to IPv6, and is not whole in one buffer.";
     NatUntranslatable, "nat_untranslatable", "Translation does not know the packet: neither TCP nor UDP, or without a form in the other IP version.";
 }

@@ -4,7 +4,7 @@ use crate::consistency::{Flow, Phase, Role, decide};
 use crate::counters::PinCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHash;
-use crate::ids::{BackendId, MAX_BACKENDS, PortId, VipId, WorkerId};
+use crate::ids::{BackendId, MAX_BACKENDS, PoolId, PortId, VipId, WorkerId};
 use crate::parse::{Family, Kind, Parsed};
 use crate::pin::PinTable;
 use crate::prefetch::prefetch;
@@ -60,6 +60,7 @@ pub struct Selection<'s> {
     pub slot: u32,
     steering: Steering,
     pool: &'s Pool,
+    pool_id: PoolId,
     place: Option<&'s Slot>,
     /// Who gets the packet: once that was looked up, or at once if the packet itself says so.
     pub(crate) chosen: Option<&'s Backend>,
@@ -131,7 +132,7 @@ pub fn locate<'s>(
     if let Some(place) = place {
         prefetch(place);
     }
-    Ok(Selection { vip: entry.vip, hash, slot, steering: entry.steering, pool, place, chosen })
+    Ok(Selection { vip: entry.vip, hash, slot, steering: entry.steering, pool, pool_id: entry.pool, place, chosen })
 }
 
 /// The hash of a flow, and the backend that the packet names, where not the flow alone decides.
@@ -192,17 +193,38 @@ impl<'s> Selection<'s> {
         vip: VipId,
         hash: FlowHash,
         slot: u32,
-        (pool, worker): (&'s Pool, WorkerId),
+        (pool_id, pool, worker): (PoolId, &'s Pool, WorkerId),
         chosen: Option<&'s Backend>,
     ) -> Self {
         let place = pool.slots(worker).get(slot as usize);
-        Self { vip, hash, slot, steering: Steering::Flow, pool, place, chosen }
+        Self { vip, hash, slot, steering: Steering::Flow, pool, pool_id, place, chosen }
     }
 
     /// Who gets the packet, once that was decided.
     #[must_use]
     pub fn backend(&self) -> Option<&'s Backend> {
         self.chosen
+    }
+
+    /// Whether it goes by sessions.
+    pub(crate) const fn has_session(&self) -> bool {
+        matches!(self.steering, Steering::Session { .. })
+    }
+
+    /// The pool of the VIP.
+    pub(crate) const fn pool(&self) -> &'s Pool {
+        self.pool
+    }
+
+    /// Its number in the snapshot.
+    pub(crate) const fn pool_id(&self) -> PoolId {
+        self.pool_id
+    }
+
+    /// The backend that new flows of the slot get, by its place in the pool.
+    pub(crate) fn current(&self) -> Option<u16> {
+        let index = self.place?.index();
+        u16::try_from(index).ok().filter(|index| usize::from(*index) < self.pool.backends.len())
     }
 
     /// Second half: reads the slot.

@@ -168,6 +168,12 @@ impl FastPath {
         let usual = &self.packets[place];
         let pool = arrival.snapshot.pool(usual.vip.pool())?;
         let hash = FlowHash(self.hashes.0[place]);
-        Some(Selection::of_usual(usual.vip.vip(), hash, usual.slot, (pool, arrival.worker), chosen[place]))
+        Some(Selection::of_usual(
+            usual.vip.vip(),
+            hash,
+            usual.slot,
+            (usual.vip.pool(), pool, arrival.worker),
+            chosen[place],
+        ))
     }
 }

@@ -21,6 +21,7 @@ use crate::wire::ethernet::{self, EthernetHeader};
 use crate::wire::{icmp as wire_icmp, protocol};
 pub(crate) use fragments::fragment_extension;
 pub use fragments::{FragmentPlace, fragment_place};
+pub(crate) use tagged::link_of;
 pub use tagged::strip_tags;
 use transport::Transport;
 pub(crate) use transport::are_tcp_flags_valid;

@@ -56,6 +56,16 @@ pub(super) fn parse_tagged(
     parse_network(tagged.ethertype, group, bytes, total_len, ethernet::HEADER_LEN + tagged.len, out)
 }
 
+/// The link that a frame came in on by `port`. `None` if no interface is configured for its tags.
+pub(crate) fn link_of(frame: &[u8], port: PortId, state: &PortState) -> Option<LinkId> {
+    let (header, payload) = EthernetHeader::ref_from_prefix(frame).ok()?;
+    let vlan = match header.ethertype.get() {
+        ethertype @ (ethernet::TYPE_VLAN | ethernet::TYPE_QINQ) => tags(ethertype, payload).ok()?.vlan,
+        _ => VlanKey::UNTAGGED,
+    };
+    state.link(port, vlan)
+}
+
 /// Takes the tags out of a frame that came in on `port`, and says which link they name. `None`, and nothing changed, if
 /// no interface is configured for them.
 pub fn strip_tags<P: Packet>(packet: &mut P, port: PortId, state: &PortState) -> Option<LinkId> {

@@ -1,5 +1,6 @@
 //! The walk of a burst: usual packets take the fast path (`crate::fast`), and what it leaves the slow one (`slow`).
 
+mod sessions;
 mod slow;
 
 use crate::counters::WorkerCounters;
@@ -16,6 +17,7 @@ use crate::select::{Selection, Verdict};
 use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
+pub(crate) use sessions::SessionStage;
 
 /// Senders of packets that are too big who are told so, a second and worker (RFC 1812, section 4.3.2.8; RFC 4443, section
 /// 2.4 f): each needs it once a flow, and a flood must not be answered one for one.
@@ -99,24 +101,35 @@ pub struct Stages<P> {
     parsed: Box<[Parsed; BURST]>,
     fragments: Fragments<P>,
     too_big: RateLimit,
+    /// `None`: no pool rewrites addresses.
+    sessions: Option<Box<SessionStage>>,
 }
 
 impl<P: Packet> Stages<P> {
     /// Stages without a memory yet. `hasher` has a secret of this process for its key: it scatters fragments over their
     /// table.
     #[must_use]
-    pub fn new(hasher: FlowHasher) -> Self {
+    pub(crate) fn new(hasher: FlowHasher, sessions: Option<SessionStage>) -> Self {
         Self {
             fast: Box::new(FastPath::new()),
             parsed: Box::new([Parsed::NOTHING; BURST]),
             fragments: Fragments::new(hasher),
             too_big: RateLimit::new(TOO_BIG_RATE),
+            sessions: sessions.map(Box::new),
         }
     }
 
     /// Fragments that are held.
     pub(crate) fn fragments(&mut self) -> &mut Fragments<P> {
         &mut self.fragments
+    }
+
+    /// Ends sessions whose time is over.
+    #[inline]
+    pub(crate) fn expire_sessions(&mut self, now: Nanos, counters: &WorkerCounters) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.expire(now, counters);
+        }
     }
 
     /// All about one packet of the burst that was processed last.

@@ -3,18 +3,21 @@
 //! Stage loops too: parse, select and rewrite run over what is left of a burst one after the other, so that each stage's
 //! code and the cache lines that the next one needs are there when it starts.
 
+use super::sessions::{Answer, NotPassed, Passed, Passing, SessionStage};
 use super::{Arrival, Decisions, Stages};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::fragment::{Fragments, Resolved};
+use crate::ids::BackendId;
 use crate::parse::{Kind, Parsed, Refused, parse_into};
 use crate::port::{Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
 use crate::punt::{PuntClass, RateLimit};
 use crate::rewrite::{Applied, Refusal, too_big};
-use crate::select::{Choice, Verdict, locate};
+use crate::select::{Choice, Selection, Verdict, locate};
 use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
+use crate::vip::address_bits;
 use crate::wire::ethernet;
 
 impl<P: Packet> Stages<P> {
@@ -64,13 +67,22 @@ impl<P: Packet> Stages<P> {
         burst: &Burst<P>,
         decisions: &mut Decisions<'s>,
     ) {
-        for ((packet, parsed), decided) in burst.iter().zip(self.parsed.iter()).zip(decisions) {
+        let Self { parsed, sessions, .. } = self;
+        for ((packet, parsed), decided) in burst.iter().zip(parsed.iter()).zip(decisions) {
             if decided.verdict != Verdict::Undecided {
                 continue;
             }
             match locate(arrival.snapshot, arrival.worker, parsed, packet.frame()) {
                 Ok(selection) => decided.selection = Some(selection),
-                Err(unmatched) => decided.verdict = for_kernel(unmatched, port),
+                Err(unmatched) => {
+                    let answer = sessions.as_ref().and_then(|sessions| sessions.answer(arrival.snapshot, parsed));
+                    decided.verdict = match answer {
+                        // The rewriting stage takes it up: it has no selection.
+                        Some(Answer::Here) => Verdict::Undecided,
+                        Some(Answer::At(worker)) => Verdict::HandOff(worker),
+                        None => for_kernel(unmatched, port),
+                    };
+                }
             }
         }
     }
@@ -87,7 +99,7 @@ impl<P: Packet> Stages<P> {
     ) {
         for ((packet, parsed), decided) in burst.iter().zip(self.parsed.iter()).zip(decisions) {
             let Some(selection) = &mut decided.selection else { continue };
-            if selection.chosen.is_some() || decided.verdict != Verdict::Undecided {
+            if selection.chosen.is_some() || selection.has_session() || decided.verdict != Verdict::Undecided {
                 continue;
             }
             let frame = packet.frame();
@@ -99,31 +111,66 @@ impl<P: Packet> Stages<P> {
     }
 
     #[inline]
-    fn rewrite_burst(
+    fn rewrite_burst<'s>(
         &mut self,
-        arrival: Arrival<'_>,
+        arrival: Arrival<'s>,
         burst: &mut Burst<P>,
-        decisions: &mut Decisions<'_>,
+        decisions: &mut Decisions<'s>,
         counters: &WorkerCounters,
     ) {
-        for ((packet, parsed), decided) in burst.iter_mut().zip(self.parsed.iter()).zip(decisions) {
-            let Some(selection) = decided.selection.as_ref().filter(|_| decided.verdict == Verdict::Undecided) else {
+        let Self { parsed, sessions, too_big, .. } = self;
+        for ((packet, parsed), decided) in burst.iter_mut().zip(parsed.iter()).zip(decisions) {
+            if decided.verdict != Verdict::Undecided {
                 continue;
-            };
+            }
+            let is_of_session = decided.selection.as_ref().is_none_or(Selection::has_session);
+            if let Some(sessions) = sessions.as_mut().filter(|_| is_of_session) {
+                let passing = Passing { packet, parsed, arrival, counters };
+                decided.verdict = pass_session(sessions, passing, decided.selection.as_mut(), too_big);
+                continue;
+            }
+            let Some(selection) = decided.selection.as_ref() else { continue };
             let Some(backend) = selection.chosen else { continue };
             decided.verdict = match backend.apply(packet, parsed, selection.hash) {
-                Ok(Applied { egress, split }) => {
+                Ok(applied) => {
                     for traffic in [counters.vip(selection.vip), counters.backend(backend.id)].into_iter().flatten() {
                         traffic.add(packet.total_len());
                     }
-                    match split {
-                        None => Verdict::Forward { egress, backend: backend.id },
-                        Some(split) => Verdict::Split { egress, backend: backend.id, split },
-                    }
+                    leaves(applied, backend.id)
                 }
-                Err(refusal) => refuse(&mut self.too_big, refusal, packet, parsed, arrival.now, counters),
+                Err(refusal) => refuse(too_big, refusal, packet, parsed, arrival.now, counters),
             };
         }
+    }
+}
+
+/// The verdict on a packet that was rewritten.
+const fn leaves(Applied { egress, split }: Applied, backend: BackendId) -> Verdict {
+    match split {
+        None => Verdict::Forward { egress, backend },
+        Some(split) => Verdict::Split { egress, backend, split },
+    }
+}
+
+/// A packet for a VIP whose pool rewrites addresses, or a backend's answer: of one worker's sessions, one after the other.
+#[cold]
+#[inline(never)]
+fn pass_session<'s, P: Packet>(
+    sessions: &mut SessionStage,
+    passing: Passing<'_, 's, P>,
+    selection: Option<&mut Selection<'s>>,
+    too_big: &mut RateLimit,
+) -> Verdict {
+    let Passing { packet, parsed, arrival, counters } = passing;
+    let passing = Passing { packet: &mut *packet, parsed, arrival, counters };
+    let passed = match selection {
+        Some(selection) => sessions.pass_to_backend(passing, selection),
+        None => sessions.pass_to_client(passing),
+    };
+    match passed {
+        Ok(Passed { applied, backend }) => leaves(applied, backend),
+        Err(NotPassed::Elsewhere(worker)) => Verdict::HandOff(worker),
+        Err(NotPassed::Refusal(refusal)) => refuse(too_big, refusal, packet, parsed, arrival.now, counters),
     }
 }
 
@@ -136,7 +183,8 @@ fn resolve_fragment<P: Packet>(
     packet: &P,
     parsed: &mut Parsed,
 ) -> Verdict {
-    if !arrival.snapshot.vips.has_address(parsed.destination) {
+    let is_answer = || arrival.snapshot.is_nat_backend(address_bits(parsed.key.source()));
+    if !arrival.snapshot.vips.has_address(parsed.destination) && !is_answer() {
         return Verdict::Undecided;
     }
     if let Some(first) = arrival.first {
@@ -208,7 +256,8 @@ fn checksum_reason(found: RxChecksum) -> DropReason {
 fn choose_burst(decisions: &mut Decisions<'_>, snapshot: &Snapshot) -> bool {
     let mut special = false;
     for decided in decisions.iter_mut() {
-        let Some(selection) = &mut decided.selection else { continue };
+        // The session of a flow knows its backend.
+        let Some(selection) = decided.selection.as_mut().filter(|selection| !selection.has_session()) else { continue };
         match selection.choose() {
             Choice::Backend(backend) => prefetch(backend),
             Choice::Special => {

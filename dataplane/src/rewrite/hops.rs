@@ -76,7 +76,7 @@ impl Hops {
 
     /// The next hop of a flow, which is unresolved only if all are.
     #[inline]
-    pub(super) fn of_flow(&self, hash: FlowHash) -> Option<&NextHop> {
+    pub(crate) fn of_flow(&self, hash: FlowHash) -> Option<&NextHop> {
         match &self.0 {
             Choice::One(hop) => Some(hop),
             Choice::Many(shared) => shared.of_flow(hash),

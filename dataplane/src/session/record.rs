@@ -88,7 +88,7 @@ pub struct LastHop {
 
 impl Session {
     /// What stands where no session is.
-    pub(super) const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         vip: VipId(0),
         pool: PoolId(0),
         index: 0,

@@ -30,6 +30,12 @@ impl TcpState {
         Self(0)
     }
 
+    /// What stands for a flow without connections of which a packet was seen.
+    #[must_use]
+    pub const fn seen() -> Self {
+        Self(ANSWERED)
+    }
+
     /// What it is after a segment of `side` with these flags.
     #[must_use]
     pub const fn after(self, side: Side, flags: u8) -> Self {

@@ -10,7 +10,7 @@ use crate::hash::FlowHasher;
 use crate::idle::Rest;
 use crate::ids::{PortId, WorkerId};
 use crate::observe::{Observed, Observer};
-use crate::pipeline::{Arrival, Decisions, Stages, Trace};
+use crate::pipeline::{Arrival, Decisions, SessionStage, Stages, Trace};
 use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
 use crate::punt::{ControlRings, InjectRing, PuntClass, RateLimit};
@@ -82,13 +82,18 @@ impl<P: Port> Worker<P> {
     /// A worker that has not polled yet.
     #[must_use]
     pub fn new(parts: WorkerParts<P>) -> Self {
+        let hasher = FlowHasher::new(parts.secret);
+        let peers = parts.sessions.as_ref().map_or_else(Arc::default, |sessions| Arc::clone(&sessions.peers));
+        let workers = peers.len() as u16;
+        let sessions =
+            parts.sessions.map(|of| SessionStage::new((parts.id, workers), of.capacity, of.sources, &hasher));
         let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
         let delivery = Delivery {
             rings: parts.rings,
             limits: PuntClass::ALL.map(|class| RateLimit::new(rate(class))),
             transmit: Transmit::new(parts.tx),
             pool: parts.pool,
-            peers: parts.sessions.as_ref().map_or_else(Arc::default, |sessions| Arc::clone(&sessions.peers)),
+            peers,
             identification: first_identification(parts.id),
             counters: parts.counters,
         };
@@ -96,7 +101,7 @@ impl<P: Port> Worker<P> {
             id: parts.id,
             rx: parts.rx,
             snapshots: parts.snapshots,
-            stages: Stages::new(FlowHasher::new(parts.secret)),
+            stages: Stages::new(hasher, sessions),
             delivery,
             observer: Box::new(Observer::new(parts.id)),
             previous_poll: None,
@@ -229,6 +234,7 @@ fn pass<P: Port, T: Trace>(
             trace,
         );
     }
+    stages.expire_sessions(now, &delivery.counters);
     delivery.transmit.flush(&delivery.counters);
     if cfg!(debug_assertions) {
         let (entered, left) = delivery.counters.conservation();
