@@ -1,9 +1,10 @@
 //! How packets are changed for a backend: the configuration's words as the dataplane's templates.
 
 use crate::topology::{Hop, link_of};
-use guideway_config::model::{self, Config, Forward};
+use guideway_config::model::{self, Config, Forward, ProxyTlvs, ProxyVersion};
 use guideway_dataplane::ids::{LinkId, PortId};
 use guideway_dataplane::nat::Nat;
+use guideway_dataplane::proxy::Style;
 use guideway_dataplane::rewrite::{Encapsulation, Gue, GueVariant, Rewrite, Source, Tunnel};
 use guideway_dataplane::session::Endpoint;
 use guideway_dataplane::snapshot::{LinkState, PortState, VlanKey};
@@ -49,8 +50,17 @@ pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop) -> Na
     Nat {
         backend: Endpoint { address: address_bits(backend.address), port: backend.port.unwrap_or(0) },
         sources,
+        proxy: pool.proxy.map(style),
         idle_tcp: pool.idle_timeout.tcp,
         idle_udp: pool.idle_timeout.udp,
+    }
+}
+
+const fn style(proxy: model::Proxy) -> Style {
+    let ProxyTlvs { crc32c, unique_id, vip } = proxy.tlvs;
+    match proxy.version {
+        ProxyVersion::V1 => Style::V1,
+        ProxyVersion::V2 => Style::V2 { crc32c, unique_id, vip },
     }
 }
 

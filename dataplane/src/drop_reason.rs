@@ -80,6 +80,10 @@ drop_reasons! {
     SessionTaken, "session_taken", "Another session has the same addresses and ports on its way to the backend.";
     SessionBackend, "session_backend_gone", "The backend of the session is no longer in its pool.";
     SourcePorts, "source_ports_exhausted", "No source port is free for another session with the backend.";
+    ProxyEarly, "proxy_early", "A segment to a backend that is to get a PROXY header first, before the handshake is complete.";
+    ProxyConsumed, "proxy_consumed", "A backend's segment that speaks of nothing but the PROXY header: its client knows of none.";
+    ProxySegment, "proxy_segment", "A TCP segment beside a PROXY header that cannot be changed: in several buffers, or without room.";
+    ProxyFull, "proxy_full", "More connections wait for the acknowledgement of their PROXY header than there is room for.";
     NatUdpChecksum, "nat_udp_checksum", "A UDP datagram without a checksum goes from IPv4 to IPv6, and is not whole in one buffer.";
     NatUntranslatable, "nat_untranslatable", "Translation does not know the packet: neither TCP nor UDP, or without a form in the other IP version.";
 }

@@ -1,5 +1,6 @@
 //! What a worker needs to know of a backend whose packets have their addresses rewritten.
 
+use crate::proxy::Style;
 use crate::session::Endpoint;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ pub struct Nat {
     /// The addresses that stand for clients (`fullnat`), of the backend's family, as [`crate::vip::address_bits`]; `None`:
     /// clients keep theirs (`nat`).
     pub sources: Option<Arc<[u128]>>,
+    /// The header that backends get before the client's first byte; `None`: none.
+    pub proxy: Option<Style>,
     /// For how long an established TCP connection may be silent.
     pub idle_tcp: Duration,
     /// For how long a UDP flow may be silent.

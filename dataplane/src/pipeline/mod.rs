@@ -102,14 +102,14 @@ pub struct Stages<P> {
     fragments: Fragments<P>,
     too_big: RateLimit,
     /// `None`: no pool rewrites addresses.
-    sessions: Option<Box<SessionStage>>,
+    sessions: Option<Box<SessionStage<P>>>,
 }
 
 impl<P: Packet> Stages<P> {
     /// Stages without a memory yet. `hasher` has a secret of this process for its key: it scatters fragments over their
     /// table.
     #[must_use]
-    pub(crate) fn new(hasher: FlowHasher, sessions: Option<SessionStage>) -> Self {
+    pub(crate) fn new(hasher: FlowHasher, sessions: Option<SessionStage<P>>) -> Self {
         Self {
             fast: Box::new(FastPath::new()),
             parsed: Box::new([Parsed::NOTHING; BURST]),
@@ -124,12 +124,18 @@ impl<P: Packet> Stages<P> {
         &mut self.fragments
     }
 
-    /// Ends sessions whose time is over.
+    /// What sessions do by time.
     #[inline]
-    pub(crate) fn expire_sessions(&mut self, now: Nanos, counters: &WorkerCounters) {
+    pub(crate) fn tick_sessions(&mut self, snapshot: &Snapshot, now: Nanos, counters: &WorkerCounters) {
         if let Some(sessions) = &mut self.sessions {
-            sessions.expire(now, counters);
+            sessions.tick(snapshot, now, counters);
         }
+    }
+
+    /// The next frame that sessions send before packet `number` of the burst.
+    #[inline]
+    pub(crate) fn next_beside(&mut self, number: usize) -> Option<(PortId, P)> {
+        self.sessions.as_mut().and_then(|sessions| sessions.next_beside(number))
     }
 
     /// All about one packet of the burst that was processed last.

@@ -7,10 +7,11 @@ use super::Arrival;
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHasher;
-use crate::ids::{BackendId, LinkId, WorkerId};
+use crate::ids::{BackendId, LinkId, PortId, WorkerId};
 use crate::nat::{self, Nat, Settings, owner_of_client, owner_of_port};
 use crate::parse::{Kind, Parsed, link_of};
-use crate::port::Packet;
+use crate::port::{BURST, Packet, PacketPool};
+use crate::proxy::{self, FromClient, Proxying, Sent, Style};
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::select::Selection;
 use crate::session::{EMBRYONIC, Endpoint, Full, LastHop, Ports, Session, SessionId, Sessions, Side, TcpState, Tuple};
@@ -19,20 +20,37 @@ use crate::time::Nanos;
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use zerocopy::FromBytes;
 
-/// Sessions whose time may be over that one poll looks at.
+/// Frames beside a burst: one for each packet, and as many of the timer.
+const MOST_BESIDE: usize = 2 * BURST;
+
+/// Sessions whose time may be over, and headers that are due, that one poll looks at.
 const LOOKS: u32 = 32;
 
 /// What a worker keeps for sessions.
-pub(crate) struct SessionStage {
+pub(crate) struct SessionStage<P> {
     sessions: Sessions,
     ports: Ports,
+    proxying: Proxying,
+    /// Where buffers for headers come from.
+    pool: Arc<dyn PacketPool<Packet = P>>,
+    /// Frames that leave beside those of a burst, each before the packet of that number.
+    beside: VecDeque<Beside<P>>,
     owners: FlowHasher,
     worker: WorkerId,
     workers: u16,
     /// Of the next IPv4 packet that comes of IPv6.
     identification: u16,
+}
+
+/// A frame that leaves beside a burst.
+struct Beside<P> {
+    number: usize,
+    egress: PortId,
+    packet: P,
 }
 
 /// Where a backend's answer belongs.
@@ -67,6 +85,8 @@ impl From<DropReason> for NotPassed {
 
 /// A packet, what is known of it, and where it came in.
 pub(super) struct Passing<'p, 's, P> {
+    /// Its place in the burst.
+    pub number: usize,
     pub packet: &'p mut P,
     pub parsed: &'p Parsed,
     pub arrival: Arrival<'s>,
@@ -79,7 +99,7 @@ pub(super) struct Passed {
     pub backend: BackendId,
 }
 
-impl SessionStage {
+impl<P: Packet> SessionStage<P> {
     /// For worker `worker` of `workers`: room for `capacity` sessions, whose clients `sources` may stand for. `hasher` has a secret
     /// of the process for its key.
     pub(crate) fn new(
@@ -87,10 +107,15 @@ impl SessionStage {
         capacity: u32,
         sources: Box<[u128]>,
         hasher: &FlowHasher,
+        pool: Arc<dyn PacketPool<Packet = P>>,
     ) -> Self {
         Self {
             sessions: Sessions::new(capacity, sources, hasher.clone()),
             ports: Ports::new((worker, workers), capacity, hasher.clone()),
+            // As many as may be embryonic, and those whose header is on its way.
+            proxying: Proxying::new(capacity.div_ceil(2)),
+            pool,
+            beside: VecDeque::with_capacity(MOST_BESIDE),
             owners: hasher.clone(),
             worker,
             workers,
@@ -118,12 +143,12 @@ impl SessionStage {
 
     /// Rewrites a packet for a VIP into the one that its backend gets. The backend of a new session is that of its slot, which
     /// `selection` names; it names the session's after.
-    pub(super) fn pass_to_backend<'s, P: Packet>(
+    pub(super) fn pass_to_backend<'s>(
         &mut self,
         passing: Passing<'_, 's, P>,
         selection: &mut Selection<'s>,
     ) -> Result<Passed, NotPassed> {
-        let Passing { packet, parsed, arrival, counters } = passing;
+        let Passing { number, packet, parsed, arrival, counters } = passing;
         let tuple = Tuple::of(parsed);
         let keeps_client = selection.pool().nats.first().is_some_and(|nat| nat.sources.is_none());
         if keeps_client {
@@ -132,7 +157,8 @@ impl SessionStage {
                 return Err(NotPassed::Elsewhere(owner));
             }
         }
-        let id = match self.ongoing(&tuple, parsed, counters, arrival.now) {
+        let ongoing = self.ongoing(&tuple, parsed, counters, arrival.now);
+        let id = match ongoing {
             Some(id) => id,
             None => self.begin(&tuple, parsed, selection, arrival.now, counters)?,
         };
@@ -145,9 +171,15 @@ impl SessionStage {
         let (backend, nat) = place_of(session, selection.pool()).ok_or(DropReason::SessionBackend)?;
         selection.chosen = Some(backend);
         self.follow(id, Side::Client, parsed, packet.frame(), nat, arrival.now);
+        let mut parsed = *parsed;
+        let style = nat.proxy.filter(|_| ongoing.is_none());
+        let before = self.apply_proxy(id, style, packet, &mut parsed, arrival)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         let hop = backend.hops.of_flow(selection.hash).ok_or(DropReason::UnresolvedNeighbor)?;
-        let applied = nat::forward(packet, parsed, &inside, &self.settings(), hop)?;
+        if let Some(Sent { packet, parsed }) = before {
+            self.send_beside((number, packet), &parsed, &inside, hop, counters)?;
+        }
+        let applied = nat::forward(packet, &parsed, &inside, &self.settings(), hop)?;
         for traffic in [counters.vip(selection.vip), counters.backend(backend.id)].into_iter().flatten() {
             traffic.add(packet.total_len());
         }
@@ -155,8 +187,8 @@ impl SessionStage {
     }
 
     /// Rewrites a backend's answer in a session into the packet that the client gets.
-    pub(super) fn pass_to_client<P: Packet>(&mut self, passing: Passing<'_, '_, P>) -> Result<Passed, NotPassed> {
-        let Passing { packet, parsed, arrival, .. } = passing;
+    pub(super) fn pass_to_client(&mut self, passing: Passing<'_, '_, P>) -> Result<Passed, NotPassed> {
+        let Passing { number, packet, parsed, arrival, counters } = passing;
         let (id, _) = self.sessions.find(&Tuple::of(parsed)).ok_or(DropReason::SessionNone)?;
         let Session { pool, last_hop, backend, .. } = *self.sessions.get(id).ok_or(DropReason::SessionNone)?;
         let pool = arrival.snapshot.pool(pool);
@@ -164,9 +196,12 @@ impl SessionStage {
         if let Some((_, nat)) = pool.and_then(|pool| place_of(session, pool)) {
             self.follow(id, Side::Backend, parsed, packet.frame(), nat, arrival.now);
         }
+        let mut parsed = *parsed;
+        let mut settings = self.settings();
+        self.answer_proxy(id, (number, packet), &mut parsed, (arrival, counters), &mut settings)?;
         let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
         let hop = hop_to(last_hop, arrival.snapshot).ok_or(DropReason::PortDown)?;
-        let applied = nat::forward(packet, parsed, &outside.reversed(), &self.settings(), &hop)?;
+        let applied = nat::forward(packet, &parsed, &outside.reversed(), &settings, &hop)?;
         Ok(Passed { applied, backend })
     }
 
@@ -241,6 +276,107 @@ impl SessionStage {
         Ok(id)
     }
 
+    /// What the PROXY protocol asks of a client's segment; `style` is that of a session that begins. Returns the header that goes
+    /// before it.
+    fn apply_proxy(
+        &mut self,
+        id: SessionId,
+        style: Option<Style>,
+        packet: &mut P,
+        parsed: &mut Parsed,
+        arrival: Arrival<'_>,
+    ) -> Result<Option<Sent<P>>, DropReason> {
+        let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(None) };
+        let has_header = session.proxy.len > 0 || style.is_some();
+        if !has_header || parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
+            return Ok(None);
+        }
+        if begins(parsed) {
+            // Of two connections of the same addresses and ports one is later.
+            let (owners, now) = (&self.owners, arrival.now.0);
+            let key = parsed.key;
+            let unique = || owners.hash(&key).0 ^ u128::from(now);
+            let make = || proxy::header(style?, &outside, unique());
+            self.proxying.syn((&mut session.proxy, id), packet, parsed, make)?;
+            return Ok(None);
+        }
+        match self.proxying.from_client(&mut session.proxy, packet, parsed, &*self.pool, arrival.now) {
+            FromClient::Pass => Ok(None),
+            FromClient::After(sent) => Ok(Some(sent)),
+            FromClient::Drop(reason) => Err(reason),
+        }
+    }
+
+    /// What it asks of a backend's segment, or of an ICMP error about what went there.
+    fn answer_proxy(
+        &mut self,
+        id: SessionId,
+        (number, packet): (usize, &mut P),
+        parsed: &mut Parsed,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
+        settings: &mut Settings,
+    ) -> Result<(), DropReason> {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.proxy.len > 0) else { return Ok(()) };
+        if parsed.kind == Kind::IcmpError {
+            let quoted = nat::quoted_sequence(packet.frame(), parsed);
+            settings.quoted_sequence = quoted.map(|sequence| session.proxy.quoted(sequence));
+            return Ok(());
+        }
+        if parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
+            return Ok(());
+        }
+        let made = self.proxying.from_backend(&mut session.proxy, packet, parsed, &*self.pool, arrival.now);
+        if let Some(sent) = made.header {
+            self.send_header(id, (number, sent), arrival.snapshot, counters);
+        }
+        made.dropped.map_or(Ok(()), Err)
+    }
+
+    /// Sends a header of a session, as if its client had.
+    fn send_header(
+        &mut self,
+        id: SessionId,
+        (number, Sent { packet, parsed }): (usize, Sent<P>),
+        snapshot: &Snapshot,
+        counters: &WorkerCounters,
+    ) {
+        let inside = self.sessions.inside(id);
+        let session = self.sessions.get_mut(id);
+        let place = session.and_then(|session| place_of(session, snapshot.pool(session.pool)?));
+        let hop = place.and_then(|(backend, _)| backend.hops.of_flow(snapshot.hasher.hash(&parsed.key)));
+        if let (Some(inside), Some(hop)) = (inside, hop) {
+            // What cannot leave now is sent again by the timer.
+            let _ = self.send_beside((number, packet), &parsed, &inside, hop, counters);
+        }
+    }
+
+    fn send_beside(
+        &mut self,
+        (number, mut packet): (usize, P),
+        parsed: &Parsed,
+        inside: &Tuple,
+        hop: &NextHop,
+        counters: &WorkerCounters,
+    ) -> Result<(), NotPassed> {
+        if self.beside.len() >= MOST_BESIDE {
+            return Err(DropReason::NoBuffer.into());
+        }
+        let Applied { egress, .. } = nat::forward(&mut packet, parsed, inside, &self.settings(), hop)?;
+        self.beside.push_back(Beside { number, egress, packet });
+        counters.sessions.headers.add(1);
+        Ok(())
+    }
+
+    /// The next frame that leaves before packet `number` of the burst.
+    pub(crate) fn next_beside(&mut self, number: usize) -> Option<(PortId, P)> {
+        let is_next = self.beside.front().is_some_and(|beside| beside.number <= number);
+        if !is_next {
+            return None;
+        }
+        self.beside.pop_front().map(|Beside { egress, packet, .. }| (egress, packet))
+    }
+
     /// Notes how far a session is, and for how long it may be silent from now on.
     fn follow(&mut self, id: SessionId, side: Side, parsed: &Parsed, frame: &[u8], nat: &Nat, now: Nanos) {
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -267,7 +403,8 @@ impl SessionStage {
 
     /// Ends a session: its port rests.
     fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
-        let Some((outside, inside, session)) = self.sessions.remove(id) else { return };
+        let Some((outside, inside, mut session)) = self.sessions.remove(id) else { return };
+        self.proxying.close(&mut session.proxy);
         if inside.source != outside.source {
             self.ports.free(&inside, now);
         }
@@ -281,8 +418,15 @@ impl SessionStage {
         }
     }
 
-    /// Ends sessions whose time is over, a few at a time.
-    pub(crate) fn expire(&mut self, now: Nanos, counters: &WorkerCounters) {
+    /// Ends sessions whose time is over, and sends headers again, a few at a time.
+    pub(crate) fn tick(&mut self, snapshot: &Snapshot, now: Nanos, counters: &WorkerCounters) {
+        for _ in 0..LOOKS {
+            let Some(id) = self.proxying.next_due(now) else { break };
+            let sent = self.sessions.get(id).and_then(|session| self.proxying.again(&session.proxy, &*self.pool));
+            if let Some(sent) = sent {
+                self.send_header(id, (0, sent), snapshot, counters);
+            }
+        }
         let mut looks = LOOKS;
         while let Some(id) = self.sessions.next_expired(now, &mut looks) {
             self.end(id, counters, now);

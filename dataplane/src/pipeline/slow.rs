@@ -119,13 +119,13 @@ impl<P: Packet> Stages<P> {
         counters: &WorkerCounters,
     ) {
         let Self { parsed, sessions, too_big, .. } = self;
-        for ((packet, parsed), decided) in burst.iter_mut().zip(parsed.iter()).zip(decisions) {
+        for (number, ((packet, parsed), decided)) in burst.iter_mut().zip(parsed.iter()).zip(decisions).enumerate() {
             if decided.verdict != Verdict::Undecided {
                 continue;
             }
             let is_of_session = decided.selection.as_ref().is_none_or(Selection::has_session);
             if let Some(sessions) = sessions.as_mut().filter(|_| is_of_session) {
-                let passing = Passing { packet, parsed, arrival, counters };
+                let passing = Passing { number, packet, parsed, arrival, counters };
                 decided.verdict = pass_session(sessions, passing, decided.selection.as_mut(), too_big);
                 continue;
             }
@@ -156,13 +156,13 @@ const fn leaves(Applied { egress, split }: Applied, backend: BackendId) -> Verdi
 #[cold]
 #[inline(never)]
 fn pass_session<'s, P: Packet>(
-    sessions: &mut SessionStage,
+    sessions: &mut SessionStage<P>,
     passing: Passing<'_, 's, P>,
     selection: Option<&mut Selection<'s>>,
     too_big: &mut RateLimit,
 ) -> Verdict {
-    let Passing { packet, parsed, arrival, counters } = passing;
-    let passing = Passing { packet: &mut *packet, parsed, arrival, counters };
+    let Passing { number, packet, parsed, arrival, counters } = passing;
+    let passing = Passing { number, packet: &mut *packet, parsed, arrival, counters };
     let passed = match selection {
         Some(selection) => sessions.pass_to_backend(passing, selection),
         None => sessions.pass_to_client(passing),

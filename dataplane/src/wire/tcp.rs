@@ -11,6 +11,8 @@ pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
 /// Reset the connection.
 pub const RST: u8 = 0x04;
+/// What was sent is to be read at once.
+pub const PSH: u8 = 0x08;
 /// The acknowledgement field counts.
 pub const ACK: u8 = 0x10;
 

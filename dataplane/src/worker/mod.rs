@@ -85,8 +85,10 @@ impl<P: Port> Worker<P> {
         let hasher = FlowHasher::new(parts.secret);
         let peers = parts.sessions.as_ref().map_or_else(Arc::default, |sessions| Arc::clone(&sessions.peers));
         let workers = peers.len() as u16;
-        let sessions =
-            parts.sessions.map(|of| SessionStage::new((parts.id, workers), of.capacity, of.sources, &hasher));
+        let sessions = parts.sessions.map(|of| {
+            let pool = Arc::clone(&parts.pool);
+            SessionStage::new((parts.id, workers), of.capacity, of.sources, &hasher, pool)
+        });
         let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
         let delivery = Delivery {
             rings: parts.rings,
@@ -234,7 +236,8 @@ fn pass<P: Port, T: Trace>(
             trace,
         );
     }
-    stages.expire_sessions(now, &delivery.counters);
+    stages.tick_sessions(snapshot, now, &delivery.counters);
+    send_beside(snapshot, usize::MAX, stages, delivery);
     delivery.transmit.flush(&delivery.counters);
     if cfg!(debug_assertions) {
         let (entered, left) = delivery.counters.conservation();
@@ -266,6 +269,7 @@ fn forward<P: Port, T: Trace>(
     }
     let mut dropped = Burst::new();
     for (number, (packet, decided)) in burst.into_iter().zip(&decisions).enumerate() {
+        send_beside(arrival.snapshot, number, stages, delivery);
         if T::ENABLED {
             trace.decided(number, &stages.decision(&decisions, number), arrival, &packet);
         }
@@ -283,6 +287,20 @@ fn forward<P: Port, T: Trace>(
         }
     }
     Packet::free_all(&mut dropped);
+}
+
+/// Sends what sessions want sent before packet `number` of a burst.
+#[inline]
+fn send_beside<P: Port>(
+    snapshot: &Snapshot,
+    number: usize,
+    stages: &mut Stages<P::Packet>,
+    delivery: &mut Delivery<P>,
+) {
+    while let Some((egress, packet)) = stages.next_beside(number) {
+        delivery.counters.added.add(1);
+        delivery.transmit.stage(packet, egress, snapshot, &delivery.counters);
+    }
 }
 
 /// Sends the fragments whose datagram's first one has come through the stages, and gives up on those that waited too long.
