@@ -88,7 +88,7 @@ pub struct LastHop {
 
 impl Session {
     /// What stands where no session is.
-    pub(crate) const NOTHING: Self = Self {
+    pub const NOTHING: Self = Self {
         vip: VipId(0),
         pool: PoolId(0),
         index: 0,

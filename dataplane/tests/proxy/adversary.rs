@@ -1,0 +1,1 @@
+//! Loss, duplication, reordering.
