@@ -1,0 +1,68 @@
+//! Fragments: the checksum of the first one covers all of them.
+
+use crate::rig::{Flow, check, flows, parsed, settings, translated};
+use guideway_dataplane::craft::Craft;
+use guideway_dataplane::parse::{FragmentPlace, Kind, Parsed, fragment_place};
+use guideway_dataplane::wire::{ipv4, protocol};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const NAME: u16 = 0x4321;
+
+/// The first `at` bytes of the datagram in one fragment, the rest in another.
+fn fragments(flow: &Flow, payload: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let datagram = flow.craft().payload(payload).ip_packet();
+    let (first, later) = datagram[if flow.is_v4() { 20 } else { 40 }..].split_at(at);
+    [(0, first, true), (at as u16, later, false)].map(|(offset, part, more)| {
+        let (source, destination) = (flow.source.ip(), flow.destination.ip());
+        let number = flow.tuple().protocol;
+        let craft = if flow.is_v4() {
+            let field = offset / 8 | if more { ipv4::MORE_FRAGMENTS } else { 0 };
+            Craft::raw(source, destination, number).identification(NAME).fragment(field).payload(part)
+        } else {
+            let [high, low] = (offset | u16::from(more)).to_be_bytes();
+            let [name_high, name_low] = NAME.to_be_bytes();
+            let header = [number, 0, high, low, 0, 0, name_high, name_low];
+            Craft::raw(source, destination, protocol::FRAGMENT).payload(&[&header, part].concat())
+        };
+        craft.macs(crate::rig::PORT, crate::rig::GATEWAY).frame()
+    })
+}
+
+/// What parsing makes of both once the first told the flow.
+fn resolve(frames: &[Vec<u8>; 2]) -> [Parsed; 2] {
+    let [first, mut later] = [parsed(&frames[0]), parsed(&frames[1])];
+    assert_eq!((first.kind, later.kind), (Kind::FirstFragment, Kind::LaterFragment));
+    let Parsed { key, protocol, source_port, destination_port, flags, .. } = first;
+    later = Parsed { key, protocol, source_port, destination_port, flags, ..later };
+    [first, later]
+}
+
+proptest! {
+    #[test]
+    fn a_datagram_is_whole_again(
+        (from, to) in flows(), payload in vec(any::<u8>(), 100..1_200), at in 3_usize..10,
+    ) {
+        let frames = fragments(&from, &payload, at * 8);
+        let parsed = resolve(&frames);
+        let mut datagram = Vec::<u8>::new();
+        for (frame, parsed) in frames.iter().zip(&parsed) {
+            let (result, place) = translated(frame, parsed, &to, &settings()).unwrap();
+            let again = crate::rig::parsed(&result);
+            prop_assert_eq!(again.transport_offset, place.transport_offset);
+            prop_assert_eq!(again.kind, parsed.kind);
+            let start = usize::from(place.transport_offset);
+            let expected = FragmentPlace {
+                identification: NAME.into(),
+                offset: datagram.len() as u16,
+                len: (result.len() - start) as u16,
+                more: datagram.is_empty(),
+            };
+            prop_assert_eq!(fragment_place(&result, &again), Some(expected));
+            datagram.extend(&result[start..]);
+        }
+        let expected = to.craft().payload(&payload).ip_packet();
+        prop_assert_eq!(&datagram, &expected[if to.is_v4() { 20 } else { 40 }..]);
+        check(&to.craft().payload(&payload).frame(), 0);
+    }
+}
