@@ -17,7 +17,7 @@ fn fragments(flow: &Flow, payload: &[u8], at: usize) -> [Vec<u8>; 2] {
         let (source, destination) = (flow.source.ip(), flow.destination.ip());
         let number = flow.tuple().protocol;
         let craft = if flow.is_v4() {
-            let field = offset / 8 | if more { ipv4::MORE_FRAGMENTS } else { 0 };
+            let field = (offset / 8) | if more { ipv4::MORE_FRAGMENTS } else { 0 };
             Craft::raw(source, destination, number).identification(NAME).fragment(field).payload(part)
         } else {
             let [high, low] = (offset | u16::from(more)).to_be_bytes();
