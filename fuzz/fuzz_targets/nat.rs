@@ -10,7 +10,7 @@ use guideway_dataplane::port::Packet;
 use guideway_dataplane::session::{Endpoint, Tuple};
 use guideway_dataplane::snapshot::{PortState, VlanKey};
 use guideway_dataplane::vip::address_bits;
-use guideway_dataplane::wire::protocol;
+use guideway_dataplane::wire::{checksum, protocol};
 use libfuzzer_sys::fuzz_target;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -50,8 +50,37 @@ fn endpoint(v4: bool, host: u8, port: u16) -> Endpoint {
     Endpoint { address: address_bits(address), port: port.max(1) }
 }
 
+/// Makes the checksums of an IPv4 header without options and of a message of ICMP right, which chance does not find.
+fn repair(frame: &mut [u8]) -> Option<()> {
+    let (link, packet) = frame.split_at_mut_checked(14)?;
+    let (number, pseudo, message) = if link.ends_with(&[0x08, 0x00]) {
+        let (header, message) = packet.split_first_chunk_mut::<20>()?;
+        header[10..12].fill(0);
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        let len = usize::from(u16::from_be_bytes([header[2], header[3]])).checked_sub(20)?;
+        (header[9], 0, message.get_mut(..len)?)
+    } else {
+        let (header, message) = packet.split_first_chunk_mut::<40>()?;
+        let len = u16::from_be_bytes([header[4], header[5]]);
+        let pseudo = checksum::sum(&header[8..]) + u32::from(protocol::ICMPV6) + u32::from(len);
+        (header[6], pseudo, message.get_mut(..usize::from(len))?)
+    };
+    if matches!(number, protocol::ICMP | protocol::ICMPV6) {
+        message.get_mut(2..4)?.fill(0);
+        let sum = !checksum::fold(pseudo + checksum::sum(message));
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    Some(())
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&[low, high, choice, mtu, source, destination], frame)) = input.split_first_chunk::<6>() else { return };
+    let mut frame = frame.to_vec();
+    if choice & 4 == 0 {
+        // What has no such checksum stays as it is.
+        let _ = repair(&mut frame);
+    }
     let vlans = vec![(VlanKey::new(None, 120), LinkId(1))];
     let port = PortState { any_destination: true, vlans, ..PortState::new([2, 0, 0, 0, 0, 1]) };
     let (head, tail) = frame.split_at(usize::from(u16::from_le_bytes([low, high])).min(frame.len()));

@@ -45,7 +45,8 @@ proptest! {
         (in_v4, in_v6) in messages(),
         payload in vec(any::<u8>(), 0..200),
         class in any::<u8>(),
-        kept in 8_usize..250,
+        // Of half a checksum of TCP nobody can tell what it is of another packet.
+        kept in (8_usize..250).prop_filter("no half of a checksum", |kept| *kept != 17),
         by_router in any::<bool>(),
         padding in 0_usize..20,
     ) {

@@ -66,3 +66,39 @@ proptest! {
         check(&to.craft().payload(&payload).frame(), 0);
     }
 }
+
+/// A packet of the flow behind hop-by-hop and destination options of 8 bytes each.
+fn with_extensions(flow: &Flow, payload: &[u8]) -> Vec<u8> {
+    let load = &flow.craft().payload(payload).ip_packet()[40..];
+    let options = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
+    let chain = [options(protocol::DESTINATION_OPTIONS), options(flow.tuple().protocol)].concat();
+    let craft = Craft::raw(flow.source.ip(), flow.destination.ip(), protocol::HOP_BY_HOP);
+    craft.macs(crate::rig::PORT, crate::rig::GATEWAY).payload(&[&chain, load].concat()).ip_packet()
+}
+
+#[test]
+fn extension_headers_stay_in_ipv6_and_are_left_out_in_ipv4() {
+    let from = Flow::new("[2001:db8::7]:40000", "[2001:db8:10::10]:80", true);
+    let other = Flow::new("[fd00::1]:7", "[fd00::2]:9", true);
+    let v4 = Flow::new("10.0.0.1:7", "10.0.0.2:9", true);
+    let ethernet = |packet: Vec<u8>| [&from.craft().frame()[..14], &packet].concat();
+    let frame = ethernet(with_extensions(&from, b"data"));
+    let (result, _) = translated(&frame, &parsed(&frame), &other, &settings()).unwrap();
+    let mut expected = ethernet(with_extensions(&other, b"data"));
+    expected[21] -= 1;
+    assert_eq!(result, expected);
+    let (result, _) = translated(&frame, &parsed(&frame), &v4, &settings()).unwrap();
+    let expected = crate::rig::named_anew(v4.craft().payload(b"data").ttl(63), 44).frame();
+    assert_eq!(result, expected);
+
+    // The same in a quote.
+    let quote = with_extensions(&from.reversed(), b"data");
+    let craft = Craft::icmp(from.source.ip(), from.destination.ip(), 1, 4, [0; 4]);
+    let frame = craft.macs(crate::rig::PORT, crate::rig::GATEWAY).payload(&quote).frame();
+    let (result, _) = translated(&frame, &parsed(&frame), &other, &settings()).unwrap();
+    check(&result, 0);
+    assert_eq!(result[62..], with_extensions(&other.reversed(), b"data"));
+    let (result, _) = translated(&frame, &parsed(&frame), &v4, &settings()).unwrap();
+    check(&result, 0);
+    assert_eq!(result[42..], v4.reversed().craft().payload(b"data").ip_packet());
+}
