@@ -113,7 +113,7 @@ fn both() -> [Flow; 2] {
 }
 
 #[test]
-fn a_longer_error_is_cut_where_ipv6_ends() {
+fn a_longer_error_is_cut() {
     let [v4, v6] = both();
     let quote = v4.reversed().craft().payload(&[0x61; 1_400]).ip_packet();
     let frame = error(&v4, v4.source.ip(), (3, 1, [0; 4]), &quote).frame();
@@ -122,6 +122,9 @@ fn a_longer_error_is_cut_where_ipv6_ends() {
     check(&result, 0);
     // What it says of the packet's length is what that had.
     assert_eq!(result[14 + 40 + 8 + 4..][..2], 1_420_u16.to_be_bytes());
+    let (back, place) = translated(&result, &parsed(&result), &v4, &settings()).unwrap();
+    assert_eq!((place.ip_len, back.len()), (576, 590));
+    check(&back, 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::rig::{Flow, check, flows, parsed, settings, translated};
 use guideway_dataplane::craft::Craft;
+use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::parse::{FragmentPlace, Kind, Parsed, fragment_place};
 use guideway_dataplane::wire::{ipv4, protocol};
 use proptest::collection::vec;
@@ -101,4 +102,19 @@ fn extension_headers_stay_in_ipv6_and_are_left_out_in_ipv4() {
     let (result, _) = translated(&frame, &parsed(&frame), &v4, &settings()).unwrap();
     check(&result, 0);
     assert_eq!(result[42..], v4.reversed().craft().payload(b"data").ip_packet());
+}
+
+#[test]
+fn what_stands_behind_the_fragment_header_cannot_be_left_out() {
+    let from = Flow::new("[2001:db8::7]:40000", "[2001:db8:10::10]:80", true);
+    let v4 = Flow::new("10.0.0.1:7", "10.0.0.2:9", true);
+    let segment = &from.craft().payload(&[7; 20]).ip_packet()[40..];
+    let chain = [[60, 0, 0, 1, 0, 0, 0, 9], [6, 0, 1, 4, 0, 0, 0, 0]].concat();
+    let craft = Craft::raw(from.source.ip(), from.destination.ip(), protocol::FRAGMENT);
+    let frame = craft.macs(crate::rig::PORT, crate::rig::GATEWAY).payload(&[&chain, segment].concat()).frame();
+    let fragment = parsed(&frame);
+    assert_eq!(fragment.kind, Kind::FirstFragment);
+    let refused = translated(&frame, &fragment, &v4, &settings()).unwrap_err();
+    assert_eq!(refused, DropReason::NatUntranslatable.into());
+    assert!(translated(&frame, &fragment, &Flow::new("[fd00::1]:7", "[fd00::2]:9", true), &settings()).is_ok());
 }

@@ -52,10 +52,10 @@ fn what_does_not_fit_is_told_in_the_senders_terms() {
     let frame = flow(V4, false).craft().fragment(ipv4::MORE_FRAGMENTS | ipv4::DONT_FRAGMENT).payload(&payload).frame();
     let refused = translated(&frame, &parsed(&frame), &flow(V6, false), &Settings { mtu: 1_300, ..settings() });
     assert_eq!(refused.unwrap_err(), Refusal::TooBig { mtu: 1_272 });
-    // Options are not in the way.
+    // That options are left out does not help the next packet.
     let frame = flow(V4, true).craft().fragment(ipv4::DONT_FRAGMENT).options(&[1; 8]).payload(&payload).frame();
     let refused = translated(&frame, &parsed(&frame), &flow(V6, true), &Settings { mtu: 1_300, ..settings() });
-    assert_eq!(refused.unwrap_err(), Refusal::TooBig { mtu: 1_288 });
+    assert_eq!(refused.unwrap_err(), Refusal::TooBig { mtu: 1_280 });
 }
 
 #[test]
