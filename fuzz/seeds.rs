@@ -1,4 +1,4 @@
-//! Fills the corpora from the packet vectors: one input a frame for `parse`; for `forward` one a vector, one a sequence, and
+//! Fills the corpora from the packet vectors: one input a frame for `parse`, two for `nat`; for `forward` one a vector, one a sequence, and
 //! one of each topic.
 
 use anyhow::{Context as _, Result};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 struct Corpora {
     parse: PathBuf,
+    nat: PathBuf,
     forward: PathBuf,
     topics: Vec<String>,
 }
@@ -16,6 +17,15 @@ struct Corpora {
 impl Corpora {
     fn parse(&self, name: &str, frame: &[u8]) -> Result<()> {
         Ok(fs::write(self.parse.join(name), [&[0xff, 0x7f], frame].concat())?)
+    }
+
+    /// One input for each IP version to translate to.
+    fn nat(&self, name: &str, frame: &[u8]) -> Result<()> {
+        for (version, choice) in [("v4", 2), ("v6", 3)] {
+            let settings = [0xff, 0x7f, choice, 0xff, 0x20, 0x30];
+            fs::write(self.nat.join(format!("{name}-{version}")), [&settings, frame].concat())?;
+        }
+        Ok(())
     }
 
     fn forward(&self, topic: &str, name: &str, records: &[u8]) -> Result<()> {
@@ -40,8 +50,10 @@ fn records(sequence: &Sequence) -> Vec<u8> {
 fn main() -> Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let topics = contexts()?.into_keys().collect();
-    let corpora = Corpora { parse: corpus.join("parse"), forward: corpus.join("forward"), topics };
+    let corpora =
+        Corpora { parse: corpus.join("parse"), nat: corpus.join("nat"), forward: corpus.join("forward"), topics };
     fs::create_dir_all(&corpora.parse)?;
+    fs::create_dir_all(&corpora.nat)?;
     fs::create_dir_all(&corpora.forward)?;
     let (vectors, sequences) = (guideway_vectors::load()?, guideway_vectors::load_sequences()?);
     for topic in vectors.chunk_by(|a, b| a.topic == b.topic) {
@@ -49,6 +61,7 @@ fn main() -> Result<()> {
         for vector in topic {
             let name = format!("{}-{}", vector.topic, vector.name);
             corpora.parse(&name, &vector.frame)?;
+            corpora.nat(&name, &vector.frame)?;
             let mut one = Vec::new();
             Record { port: vector.ingress.0 as u8, pause: false, frame: &vector.frame }.write(&mut one);
             corpora.forward(&vector.topic, &name, &one)?;
@@ -60,6 +73,7 @@ fn main() -> Result<()> {
         let name = format!("{}-{}", sequence.topic, sequence.name);
         for (number, frame) in sequence.steps.iter().filter_map(|step| step.frame.as_ref()).enumerate() {
             corpora.parse(&format!("{name}-{number}"), frame)?;
+            corpora.nat(&format!("{name}-{number}"), frame)?;
         }
         corpora.forward(&sequence.topic, &name, &records(sequence))?;
     }

@@ -2,7 +2,7 @@
 
 use super::ends::Ends;
 use super::header::{self, Header};
-use super::{Settings, Translated, fit, next_hops, transport};
+use super::{GROWTH, Settings, Translated, fit, next_hops, transport};
 use crate::drop_reason::DropReason;
 use crate::parse::{Family, Kind, Parsed, fragment_place};
 use crate::port::Packet;
@@ -10,7 +10,7 @@ use crate::rewrite::link::{place, trim_padding, write};
 use crate::rewrite::{Refusal, Split};
 use crate::session::Tuple;
 use crate::wire::ipv4::{self, Ipv4Header};
-use crate::wire::ipv6::Ipv6Header;
+use crate::wire::ipv6::{self, Ipv6Header};
 use crate::wire::protocol;
 use crate::wire::udp::UdpHeader;
 use zerocopy::FromBytes;
@@ -41,8 +41,13 @@ pub(super) fn translate<P: Packet>(
         fragment: fragment_place(frame, parsed),
         identification: settings.identification,
     };
-    let (before, after) = (usize::from(parsed.ip_len), header.total_len());
-    let split = fit(before, after, settings.mtu, may_split(frame, parsed))?;
+    // Offsets count from the fragment header on: what stands between it and the transport cannot be left out (RFC 7915,
+    // section 5.1.1).
+    if header.fragment.is_some_and(|place| place.len != header.len) {
+        return Err(DropReason::NatUntranslatable.into());
+    }
+    let after = header.total_len();
+    let split = fit(after, settings.mtu, told_mtu(&header, settings.mtu), may_split(frame, parsed))?;
     let checksum = if has_ports { missing_checksum(bytes, parsed, to, header.len)? } else { None };
     let transport_offset = replace_header(packet, parsed, &header)?;
     if has_ports && let Some(bytes) = packet.frame_mut().get_mut(transport_offset..) {
@@ -96,6 +101,15 @@ fn is_source_routed(mut options: &[u8]) -> bool {
         };
     }
     false
+}
+
+/// The MTU in terms of the other IP version: of packets without options, of which the next one may be.
+pub(super) fn told_mtu(header: &Header, mtu: u16) -> u16 {
+    match (header.ends.family, header.fragment) {
+        (Family::V4, _) => mtu.saturating_add(GROWTH),
+        (Family::V6, None) => mtu.saturating_sub(GROWTH),
+        (Family::V6, Some(_)) => mtu.saturating_sub(GROWTH + ipv6::FRAGMENT_LEN as u16),
+    }
 }
 
 /// Whether its sender allows fragments of an IPv4 packet that is none yet.

@@ -23,6 +23,8 @@ use zerocopy::{FromBytes, IntoBytes};
 const REWRITTEN: usize = 18;
 /// What of a transport header is always quoted, in bytes (RFC 792).
 const LEAST_QUOTED: usize = 8;
+/// The largest error over IPv4, IP header included (RFC 1812, section 4.3.2.3).
+const MAX_V4: usize = 576;
 /// The largest error over IPv6: its minimum MTU (RFC 4443, section 2.4 (c)).
 const MAX_V6: usize = 1_280;
 
@@ -93,7 +95,7 @@ pub(super) fn translate_between<P: Packet>(
     let error = Error::read(packet.frame(), parsed, to, settings).filter(|_| in_one_segment);
     let Error { outer, header, quoted, kept } = error.ok_or(DropReason::NatUntranslatable)?;
     let outer = Header { hops: next_hops(between::hops(packet.frame(), parsed)?)?, ..outer };
-    fit(parsed.ip_len.into(), outer.total_len(), settings.mtu, false)?;
+    fit(outer.total_len(), settings.mtu, between::told_mtu(&outer, settings.mtu), false)?;
 
     let mut front = header::link(packet.frame(), parsed.ip_offset, outer.ends.family).ok_or(DropReason::Runt)?;
     let start = front.len() + outer.header_len();
@@ -159,7 +161,7 @@ impl Error {
         let quote_len = quote_len.map_or(quote.len(), |len| len.max(inner + LEAST_QUOTED).min(quote.len()));
         let payload = quote_len.checked_sub(inner)?;
         let most = match ends.family {
-            Family::V4 => settings.mtu.into(),
+            Family::V4 => MAX_V4.min(settings.mtu.into()),
             Family::V6 => MAX_V6.min(settings.mtu.into()),
         };
         outer.len += payload.min(most.saturating_sub(outer.total_len())) as u16;

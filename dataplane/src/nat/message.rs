@@ -1,7 +1,7 @@
 //! ICMP errors of one IP version in the other's words (RFC 7915, sections 4.2 and 5.2).
 
+use super::GROWTH;
 use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::{ipv4, ipv6};
 use zerocopy::network_endian::U16;
 
 /// ICMP time exceeded; codes are those of ICMPv6.
@@ -15,8 +15,6 @@ const V6_TIME_EXCEEDED: u8 = 3;
 /// ICMPv6 parameter problem; the pointer is the header's rest.
 const V6_PARAMETER: u8 = 4;
 
-/// What an IPv6 header is longer than one of IPv4.
-const GROWTH: u32 = (ipv6::HEADER_LEN - ipv4::HEADER_LEN) as u32;
 /// What every IPv6 link carries.
 const LEAST_MTU_V6: u32 = 1_280;
 /// What every IPv4 link carries.
@@ -38,7 +36,7 @@ pub(super) fn to_v6(header: &IcmpHeader, quoted_len: u16, mtu: u16) -> Option<Ic
                 0 => plateau(quoted_len),
                 told => told,
             };
-            (icmp::V6_PACKET_TOO_BIG, 0, (u32::from(told) + GROWTH).min(mtu.into()).max(LEAST_MTU_V6))
+            (icmp::V6_PACKET_TOO_BIG, 0, (u32::from(told) + u32::from(GROWTH)).min(mtu.into()).max(LEAST_MTU_V6))
         }
         (icmp::V4_UNREACHABLE, 9 | 10 | 13 | 15) => (V6_UNREACHABLE, 1, 0),
         (V4_TIME_EXCEEDED, code) => (V6_TIME_EXCEEDED, code, 0),
@@ -56,7 +54,7 @@ pub(super) fn to_v4(header: &IcmpHeader, mtu: u16) -> Option<IcmpHeader> {
         (V6_UNREACHABLE, 1) => (icmp::V4_UNREACHABLE, 10, 0),
         (V6_UNREACHABLE, 4) => (icmp::V4_UNREACHABLE, 3, 0),
         (icmp::V6_PACKET_TOO_BIG, _) => {
-            let told = rest.saturating_sub(GROWTH).min(mtu.into()).max(LEAST_MTU_V4);
+            let told = rest.saturating_sub(GROWTH.into()).min(mtu.into()).max(LEAST_MTU_V4);
             (icmp::V4_UNREACHABLE, icmp::V4_FRAGMENTATION_NEEDED, told)
         }
         (V6_TIME_EXCEEDED, code) => (V4_TIME_EXCEEDED, code, 0),

@@ -22,7 +22,7 @@ use crate::parse::{Family, Kind, Parsed};
 use crate::port::Packet;
 use crate::rewrite::{Applied, IpPacket, NextHop, Refusal, Split, address_to};
 use crate::session::Tuple;
-use crate::wire::{ethernet, protocol};
+use crate::wire::{ethernet, ipv4, ipv6, protocol};
 pub use backend::Nat;
 use ends::Ends;
 pub use error::quoted_sequence;
@@ -81,13 +81,13 @@ impl From<&Translated> for IpPacket {
 ///
 /// Between IP versions (RFC 7915) options and extension headers are left out but for fragments, the flow label is zero, and
 /// IPv4 packets of more than 1,260 bytes that come of IPv6 are not to be fragmented. An ICMP error loses its extensions (RFC
-/// 4884), and what of its quote IPv6 does not carry everywhere. A UDP datagram without a checksum keeps none in IPv4, and gets
+/// 4884), and what of its quote is beyond 576 bytes of IPv4 or 1,280 of IPv6. A UDP datagram without a checksum keeps none in IPv4, and gets
 /// one in IPv6.
 ///
 /// # Errors
 ///
 /// Why the packet cannot be translated; it is unchanged then. [`Refusal::TooBig`] tells the MTU in terms of the packet as it
-/// came in.
+/// came in: between IP versions 20 bytes less or more, 28 less of an IPv4 fragment.
 pub fn translate<P: Packet>(
     packet: &mut P,
     parsed: &Parsed,
@@ -130,15 +130,17 @@ pub fn forward<P: Packet>(
     Ok(Applied { egress: hop.egress, split })
 }
 
-/// What becomes of a packet of `before` bytes that has `after` as it leaves: `may_split` says whether its sender allows
-/// fragments. `Some` is the length that these must not exceed.
-fn fit(before: usize, after: usize, mtu: u16, may_split: bool) -> Result<Option<u16>, Refusal> {
-    match usize::from(mtu) {
-        most if after <= most => Ok(None),
-        // Longer than a length can say: not even fragments can be made of that.
-        _ if may_split && after <= usize::from(u16::MAX) => Ok(Some(mtu)),
-        most => Err(Refusal::TooBig { mtu: u16::try_from((most + before).saturating_sub(after)).unwrap_or(u16::MAX) }),
+/// What an IPv6 header is longer than one of IPv4, in bytes.
+const GROWTH: u16 = (ipv6::HEADER_LEN - ipv4::HEADER_LEN) as u16;
+
+/// What becomes of a packet that has `len` bytes as it leaves: `may_split` says whether its sender allows fragments. `Some` is
+/// the length that these must not exceed. `told` is what its sender is told of the MTU.
+fn fit(len: usize, mtu: u16, told: u16, may_split: bool) -> Result<Option<u16>, Refusal> {
+    if len <= usize::from(mtu) {
+        return Ok(None);
     }
+    // What no length can say has no fragments either.
+    if may_split && len <= usize::from(u16::MAX) { Ok(Some(mtu)) } else { Err(Refusal::TooBig { mtu: told }) }
 }
 
 /// Hops left behind us.

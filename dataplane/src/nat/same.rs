@@ -52,7 +52,7 @@ pub(super) fn translate_header<P: Packet>(
             let may_split = parsed.kind == Kind::Whole
                 && header.fragment.get() & ipv4::DONT_FRAGMENT == 0
                 && header.header_len() == ipv4::HEADER_LEN;
-            let split = fit(ip_len.into(), ip_len.into(), settings.mtu, may_split)?;
+            let split = fit(ip_len.into(), settings.mtu, settings.mtu, may_split)?;
             let hops = next_hops(header.ttl)?;
             readdress_v4(header, to);
             set_hops_v4(header, hops);
@@ -60,7 +60,7 @@ pub(super) fn translate_header<P: Packet>(
         }
         Family::V6 => {
             let (header, _) = Ipv6Header::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
-            let split = fit(ip_len.into(), ip_len.into(), settings.mtu, false)?;
+            let split = fit(ip_len.into(), settings.mtu, settings.mtu, false)?;
             header.hop_limit = next_hops(header.hop_limit)?;
             readdress_v6(header, to);
             split
