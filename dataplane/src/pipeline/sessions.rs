@@ -301,7 +301,7 @@ impl<P: Packet> SessionStage<P> {
             self.proxying.syn((&mut session.proxy, id), packet, parsed, make)?;
             return Ok(None);
         }
-        match self.proxying.from_client(&mut session.proxy, packet, parsed, &*self.pool, arrival.now) {
+        match self.proxying.pass_client(&mut session.proxy, packet, parsed, &*self.pool, arrival.now) {
             FromClient::Pass => Ok(None),
             FromClient::After(sent) => Ok(Some(sent)),
             FromClient::Drop(reason) => Err(reason),
@@ -326,7 +326,7 @@ impl<P: Packet> SessionStage<P> {
         if parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
             return Ok(());
         }
-        let made = self.proxying.from_backend(&mut session.proxy, packet, parsed, &*self.pool, arrival.now);
+        let made = self.proxying.pass_backend(&mut session.proxy, packet, parsed, &*self.pool, arrival.now);
         if let Some(sent) = made.header {
             self.send_header(id, (number, sent), arrival.snapshot, counters);
         }

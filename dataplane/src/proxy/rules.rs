@@ -140,7 +140,7 @@ impl Proxying {
     }
 
     /// Any other segment of the client.
-    pub fn from_client<P: Packet>(
+    pub fn pass_client<P: Packet>(
         &mut self,
         proxy: &mut Proxy,
         packet: &mut P,
@@ -163,7 +163,7 @@ impl Proxying {
     }
 
     /// A segment of the backend.
-    pub fn from_backend<P: Packet>(
+    pub fn pass_backend<P: Packet>(
         &mut self,
         proxy: &mut Proxy,
         packet: &mut P,

@@ -1,1 +1,175 @@
-//! Loss, duplication, reordering.
+//! Loss, duplication, reordering and delay on both sides of the middle: what the backend reads is the header and the client's
+//! bytes, and what the client reads the server's.
+//!
+//! `GUIDEWAY_CONNECTIONS` says how many connections of each kind; a test that comes often has some dozens.
+
+use crate::middle::Middle;
+use crate::stacks::Side;
+use guideway_dataplane::proxy::Style;
+use guideway_dataplane::time::Nanos;
+use std::collections::BTreeMap;
+
+/// After so long a connection hangs. A lost segment comes again after a second, then two, and so on.
+const PATIENCE_MILLIS: i64 = 300_000;
+
+/// xorshift64* (Vigna, 2016).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        (self.next() >> 33) % limit
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// A wire in one direction: frames by the time at which they arrive.
+#[derive(Default)]
+struct Hostile {
+    under_way: BTreeMap<(i64, u64), Vec<u8>>,
+    sent: u64,
+}
+
+impl Hostile {
+    /// Each frame is lost, comes twice, or late, with the chances of `percent`.
+    fn send(&mut self, frames: Vec<Vec<u8>>, now: i64, percent: u64, random: &mut Random) {
+        for frame in frames {
+            if random.below(100) < percent {
+                continue;
+            }
+            let copies = if random.below(100) < percent { 2 } else { 1 };
+            for _ in 0..copies {
+                let late = if random.below(100) < 4 * percent { random.below(60) } else { 0 };
+                self.sent += 1;
+                self.under_way.insert((now + 1 + late as i64, self.sent), frame.clone());
+            }
+        }
+    }
+
+    fn arrived(&mut self, now: i64) -> Vec<Vec<u8>> {
+        let later = self.under_way.split_off(&(now + 1, 0));
+        std::mem::replace(&mut self.under_way, later).into_values().collect()
+    }
+}
+
+/// How two sides talk.
+#[derive(Clone, Copy, Debug)]
+struct Talk {
+    style: Style,
+    /// Bytes that the client and the server send.
+    sizes: [usize; 2],
+    /// Who waits for the other: a server that speaks first has a client that waits, or nobody does.
+    waits: [bool; 2],
+    /// Of each side's buffers, in bytes: windows close when these are full.
+    buffer: usize,
+    percent: u64,
+}
+
+/// One connection; why it failed.
+fn connect(talk: Talk, seed: u64) -> Result<(), String> {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let [of_client, of_server] = talk.sizes.map(|len| random.bytes(len));
+    let mut middle = Middle::new(talk.style);
+    let port = 20_000 + (seed % 20_000) as u16;
+    let mut client = Side::client(port, random.next(), talk.buffer, (of_client.clone(), talk.waits[0]));
+    let mut server = Side::server(random.next(), talk.buffer, (of_server.clone(), talk.waits[1]));
+    // Client to middle, middle to server, and back.
+    let mut wires: [Hostile; 4] = std::array::from_fn(|_| Hostile::default());
+    for now in 0..PATIENCE_MILLIS {
+        middle.now = Nanos(now as u64 * 1_000_000);
+        let enough = middle.header.len() + of_client.len();
+        let arrived = wires[3].arrived(now);
+        let sent = client.step(now, arrived, of_server.len());
+        wires[0].send(sent, now, talk.percent, &mut random);
+        for frame in wires[0].arrived(now) {
+            wires[1].send(middle.pass_client(&frame), now, talk.percent, &mut random);
+        }
+        wires[1].send(middle.due(), now, talk.percent, &mut random);
+        let arrived = wires[1].arrived(now);
+        let is_known = !middle.header.is_empty();
+        let sent = server.step(now, arrived, if is_known { enough } else { usize::MAX });
+        wires[2].send(sent, now, talk.percent, &mut random);
+        for frame in wires[2].arrived(now) {
+            let (to_client, to_server) = middle.pass_backend(&frame);
+            wires[3].send(to_client, now, talk.percent, &mut random);
+            wires[1].send(to_server, now, talk.percent, &mut random);
+        }
+        if client.is_over() && server.is_over() {
+            break;
+        }
+    }
+    let expected = [&middle.header[..], &of_client].concat();
+    if server.got != expected {
+        let differ = server.got.iter().zip(&expected).position(|(got, expected)| got != expected);
+        return Err(format!(
+            "the server got {} of {} bytes, differing at {differ:?}; {:?} {:?}",
+            server.got.len(),
+            expected.len(),
+            client.state(),
+            server.state()
+        ));
+    }
+    if client.got != of_server {
+        return Err(format!("the client got {} of {} bytes; {:?}", client.got.len(), of_server.len(), client.state()));
+    }
+    Ok(())
+}
+
+fn connections() -> u64 {
+    std::env::var("GUIDEWAY_CONNECTIONS").map_or(60, |count| count.parse().expect("GUIDEWAY_CONNECTIONS: a number"))
+}
+
+fn all(talk: Talk) {
+    let count = connections();
+    let failed: Vec<(u64, String)> =
+        (1..=count).filter_map(|seed| connect(talk, seed).err().map(|why| (seed, why))).collect();
+    println!("{talk:?}: {count} connections, {} failed", failed.len());
+    assert!(failed.is_empty(), "{talk:?}: {} of {count}, first {:?}", failed.len(), failed[0]);
+}
+
+const V2: Style = Style::V2 { crc32c: true, unique_id: true, vip: true };
+
+fn both_styles(sizes: [usize; 2], waits: [bool; 2], buffer: usize, percent: u64) {
+    for style in [Style::V1, V2] {
+        all(Talk { style, sizes, waits, buffer, percent });
+    }
+}
+
+#[test]
+fn nothing_is_lost() {
+    both_styles([3_000, 5_000], [false, true], 65_535, 0);
+}
+
+#[test]
+fn the_client_speaks_first() {
+    both_styles([700, 20_000], [false, true], 65_535, 5);
+}
+
+#[test]
+fn the_server_speaks_first() {
+    both_styles([500, 90], [true, false], 65_535, 5);
+}
+
+#[test]
+fn both_speak_at_once() {
+    both_styles([30_000, 30_000], [false, false], 65_535, 5);
+}
+
+#[test]
+fn the_client_only_listens() {
+    both_styles([0, 4_000], [false, false], 65_535, 5);
+}
+
+#[test]
+fn small_windows() {
+    both_styles([9_000, 9_000], [false, true], 600, 5);
+}

@@ -48,7 +48,7 @@ impl Middle {
     }
 
     /// What goes to the backend for a frame of the client.
-    pub fn from_client(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
+    pub fn pass_client(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         let mut packet = MemoryPacket::new(frame);
         let mut parsed = parsed(frame);
         let kept = |packet: MemoryPacket| packet.frame().to_vec();
@@ -66,7 +66,7 @@ impl Middle {
             }
             return done.map_or_else(|_| Vec::new(), |()| vec![kept(packet)]);
         }
-        match self.proxying.from_client(&mut self.proxy, &mut packet, &mut parsed, &MemoryPool, self.now) {
+        match self.proxying.pass_client(&mut self.proxy, &mut packet, &mut parsed, &MemoryPool, self.now) {
             FromClient::Pass => vec![kept(packet)],
             FromClient::After(sent) => vec![kept(sent.packet), kept(packet)],
             FromClient::Drop(_) => Vec::new(),
@@ -74,10 +74,10 @@ impl Middle {
     }
 
     /// What goes to the client, and to the backend, for a frame of the backend.
-    pub fn from_backend(&mut self, frame: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    pub fn pass_backend(&mut self, frame: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let mut packet = MemoryPacket::new(frame);
         let mut parsed = parsed(frame);
-        let made = self.proxying.from_backend(&mut self.proxy, &mut packet, &mut parsed, &MemoryPool, self.now);
+        let made = self.proxying.pass_backend(&mut self.proxy, &mut packet, &mut parsed, &MemoryPool, self.now);
         let to_client = if made.dropped.is_none() { vec![packet.frame().to_vec()] } else { Vec::new() };
         (to_client, made.header.into_iter().map(|sent| sent.packet.frame().to_vec()).collect())
     }

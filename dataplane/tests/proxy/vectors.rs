@@ -52,12 +52,12 @@ impl Wire {
 
     /// What the backend gets for a segment of the client.
     fn client(&mut self, segment: &Segment) -> Vec<Segment> {
-        self.0.from_client(&segment.frame(true)).iter().map(|frame| Segment::of(frame)).collect()
+        self.0.pass_client(&segment.frame(true)).iter().map(|frame| Segment::of(frame)).collect()
     }
 
     /// What the client gets for a segment of the backend, and what the backend gets.
     fn backend(&mut self, segment: &Segment) -> (Vec<Segment>, Vec<Segment>) {
-        let (client, backend) = self.0.from_backend(&segment.frame(false));
+        let (client, backend) = self.0.pass_backend(&segment.frame(false));
         let read = |frames: Vec<Vec<u8>>| frames.iter().map(|frame| Segment::of(frame)).collect();
         (read(client), read(backend))
     }
