@@ -118,15 +118,34 @@ impl Around<'_> {
                 .error(vip.at, format!("{} is a QUIC VIP and its pool has forward = \"{forward}\"", vip.called()))
                 .help("set protocol = \"udp\": a session follows the client's address, not the connection ID");
         }
-        let proxy = pool.nat.proxy.flatten().filter(|proxy| proxy.value.version == ProxyVersion::V1);
+        if pool.forward == Some(Forward::Nat) {
+            self.keeps_family(pool, vips, report);
+        }
+        let text = pool.nat.proxy.flatten().filter(|proxy| proxy.value.version == ProxyVersion::V1);
         let udp = vips.iter().find(|vip| vip.protocol == Some(Protocol::Udp));
-        if let (Some(proxy), Some(vip)) = (proxy, udp) {
+        if let (Some(proxy), Some(vip)) = (text, udp) {
             report
                 .error(proxy.at, "version 1 of the PROXY protocol knows TCP only")
                 .related(vip.at, "UDP VIP")
                 .help("set proxy_protocol = \"v2\"");
         }
         self.nat_sources(pool, report);
+    }
+
+    /// With the client's own address as source a packet stays of the client's family.
+    fn keeps_family(&self, pool: &PoolDraft, vips: &[&VipDraft], report: &mut Report) {
+        let vip = vips.iter().filter_map(|vip| vip.address).map(|address| address.map(|block| block.addr()));
+        for vip in vip {
+            let is_other = |backend: &Located<IpAddr>| backend.value.is_ipv4() != vip.value.is_ipv4();
+            let other = pool.backends.iter().filter_map(|backend| backend.address).find(is_other);
+            if let Some(backend) = other {
+                report
+                    .error(backend.at, format!("the nat backend {} is of another family than its VIP", backend.value))
+                    .related(vip.at, "VIP")
+                    .help("use a backend address of the VIP's family, or forward = \"fullnat\"");
+                return;
+            }
+        }
     }
 
     fn nat_sources(&self, pool: &PoolDraft, report: &mut Report) {

@@ -91,12 +91,15 @@ fn mistakes() {
     );
     check(
         &[(
-            &[
-                ("\"ipip\"", "\"nat\"\nproxy_protocol = \"v1\""),
-                ("protocol = \"tcp\"", "protocol = \"udp\""),
-                ("kind = \"tcp\"", "kind = \"tcp\""),
-            ],
+            &[("\"ipip\"", "\"nat\"\nproxy_protocol = \"v1\""), ("protocol = \"tcp\"", "protocol = \"udp\"")],
             &[("26:18", "version 1 of the PROXY protocol knows TCP only")],
+        )],
+        None,
+    );
+    check(
+        &[(
+            &[("\"ipip\"", "\"nat\""), ("\"10.0.0.12\"", "\"fd00::12\"")],
+            &[("33:11", "the nat backend fd00::12 is of another family than its VIP")],
         )],
         None,
     );

@@ -176,6 +176,9 @@ impl<P: Packet> SessionStage<P> {
         let before = self.apply_proxy(id, style, packet, &mut parsed, arrival)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         let hop = backend.hops.of_flow(selection.hash).ok_or(DropReason::UnresolvedNeighbor)?;
+        if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP) {
+            put_before_datagram(style, &tuple, packet, &mut parsed, hop)?;
+        }
         if let Some(Sent { packet, parsed }) = before {
             self.send_beside((number, packet), &parsed, &inside, hop, counters)?;
         }
@@ -438,6 +441,30 @@ impl<P: Packet> SessionStage<P> {
         self.identification = self.identification.wrapping_add(1);
         Settings { identification: self.identification, ..Settings::default() }
     }
+}
+
+/// The header of a datagram, which each has.
+fn put_before_datagram<P: Packet>(
+    style: Style,
+    tuple: &Tuple,
+    packet: &mut P,
+    parsed: &mut Parsed,
+    hop: &NextHop,
+) -> Result<(), NotPassed> {
+    match parsed.kind {
+        Kind::Whole => {}
+        Kind::IcmpError => return Ok(()),
+        // What a header moves has another place in its datagram than its fragment says.
+        _ => return Err(DropReason::ProxySegment.into()),
+    }
+    // Each datagram stands for itself: what identifies it is the flow.
+    let header = proxy::header(style, tuple, tuple.source.address).ok_or(DropReason::ProxySegment)?;
+    let longer = parsed.ip_len.saturating_add(header.len() as u16);
+    if longer > hop.mtu {
+        return Err(Refusal::TooBig { mtu: hop.mtu.saturating_sub(header.len() as u16) }.into());
+    }
+    let is_put = proxy::put_before_payload(packet, parsed, &header);
+    if is_put { Ok(()) } else { Err(DropReason::NoHeadroom.into()) }
 }
 
 /// Whether a packet may begin a session.

@@ -25,13 +25,14 @@ pub enum Style {
 }
 
 /// The longest header in bytes: version 2 with IPv6 addresses and all TLVs. One of version 1 has 107 at most.
-pub const MOST: usize = 16 + 36 + 7 + 19 + 3 + VIP_MOST;
+pub const MOST: usize = 16 + 36 + 7 + 19 + 3 + VIP_MOST + 3;
 /// The longest VIP in words.
 const VIP_MOST: usize = 54;
 
 /// The type of the TLV with the VIP: the first one that is for applications' own use.
 pub const TLV_VIP: u8 = 0xe0;
 const TLV_CRC32C: u8 = 0x03;
+const TLV_NOOP: u8 = 0x04;
 const TLV_UNIQUE_ID: u8 = 0x05;
 
 /// What version 2 begins with.
@@ -93,6 +94,10 @@ fn v2(outside: &Tuple, (crc32c, unique_id, vip): (bool, bool, bool), id: u128) -
     }
     if unique_id {
         tlv(&mut header, TLV_UNIQUE_ID, &id.to_be_bytes())?;
+    }
+    // An even length in the end: what follows keeps its place in the sum of a checksum.
+    if (header.len() + if crc32c { 7 } else { 0 }) % 2 != 0 {
+        tlv(&mut header, TLV_NOOP, &[])?;
     }
     let checksum_at = header.len() + 3;
     if crc32c {
@@ -182,9 +187,12 @@ mod tests {
         assert!(rest.is_empty());
         assert_eq!(found[0], (TLV_VIP, b"[2001:db8:1::a]:443/tcp".to_vec()));
         assert_eq!(found[1], (TLV_UNIQUE_ID, 0x0102_u128.to_be_bytes().to_vec()));
-        assert_eq!(found[2].0, TLV_CRC32C);
+        let checksum = found.pop().unwrap();
+        assert_eq!(checksum.0, TLV_CRC32C);
+        assert!(found[2..].iter().all(|tlv| *tlv == (TLV_NOOP, Vec::new())));
+        assert!(got.len().is_multiple_of(2));
         assert_eq!(usize::from(u16::from_be_bytes([got[14], got[15]])), got.len() - 16);
-        let sent = u32::from_be_bytes(found[2].1.as_slice().try_into().unwrap());
+        let sent = u32::from_be_bytes(checksum.1.as_slice().try_into().unwrap());
         let end = got.len();
         got[end - 4..].fill(0);
         assert_eq!(sent, crc(&got));

@@ -5,11 +5,13 @@
 //! changed, by rules that are named R1 to R8 here (`rules`); after, none is. What is known of a header until then lies in a slab
 //! ([`Proxying`]).
 
+mod datagram;
 mod header;
 mod pending;
 mod rules;
 mod segment;
 
+pub use datagram::put_before_payload;
 pub use header::{Header, MOST, Style, TLV_VIP, header};
 pub use rules::{FromBackend, FromClient, Proxying, Sent};
 
