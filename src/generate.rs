@@ -62,7 +62,7 @@ mod tests {
             assert!(text(completion).contains("keepalived"), "{completion} completes values");
         }
         let schema: serde_json::Value = serde_json::from_str(&text(SCHEMA)).unwrap();
-        assert_eq!(schema["$defs"]["vip"]["properties"]["protocol"]["enum"][2], "quic");
+        assert_eq!(schema["definitions"]["vip"]["properties"]["protocol"]["enum"][2], "quic");
         let names = std::fs::read_dir(&args.folder).unwrap().map(|entry| entry.unwrap().file_name());
         let unwanted: Vec<_> = names.filter(|name| name.to_string_lossy().contains("help")).collect();
         assert!(unwanted.is_empty(), "{unwanted:?}");

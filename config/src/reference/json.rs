@@ -1,4 +1,4 @@
-//! The schema for editors and other tools: JSON Schema, draft 2020-12.
+//! The schema for editors and other tools: JSON Schema of draft 4, the latest that Taplo reads.
 
 use super::kind::anchor;
 use super::{CHAPTERS, Default, Entry};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 #[must_use]
 pub fn json_schema() -> Value {
     let mut schema = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-04/schema#",
         "title": "Configuration of Guideway",
     });
     let mut sections = Map::new();
@@ -23,7 +23,7 @@ pub fn json_schema() -> Value {
             sections.insert(anchor(section.title), table(entries));
         }
     }
-    schema["$defs"] = Value::Object(sections);
+    schema["definitions"] = Value::Object(sections);
     schema
 }
 
@@ -31,11 +31,20 @@ fn table(entries: &[Entry]) -> Value {
     let keys: Map<String, Value> = entries.iter().map(|entry| (entry.name.to_owned(), key(entry))).collect();
     let required: Vec<&str> =
         entries.iter().filter(|entry| matches!(entry.default, Default::Required)).map(|entry| entry.name).collect();
-    json!({ "type": "object", "additionalProperties": false, "properties": keys, "required": required })
+    let mut table = json!({ "type": "object", "additionalProperties": false, "properties": keys });
+    // In draft 4 the list may not be empty.
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
 }
 
 fn key(entry: &Entry) -> Value {
     let mut schema = entry.kind.schema();
+    // What stands beside a reference is not read.
+    if schema.get("$ref").is_some() {
+        schema = json!({ "allOf": [schema] });
+    }
     schema["description"] = json!(entry.meaning);
     if let Default::Value(text) = entry.default
         && let Ok(value) = format!("value = {text}").parse::<toml::Table>()

@@ -105,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// The same as JSON Schema (draft 2020-12). Tables refer to the definitions of their sections.
+    /// The same as JSON Schema (draft 4). Tables refer to the definitions of their sections.
     pub(super) fn schema(&self) -> Value {
         match *self {
             Self::Boolean => json!({ "type": "boolean" }),
@@ -126,7 +126,7 @@ impl Kind {
             Self::Text { pattern, .. } => json!({ "type": "string", "pattern": pattern }),
             Self::List(of) => json!({ "type": "array", "items": of.schema() }),
             Self::OneOf(kinds) => json!({ "anyOf": kinds.iter().map(Self::schema).collect::<Vec<_>>() }),
-            Self::Table(title) => json!({ "$ref": format!("#/$defs/{}", anchor(title)) }),
+            Self::Table(title) => json!({ "$ref": format!("#/definitions/{}", anchor(title)) }),
             Self::Tables(title) => json!({ "type": "array", "items": Self::Table(title).schema() }),
         }
     }

@@ -20,8 +20,8 @@ For each key:
 - *example*: the key, and after it the keys of the same table that it needs;
 - *reload*: whether `guideway reload` applies a change of it ([operations](operations.md#reload)).
 
-An editor that knows JSON Schema completes and checks keys: Taplo, for example Even Better TOML in VS Code, reads
-`#:schema /usr/share/doc/guideway/guideway.schema.json` in the first line of the file. The package brings the schema along;
+An editor that knows JSON Schema (draft 4) completes and checks keys: Taplo, for example in Even Better TOML of VS Code, reads
+`#:schema /usr/share/guideway/guideway.schema.json` in the first line of the file. The package brings that file along;
 `guideway generate FOLDER` writes it, too. What several keys say together only `guideway check` knows.
 ";
 
