@@ -1,4 +1,5 @@
-//! `guideway generate`: manual pages and shell completions, from the very definition of the command line.
+//! `guideway generate`: manual pages and shell completions, from the very definition of the command line, and the JSON Schema
+//! of the configuration.
 
 use crate::Failure;
 use anyhow::Context;
@@ -7,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Shells that packages have a folder for.
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// What editors read of a configuration's keys.
+const SCHEMA: &str = "guideway.schema.json";
 
 /// Options of `generate`.
 #[derive(clap::Args)]
@@ -24,6 +28,8 @@ pub(crate) fn generate(command: clap::Command, args: &Args) -> Result<(), Failur
         clap_complete::generate_to(shell, &mut command.clone(), "guideway", folder).with_context(cannot)?;
     }
     manuals(command, folder).with_context(cannot)?;
+    let schema = format!("{:#}\n", guideway_config::reference::json_schema());
+    std::fs::write(folder.join(SCHEMA), schema).with_context(cannot)?;
     Ok(())
 }
 
@@ -55,6 +61,8 @@ mod tests {
         for completion in ["guideway.bash", "_guideway", "guideway.fish"] {
             assert!(text(completion).contains("keepalived"), "{completion} completes values");
         }
+        let schema: serde_json::Value = serde_json::from_str(&text(SCHEMA)).unwrap();
+        assert_eq!(schema["definitions"]["vip"]["properties"]["protocol"]["enum"][2], "quic");
         let names = std::fs::read_dir(&args.folder).unwrap().map(|entry| entry.unwrap().file_name());
         let unwanted: Vec<_> = names.filter(|name| name.to_string_lossy().contains("help")).collect();
         assert!(unwanted.is_empty(), "{unwanted:?}");

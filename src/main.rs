@@ -57,7 +57,7 @@ enum Command {
     Changes(changes::Args),
     /// Measure what a packet costs on this machine.
     Bench(bench::Args),
-    /// Write manual pages and shell completions: for packages.
+    /// Write manual pages, shell completions and the JSON Schema of the configuration: for packages and editors.
     #[command(hide = true)]
     Generate(generate::Args),
 }

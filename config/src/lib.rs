@@ -39,6 +39,7 @@ mod process;
 mod questions;
 mod quic;
 mod reader;
+pub mod reference;
 mod report;
 mod routes;
 mod scalar;

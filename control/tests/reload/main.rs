@@ -4,6 +4,7 @@ mod anew;
 mod edits;
 mod file;
 mod law;
+mod reference;
 mod refusals;
 mod scale;
 mod services;
