@@ -45,7 +45,7 @@ pub(super) fn control(families: &mut Families<'_>, sample: &Sample) -> fmt::Resu
         sample.report.out_of_turn,
     )?;
     families.counter(
-        "backend_unreachable_errors",
+        "unreachable_errors",
         "ICMP errors that spoke of a forwarded packet to a backend: its checks ask at once.",
         sample.report.suspicions,
     )?;
