@@ -1,5 +1,7 @@
 //! Fills the corpora from the packet vectors: one input a frame for `parse`, two for `nat`; for `forward` one a vector, one a sequence, and
-//! one of each topic.
+//! one of each topic. Those of the targets about health checks are made up.
+
+mod seeds_of_checks;
 
 use anyhow::{Context as _, Result};
 use guideway_fuzz::{Record, contexts};
@@ -77,6 +79,12 @@ fn main() -> Result<()> {
         }
         corpora.forward(&sequence.topic, &name, &records(sequence))?;
     }
-    println!("{} vectors and {} sequences into {}", vectors.len(), sequences.len(), corpus.display());
+    let of_checks = seeds_of_checks::write(&corpus)?;
+    println!(
+        "{} vectors, {} sequences and {of_checks} answers into {}",
+        vectors.len(),
+        sequences.len(),
+        corpus.display()
+    );
     Ok(())
 }

@@ -171,12 +171,12 @@ fn line(backend: Option<&BackendStatus>) -> String {
 }
 
 /// What was asked for cannot be: bad usage. The rest failed.
-fn failure(error: ClientError) -> Failure {
+pub(crate) fn failure(error: ClientError) -> Failure {
     if error.is_usage() { Failure::Usage(format!("guideway: {error}")) } else { error.into() }
 }
 
 /// `POOL/NAME` or `NAME`.
-fn split(backend: &str) -> Result<(Option<&str>, &str), Failure> {
+pub(crate) fn split(backend: &str) -> Result<(Option<&str>, &str), Failure> {
     let (pool, name) = match backend.split_once('/') {
         Some((pool, name)) => (Some(pool), name),
         None => (None, backend),
@@ -188,7 +188,7 @@ fn split(backend: &str) -> Result<(Option<&str>, &str), Failure> {
 }
 
 /// The pool of a backend without one: the only one that has that name; for one that is new, the only pool.
-fn pool_of(status: &Status, name: &str, is_new: bool) -> Result<String, Failure> {
+pub(crate) fn pool_of(status: &Status, name: &str, is_new: bool) -> Result<String, Failure> {
     let has = |pool: &&guideway_control::status::model::PoolStatus| {
         is_new || pool.backends.iter().any(|backend| backend.name == name)
     };

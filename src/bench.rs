@@ -7,6 +7,7 @@ mod maglev;
 mod ndr;
 mod options;
 mod output;
+mod probes;
 mod reconfig;
 mod report;
 mod rig;
@@ -43,6 +44,8 @@ enum Command {
     Compare(compare::Args),
     /// Latency of a packet that meets an idle worker, and the worker's processor time, for each way to be idle.
     Wake(wake::Args),
+    /// What health checks of many backends cost: the share of a worker and of the control core.
+    Probes(probes::Args),
 }
 
 pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
@@ -56,5 +59,6 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),
         Command::Wake(args) => wake::wake(args),
+        Command::Probes(args) => probes::probes(args),
     }
 }

@@ -1,9 +1,15 @@
 //! `guideway status`.
 
+mod checks;
+
 use crate::Failure;
+use crate::backend::{failure, pool_of, split};
 use anyhow::Context;
 use guideway_control::api::client::Client;
-use guideway_control::status::model::{BackendStatus, PinsStatus, Status, TransitionStatus, WorkerStatus};
+use guideway_control::status::model::{
+    BackendStatus, ControlStatus, PinsStatus, Status, TransitionStatus, WorkerStatus,
+};
+use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Options of `status`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// One backend, with the last results of its checks: POOL/NAME, or NAME where only one pool has it.
+    #[arg(value_name = "BACKEND")]
+    backend: Option<String>,
     /// The control socket of the running process.
     #[arg(long, value_name = "PATH", default_value = guideway_config::model::DEFAULT_SOCKET)]
     socket: PathBuf,
@@ -20,11 +29,32 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
+    if let Some(backend) = &args.backend {
+        return of_backend(args, backend);
+    }
     let status = Client::new(&args.socket)?.status()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         print!("{}", screen(&status).context("cannot format the status")?);
+    }
+    Ok(())
+}
+
+fn of_backend(args: &Args, backend: &str) -> Result<(), Failure> {
+    let client = Client::new(&args.socket)?;
+    let (pool, name) = match split(backend)? {
+        (Some(pool), name) => (pool.to_owned(), name),
+        (None, name) => (pool_of(&client.status()?, name, false)?, name),
+    };
+    let history = client.history(&pool, name).map_err(failure)?;
+    let backends = client.pool(&pool).map_err(failure)?.backends;
+    let backend = backends.into_iter().find(|backend| backend.name == name);
+    let backend = backend.with_context(|| format!("{pool}/{name} is gone"))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({ "backend": backend, "history": history }))?);
+    } else {
+        print!("{}", checks::of_backend(&backend, &history).context("cannot format the status")?);
     }
     Ok(())
 }
@@ -57,13 +87,10 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             pool.name, pool.forward, pool.table_size, pool.slots_moved, pool.table_digest
         )?;
         transition_line(&mut out, &pool.transition)?;
-        writeln!(
-            out,
-            "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>8} {:>12}  since, why",
-            "backend", "address", "weight", "state", "slots", "pins", "packets"
-        )?;
+        backend_header(&mut out)?;
         for backend in &pool.backends {
             backend_line(&mut out, backend)?;
+            checks::check_lines(&mut out, backend)?;
         }
     }
     writeln!(out)?;
@@ -104,6 +131,7 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
         )?;
     }
     pins_line(&mut out, &status.pins)?;
+    probes_line(&mut out, &status.control)?;
     for (reason, count) in &status.drops {
         writeln!(out, "dropped as {reason}: {count}")?;
     }
@@ -129,9 +157,34 @@ fn rest_of(worker: &WorkerStatus) -> String {
     format!("idle {}{power}{sleeps}", worker.idle)
 }
 
+fn backend_header(out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "  {:<20} {:<24} {:>6} {:<10} {:>8} {:>8} {:>12}  since, why",
+        "backend", "address", "weight", "state", "slots", "pins", "packets"
+    )
+}
+
+/// Seconds since 1970.
+fn now_unix() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// What happened to probes beside their results; nothing where nothing did.
+fn probes_line(out: &mut String, control: &ControlStatus) -> std::fmt::Result {
+    let ControlStatus { probes_void, probe_answers_lost, unreachable_errors, probes_out_of_turn, .. } = control;
+    if probes_void + probe_answers_lost + unreachable_errors == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "probes: {probes_void} not judged, {probe_answers_lost} answers lost on their way to the checks; {probes_out_of_turn} sent \
+         out of turn after {unreachable_errors} errors of routers"
+    )
+}
+
 fn backend_line(out: &mut String, backend: &BackendStatus) -> std::fmt::Result {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let since = duration((now - backend.since_unix).max(0.0));
+    let since = duration((now_unix() - backend.since_unix).max(0.0));
     let unjudged = if backend.check.is_none() { "not checked" } else { "not judged yet" };
     let reason = backend.reason.as_deref().unwrap_or(unjudged);
     writeln!(

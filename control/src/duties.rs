@@ -7,9 +7,9 @@ use crate::rt::Duties;
 use crate::state::{Admin, State};
 use crate::topology::{addresses_of, link_of, links, own_address};
 use guideway_config::model::{Announce, Backend, Check, CheckKind, Config, Forward, Via, Vip};
-use guideway_dataplane::ids::LinkId;
+use guideway_dataplane::ids::{BackendId, LinkId};
 use ipnet::IpNet;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What this state asks of the real-time thread.
@@ -78,14 +78,18 @@ fn statics(config: &Config) -> Vec<Static> {
 }
 
 /// The backends that packets reach inside others: the path to them may be narrower than the link.
-fn tunnels(state: &State) -> HashSet<IpAddr> {
+fn tunnels(state: &State) -> HashMap<IpAddr, Vec<BackendId>> {
     let pools = state.pools.iter().zip(&state.config.pools);
     let backends = pools.flat_map(|(pool, of_config)| pool.backends.iter().zip(&of_config.backends));
     let tunneled = backends.filter(|(backend, _)| match backend.forward {
         Forward::L2dsr | Forward::Nat | Forward::Fullnat => false,
         Forward::Ipip | Forward::Gre | Forward::Gue => true,
     });
-    tunneled.map(|(_, of_config)| of_config.address).collect()
+    let mut by_address: HashMap<IpAddr, Vec<BackendId>> = HashMap::new();
+    for (backend, of_config) in tunneled {
+        by_address.entry(of_config.address).or_default().push(backend.id);
+    }
+    by_address
 }
 
 /// The probes: for each backend of a checked pool, addressed to the first VIP that uses the pool, or to the backend itself

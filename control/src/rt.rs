@@ -11,6 +11,7 @@ use crate::health::{CheckNumber, Probe, Prober, Target};
 use crate::neighbor::{self, Link, Neighbors};
 use crate::path_mtu::{Learned, PathMtus};
 use crate::responder::{self, Responder, Verdict};
+use crate::suspects::Suspects;
 use crate::watch::Watch;
 use guideway_config::model::Announce;
 use guideway_dataplane::counters::WorkerCounters;
@@ -21,7 +22,7 @@ use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet;
 use guideway_dataplane::wire::vlan::Tags;
 use ipnet::IpNet;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -54,8 +55,8 @@ pub struct Duties {
     pub targets: Vec<Target>,
     /// Where each backend is, by its id; `None` for ids that are not in use.
     pub places: Vec<Option<(PoolId, u16)>>,
-    /// Addresses of backends whose packets travel inside others.
-    pub tunnels: HashSet<IpAddr>,
+    /// The backends whose packets travel inside others, by their addresses.
+    pub tunnels: HashMap<IpAddr, Vec<BackendId>>,
 }
 
 impl Duties {
@@ -83,6 +84,12 @@ pub struct Report {
     pub inject_full: u64,
     /// Packets that found no free buffer.
     pub no_buffer: u64,
+    /// ICMP errors that spoke of a packet to a backend.
+    pub suspicions: u64,
+    /// Probes of all checks that were sent out of turn, since something spoke against a backend.
+    pub out_of_turn: u64,
+    /// Answers to checks that are conversations which found the ring to their thread full.
+    pub lost: u64,
     /// The exception path, by TAP device.
     pub taps: Vec<TapReport>,
     /// Which check of its pool the prober does, for each backend that it probes.
@@ -100,10 +107,13 @@ pub struct Rt<P: Port> {
     neighbors: Neighbors,
     responder: Responder,
     path_mtus: PathMtus,
+    suspects: Suspects,
     kernel: KernelPath,
     conversations: Option<ProbePath>,
     duties: Duties,
     events: EventSender,
+    /// Errors that spoke of a backend.
+    suspicions: u64,
 }
 
 /// The way down to the workers.
@@ -181,10 +191,12 @@ impl<P: Port> Rt<P> {
             neighbors: Neighbors::new(),
             responder: Responder::new(),
             path_mtus: PathMtus::new(),
+            suspects: Suspects::default(),
             kernel: KernelPath::default(),
             conversations: None,
             duties: Duties::default(),
             events,
+            suspicions: 0,
         }
     }
 
@@ -213,7 +225,8 @@ impl<P: Port> Rt<P> {
         self.neighbors.watch(now, &duties.shared);
         self.responder.configure(now, &duties.links, &duties.vips);
         self.responder.withdraw(duties.withdrawn);
-        self.path_mtus.configure(&duties.tunnels);
+        self.path_mtus.configure(&duties.tunnels.keys().copied().collect());
+        self.suspects.configure(&duties.tunnels);
         self.duties = duties;
         Ok(())
     }
@@ -276,6 +289,7 @@ impl<P: Port> Rt<P> {
             PuntClass::Icmp => {
                 self.receive_answer(received, &packet);
                 self.learn_path(now, packet.frame());
+                self.suspect(now, packet.frame());
             }
             PuntClass::Neighbor => {
                 self.neighbors.receive(received, link, packet.frame());
@@ -303,6 +317,23 @@ impl<P: Port> Rt<P> {
         if let Some(Learned { backend_address, mtu }) = path_mtus.receive(now, frame, |vip| responder.is_vip(vip)) {
             // A send fails only while the process stops: then nobody needs it.
             let _ = events.send(Event::PathMtu { backend_address, mtu: Some(mtu) });
+        }
+    }
+
+    fn suspect(&mut self, now: Nanos, frame: &[u8]) {
+        let Self { suspects, responder, .. } = self;
+        if let Some(backend) = suspects.receive(frame, |vip| responder.is_vip(vip)) {
+            self.suspicions += 1;
+            self.probe_at_once(now, backend);
+        }
+    }
+
+    /// Has the checks of a backend ask out of turn, each at most once in its `fast_interval`, and only of a backend that counts
+    /// as up with nothing against it: in all other states probes come as fast already, or nothing depends on them.
+    fn probe_at_once(&mut self, now: Nanos, backend: BackendId) {
+        self.prober.probe_at_once(backend, now);
+        if let Some(path) = &self.conversations {
+            path.ask_at_once(backend);
         }
     }
 
@@ -375,6 +406,10 @@ impl<P: Port> Rt<P> {
             responder: self.responder.counters(),
             inject_full: self.outbox.inject_full,
             no_buffer: self.outbox.no_buffer,
+            suspicions: self.suspicions,
+            out_of_turn: self.prober.counters().out_of_turn
+                + self.conversations.as_ref().map_or(0, ProbePath::out_of_turn),
+            lost: self.conversations.as_ref().map_or(0, ProbePath::lost),
             taps: self.kernel.report(),
             numbers: self.duties.targets.iter().map(|target| (target.backend, target.number)).collect(),
             checks: Vec::new(),

@@ -8,7 +8,7 @@ use guideway_control::path_mtu::LIFETIME;
 use guideway_control::rt::{Duties, Rt};
 use guideway_control::runtime::events;
 use guideway_control::state::State;
-use guideway_dataplane::ids::{LinkId, PortId};
+use guideway_dataplane::ids::{BackendId, LinkId, PortId};
 use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort};
 use guideway_dataplane::port::Packet;
 use guideway_dataplane::punt::{ControlRings, Inject, Punt, PuntClass};
@@ -137,7 +137,9 @@ fn probes_go_to_a_host_of_a_prefix_from_the_first_link() {
 
 #[test]
 fn only_backends_of_tunnels_have_a_path_to_learn() {
-    assert_eq!(expected_duties().tunnels, [ip("10.9.0.11"), ip("10.20.0.11")].into());
+    let duties = expected_duties();
+    let expected = [(ip("10.9.0.11"), vec![BackendId(0)]), (ip("10.20.0.11"), vec![BackendId(1)])];
+    assert_eq!(duties.tunnels, expected.into());
 }
 
 struct Bench {

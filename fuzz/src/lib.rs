@@ -1,5 +1,6 @@
 //! What the fuzz targets and their seeds share: topics of packet vectors, and how frames are written in an input.
 
+pub mod answer;
 #[path = "../../dataplane/tests/forwarding/peer.rs"]
 pub mod peer;
 

@@ -3,7 +3,8 @@
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
-//! a worker that is idle. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
+//! a worker that is idle. [`probes`] measures what health checks of
+//! many backends cost. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
 //! against a baseline.
 
 pub mod churn;
@@ -28,6 +29,7 @@ pub mod ndr;
 pub mod pcap;
 pub mod peers;
 pub mod present;
+pub mod probes;
 pub mod reconfig;
 pub mod record;
 pub mod report;

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::peers;
 use crate::present::Present;
-use crate::{file, maglev, ndr, reconfig, report, scale, wake};
+use crate::{file, maglev, ndr, probes, reconfig, report, scale, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -190,6 +190,8 @@ pub enum Results {
     Scale(scale::report::Report),
     /// `bench wake`.
     Wake(wake::report::Report),
+    /// `bench probes`.
+    Probes(probes::report::Report),
     /// `bench maglev`.
     Maglev(maglev::report::Report),
 }
@@ -205,6 +207,7 @@ impl Results {
             Self::Reconfig(report) => report,
             Self::Scale(report) => report,
             Self::Wake(report) => report,
+            Self::Probes(report) => report,
             Self::Maglev(report) => report,
         }
     }

@@ -106,6 +106,11 @@ impl Judged {
         transition.map(|transition| (transition, reason))
     }
 
+    /// Whether the backend counts as up and nothing failed: then a probe out of turn may tell something new.
+    pub(super) fn stands(&self) -> bool {
+        self.dampened == Dampened { level: Level::Up, run: 0 }
+    }
+
     /// From the beginning of a probe to that of the next one.
     pub(super) fn pause(&self, times: &CheckTimes) -> Duration {
         if self.dampened.is_unsettled(thresholds(times)) { times.fast_interval } else { times.interval }

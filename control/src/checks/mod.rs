@@ -30,7 +30,6 @@ pub use subject::{Asked, Question, Subject};
 
 use crate::exception::ring;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// Bytes of packets that wait in one direction at most: some 800 full ones.
 const RING_BYTES: usize = 1 << 20;
@@ -40,6 +39,6 @@ const RING_BYTES: usize = 1 << 20;
 pub fn path() -> (ProbePath, StackPath) {
     let (up, from_rt) = ring::frames(RING_BYTES);
     let (to_rt, down) = ring::frames(RING_BYTES);
-    let stalled = Arc::new(AtomicU64::new(0));
-    (ProbePath::new(up, down, Arc::clone(&stalled)), StackPath::new(from_rt, to_rt, stalled))
+    let shared = Arc::default();
+    (ProbePath::new(up, down, Arc::clone(&shared)), StackPath::new(from_rt, to_rt, shared))
 }

@@ -2,6 +2,7 @@
 
 use crate::exception::ring::{FrameReceiver, FrameSender};
 use crate::health::answer;
+use crossbeam::queue::ArrayQueue;
 use guideway_dataplane::counters::STALL;
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
@@ -11,23 +12,53 @@ use std::time::Duration;
 
 /// Packets that a step takes from the stack.
 const BATCH: usize = 256;
+/// Backends that wait for a look at once at most.
+const MOST_DOUBTED: usize = 1_024;
 /// Before each packet to a backend: its id.
 const ID: usize = size_of::<u16>();
+
+/// What both ends read and write in place.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// For how long some worker did not poll since the start, in nanoseconds.
+    stalled: AtomicU64,
+    /// Backends that something speaks against.
+    doubted: ArrayQueue<BackendId>,
+    out_of_turn: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { stalled: AtomicU64::new(0), doubted: ArrayQueue::new(MOST_DOUBTED), out_of_turn: AtomicU64::new(0) }
+    }
+}
+
+impl Shared {
+    /// The next backend that something speaks against.
+    pub(super) fn doubted(&self) -> Option<BackendId> {
+        self.doubted.pop()
+    }
+
+    /// Counts a probe that is sent out of turn.
+    pub(super) fn count_out_of_turn(&self) {
+        self.out_of_turn.fetch_add(1, Relaxed);
+    }
+}
 
 /// The end of the real-time thread.
 pub struct ProbePath {
     up: FrameSender,
     down: FrameReceiver,
     stalls: Stalls,
-    stalled: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     packet: Vec<u8>,
     /// Packets that found the ring to the stack full.
     lost: u64,
 }
 
 impl ProbePath {
-    pub(super) fn new(up: FrameSender, down: FrameReceiver, stalled: Arc<AtomicU64>) -> Self {
-        Self { up, down, stalls: Stalls::default(), stalled, packet: Vec::new(), lost: 0 }
+    pub(super) fn new(up: FrameSender, down: FrameReceiver, shared: Arc<Shared>) -> Self {
+        Self { up, down, stalls: Stalls::default(), shared, packet: Vec::new(), lost: 0 }
     }
 
     /// Gives the stack a layer-3 packet that may answer one of its own: by its ports, or as an ICMP message.
@@ -53,7 +84,18 @@ impl ProbePath {
     /// Tells until when some worker is known not to have polled, if one ever did not. To be called with every step.
     pub fn stalled(&mut self, until: Option<Nanos>, now: Nanos) {
         let total = self.stalls.take(until, now);
-        self.stalled.store(u64::try_from(total.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.shared.stalled.store(u64::try_from(total.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Has the checks of a backend ask out of turn. So many at once that there is no room are no news about one of them.
+    pub fn ask_at_once(&self, backend: BackendId) {
+        let _ = self.shared.doubted.push(backend);
+    }
+
+    /// Probes that were sent out of turn.
+    #[must_use]
+    pub fn out_of_turn(&self) -> u64 {
+        self.shared.out_of_turn.load(Relaxed)
     }
 
     /// Packets that found the ring to the stack full.
@@ -67,13 +109,13 @@ impl ProbePath {
 pub struct StackPath {
     from_rt: FrameReceiver,
     to_rt: FrameSender,
-    stalled: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     packet: Vec<u8>,
 }
 
 impl StackPath {
-    pub(super) fn new(from_rt: FrameReceiver, to_rt: FrameSender, stalled: Arc<AtomicU64>) -> Self {
-        Self { from_rt, to_rt, stalled, packet: Vec::new() }
+    pub(super) fn new(from_rt: FrameReceiver, to_rt: FrameSender, shared: Arc<Shared>) -> Self {
+        Self { from_rt, to_rt, shared, packet: Vec::new() }
     }
 
     /// The next packet for the stack, in place of `packet`. Returns `false` if there is none.
@@ -89,9 +131,14 @@ impl StackPath {
         self.to_rt.push(&self.packet)
     }
 
+    /// What the two ends share.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// For how long some worker did not poll, since the start.
     pub(super) fn stalled(&self) -> Duration {
-        Duration::from_nanos(self.stalled.load(Relaxed))
+        Duration::from_nanos(self.shared.stalled.load(Relaxed))
     }
 }
 

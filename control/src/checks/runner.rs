@@ -3,7 +3,7 @@
 use super::judged::{CheckReport, Judged};
 use super::kernel;
 use super::lateness::{LOOK, Lateness};
-use super::path::StackPath;
+use super::path::{self, StackPath};
 use super::speak::{self, Fault, Said, Trust};
 use super::stack::Stack;
 use super::{HistoryResult, Question, Subject};
@@ -19,7 +19,7 @@ use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -53,6 +53,8 @@ pub struct Outlets {
 struct Shared {
     outlets: Outlets,
     stack: Stack,
+    /// With the real-time thread.
+    path: Arc<path::Shared>,
     trust: Trust,
     lateness: RefCell<Lateness>,
     of_stack: Semaphore,
@@ -64,6 +66,7 @@ struct Shared {
 struct Watched {
     subject: Subject,
     judged: Rc<RefCell<Judged>>,
+    at_once: Rc<Notify>,
     task: AbortHandle,
 }
 
@@ -72,6 +75,7 @@ pub async fn run(mut requests: mpsc::UnboundedReceiver<Request>, path: StackPath
     let now = (outlets.clock)();
     let shared = Rc::new(Shared {
         outlets,
+        path: path.shared(),
         stack: Stack::new(path),
         trust: Trust::default(),
         lateness: RefCell::new(Lateness::new(now)),
@@ -94,6 +98,7 @@ pub async fn run(mut requests: mpsc::UnboundedReceiver<Request>, path: StackPath
                 request = requests.recv() => request,
                 () = sleep(LOOK) => {
                     shared.lateness.borrow_mut().look(shared.now());
+                    doubt(&shared, &watched);
                     continue;
                 }
             }
@@ -115,6 +120,15 @@ pub async fn run(mut requests: mpsc::UnboundedReceiver<Request>, path: StackPath
     }
     watched.into_values().for_each(|watched| watched.task.abort());
     driver.abort();
+}
+
+/// Has those asked out of turn that something speaks against.
+fn doubt(shared: &Shared, watched: &HashMap<(BackendId, CheckNumber), Watched>) {
+    while let Some(backend) = shared.path.doubted() {
+        for (_, watched) in watched.iter().filter(|((id, _), _)| *id == backend) {
+            watched.at_once.notify_one();
+        }
+    }
 }
 
 fn report(watched: &Watched) -> CheckReport {
@@ -165,26 +179,50 @@ fn configure(shared: &Rc<Shared>, watched: &mut HashMap<(BackendId, CheckNumber)
 }
 
 fn watch(shared: &Rc<Shared>, subject: Subject, judged: Rc<RefCell<Judged>>, phase: Duration) -> Watched {
-    let task = Task { shared: Rc::clone(shared), subject: subject.clone(), judged: Rc::clone(&judged) };
+    let at_once = Rc::new(Notify::new());
+    let task = Task {
+        shared: Rc::clone(shared),
+        subject: subject.clone(),
+        judged: Rc::clone(&judged),
+        at_once: Rc::clone(&at_once),
+    };
     let task = spawn_local(task.run(Instant::now() + phase)).abort_handle();
-    Watched { subject, judged, task }
+    Watched { subject, judged, at_once, task }
 }
 
 struct Task {
     shared: Rc<Shared>,
     subject: Subject,
     judged: Rc<RefCell<Judged>>,
+    /// Told when something speaks against the backend.
+    at_once: Rc<Notify>,
 }
 
 impl Task {
     async fn run(self, mut due: Instant) {
         let mut round = 0_u64;
+        let mut begun = Instant::now();
         loop {
-            sleep_until(due).await;
-            let begun = self.round().await;
+            self.rest(begun, due).await;
+            begun = self.round().await;
             round += 1;
             let pause = self.judged.borrow().pause(&self.subject.asked.times);
             due = begun + pause + self.shared.jitter(self.subject.backend, round, pause);
+        }
+    }
+
+    /// Waits until a probe is due, or for `fast_interval` from the beginning of the last one on if something speaks against a
+    /// backend that stands.
+    async fn rest(&self, begun: Instant, due: Instant) {
+        let early = tokio::select! {
+            () = sleep_until(due) => return,
+            () = self.at_once.notified() => begun + self.subject.asked.times.fast_interval,
+        };
+        if early < due && self.judged.borrow().stands() {
+            sleep_until(early).await;
+            self.shared.path.count_out_of_turn();
+        } else {
+            sleep_until(due).await;
         }
     }
 

@@ -201,6 +201,8 @@ pub enum Received {
 pub struct Counters {
     /// SYNs sent.
     pub sent: u64,
+    /// Of these, the ones that were sent out of turn, since something spoke against the backend.
+    pub out_of_turn: u64,
     /// RSTs sent.
     pub resets: u64,
     /// Probes answered in time.

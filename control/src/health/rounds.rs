@@ -1,6 +1,7 @@
 //! The prober's clockwork: targets, expiry, sending.
 
 use super::check::Check;
+use super::dampen::{Dampened, Level};
 use super::expiry::{Flight, Flights};
 use super::probe_packet::Kind;
 use super::prober::Prober;
@@ -68,6 +69,23 @@ impl Prober {
             self.flights.push(known.map_or_else(|| Flights::new(timeout), |at| old.swap_remove(at)));
         }
         self.flights.extend(old.into_iter().filter(|queue| !queue.is_empty()));
+    }
+
+    /// Makes the next probe of a backend due at once, since something speaks against it that is no result: not before
+    /// `fast_interval` after the last one, and not at all unless the backend counts as up and nothing failed.
+    pub fn probe_at_once(&mut self, backend: BackendId, now: Nanos) {
+        let Some(hot) = self.table.peek(backend.0) else { return };
+        let check = self.groups[usize::from(hot.group)].check;
+        if hot.is_doubted() || hot.dampened() != (Dampened { level: Level::Up, run: 0 }) {
+            return;
+        }
+        let soonest = hot.sent.plus(check.fast_interval);
+        // No earlier than now: a due time in the past would count as a round that this thread was late for.
+        let now = Tick::at(self.last_poll.map_or(now, |last| last.max(now)));
+        if let Some(hot) = self.table.hot(backend.0) {
+            hot.set_doubted(true);
+        }
+        self.schedule(backend.0, if soonest.since(now) > 0 { soonest } else { now });
     }
 
     /// Expires what is overdue at `now` and sends what is due. To be called about once a millisecond, after all that
@@ -143,6 +161,9 @@ impl Prober {
         let late = now.since(due).max(0).cast_unsigned();
         if late > check.tolerance() {
             let missed = late / check.interval + 1;
+            if let Some(hot) = self.table.hot(backend) {
+                hot.set_doubted(false);
+            }
             self.counters.skipped += u64::from(missed);
             self.schedule(backend, due.plus(missed * check.interval));
             return;
@@ -166,7 +187,9 @@ impl Prober {
             self.count_void(backend);
         }
         let round = hot.round.wrapping_add(1);
+        self.counters.out_of_turn += u64::from(hot.is_doubted());
         if let Some(hot) = self.table.hot(backend) {
+            hot.set_doubted(false);
             hot.round = round;
             hot.sent = now;
             hot.outstanding = hot.outstanding << 1 | 1;

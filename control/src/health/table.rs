@@ -23,7 +23,7 @@ pub(super) const NO_RTT: u32 = u32::MAX;
 /// | 10..12 | `stamp` | which entry of the schedule is current |
 /// | 12..14 | `run` | results in a row, [`Dampened::run`] |
 /// | 14 | `outstanding` | bit i: round − i has no result yet |
-/// | 15 | `flags` | bits 0..2 level, bit 2 half-open |
+/// | 15 | `flags` | bits 0..2 level, bit 2 half-open, bit 3 doubted |
 #[derive(Clone, Copy)]
 pub(super) struct Hot {
     pub sent: Tick,
@@ -40,6 +40,7 @@ const _: () = assert!(MAX_OUTSTANDING == u8::BITS);
 
 const LEVEL: u8 = 0b11;
 const HALF_OPEN: u8 = 0b100;
+const DOUBTED: u8 = 0b1000;
 
 impl Hot {
     const ABSENT: Self =
@@ -76,6 +77,15 @@ impl Hot {
 
     pub const fn set_half_open(&mut self, half_open: bool) {
         self.flags = self.flags & !HALF_OPEN | if half_open { HALF_OPEN } else { 0 };
+    }
+
+    /// Whether the next probe comes out of turn.
+    pub const fn is_doubted(&self) -> bool {
+        self.flags & DOUBTED != 0
+    }
+
+    pub const fn set_doubted(&mut self, doubted: bool) {
+        self.flags = self.flags & !DOUBTED | if doubted { DOUBTED } else { 0 };
     }
 
     /// The bit of `round` in the mask, if the round is outstanding.

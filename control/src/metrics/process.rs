@@ -39,6 +39,21 @@ pub(super) fn control(families: &mut Families<'_>, sample: &Sample) -> fmt::Resu
         "Rounds of probes that were not sent, since this process was too late for them.",
         prober.skipped,
     )?;
+    families.counter(
+        "probes_out_of_turn",
+        "Probes that were sent out of turn, since something spoke against a backend that is up.",
+        sample.report.out_of_turn,
+    )?;
+    families.counter(
+        "unreachable_errors",
+        "ICMP errors that spoke of a forwarded packet to a backend: its checks ask at once.",
+        sample.report.suspicions,
+    )?;
+    families.counter(
+        "check_answers_lost",
+        "Packets to checks that are conversations which found no room on their way.",
+        sample.report.lost,
+    )?;
     let ignored = [
         ("malformed", prober.malformed),
         ("not_an_answer", prober.not_an_answer),

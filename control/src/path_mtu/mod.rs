@@ -7,11 +7,9 @@
 //!
 //! Pure code, as [`crate::neighbor`]: frames and time are handed in.
 
-mod quote;
-
 use crate::neighbor::bucket::Bucket;
+use crate::quote::{self, Error, Inner, Trouble};
 use guideway_dataplane::time::Nanos;
-use quote::{Error, Inner};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -132,7 +130,8 @@ impl PathMtus {
 /// The size to send next, within the bounds of the family. An error about a packet that fits is nonsense, and so is one
 /// that asks an IPv6 host for less than 1,280 bytes (RFC 8201 section 4).
 fn next_size(error: &Error) -> Option<u16> {
-    let told = match error.mtu {
+    let Trouble::TooBig { mtu } = error.trouble else { return None };
+    let told = match mtu {
         0 if error.destination.is_ipv4() => u32::from(*PLATEAUS.iter().find(|size| u32::from(**size) < error.len)?),
         told => told,
     };

@@ -212,6 +212,15 @@ pub struct ControlStatus {
     pub probes_void: u64,
     /// Packets to the prober that answer nothing it asked.
     pub probe_answers_ignored: u64,
+    /// Packets to checks that are conversations which found no room on their way to them.
+    #[serde(default)]
+    pub probe_answers_lost: u64,
+    /// Probes sent out of turn, since something spoke against a backend that is up.
+    #[serde(default)]
+    pub probes_out_of_turn: u64,
+    /// ICMP errors that spoke of a forwarded packet to a backend.
+    #[serde(default)]
+    pub unreachable_errors: u64,
     /// ARP requests and neighbour solicitations answered.
     pub neighbor_answers: u64,
     /// Echo requests answered.

@@ -20,7 +20,7 @@ use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::transmit::TxPath;
 use guideway_dataplane::worker::{Worker, WorkerParts};
-use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -39,6 +39,11 @@ pub fn backend_mac(n: u8) -> [u8; 6] {
 
 /// A configuration with `count` backends behind 203.0.113.10:80 by `l2dsr`, checked as by default; static neighbours.
 pub fn config(count: u8) -> Config {
+    config_with(count, "forward = \"l2dsr\"\nidle_timeout = { tcp = \"500ms\" }")
+}
+
+/// The same with these keys of the pool.
+pub fn config_with(count: u8, pool: &str) -> Config {
     let neighbors: String = (1..=count)
         .map(|n| {
             format!("[[interface.neighbor]]\naddress = \"10.0.0.{}\"\nmac = \"{}\"\n", 10 + n, mac_text(backend_mac(n)))
@@ -65,8 +70,7 @@ addresses = ["10.0.0.1/24"]
 arm_time = "100ms"
 [[pool]]
 name = "web"
-forward = "l2dsr"
-idle_timeout = {{ tcp = "500ms" }}
+{pool}
 {backends}
 [[vip]]
 address = "203.0.113.10"
@@ -205,7 +209,10 @@ impl Bench {
             if frame.ethertype() != EthernetProtocol::Ipv4 {
                 continue;
             }
-            let ip = Ipv4Packet::new_checked(frame.payload()).expect("a whole IPv4 packet");
+            let mut ip = Ipv4Packet::new_checked(frame.payload()).expect("a whole IPv4 packet");
+            if ip.next_header() == IpProtocol::Unknown(4) {
+                ip = Ipv4Packet::new_checked(ip.payload()).expect("a whole packet in the tunnel");
+            }
             let tcp = TcpPacket::new_checked(ip.payload()).expect("a whole segment");
             if ip.src_addr().octets() != [10, 0, 0, 1] {
                 self.arrivals.push(Arrival { at: self.now, backend: number, source_port: tcp.src_port() });

@@ -64,7 +64,8 @@ impl Hostile {
 /// How two sides talk.
 #[derive(Clone, Copy, Debug)]
 struct Talk {
-    style: Style,
+    /// `None`: for comparison, nothing stands between.
+    style: Option<Style>,
     /// Bytes that the client and the server send.
     sizes: [usize; 2],
     /// Who waits for the other: a server that speaks first has a client that waits, or nobody does.
@@ -95,7 +96,7 @@ fn connect(talk: Talk, seed: u64) -> Result<(), String> {
         }
         wires[1].send(middle.due(), now, talk.percent, &mut random);
         let arrived = wires[1].arrived(now);
-        let is_known = !middle.header.is_empty();
+        let is_known = talk.style.is_none() || !middle.header.is_empty();
         let sent = server.step(now, arrived, if is_known { enough } else { usize::MAX });
         wires[2].send(sent, now, talk.percent, &mut random);
         for frame in wires[2].arrived(now) {
@@ -140,7 +141,18 @@ const V2: Style = Style::V2 { crc32c: true, unique_id: true, vip: true };
 
 fn both_styles(sizes: [usize; 2], waits: [bool; 2], buffer: usize, percent: u64) {
     for style in [Style::V1, V2] {
-        all(Talk { style, sizes, waits, buffer, percent });
+        all(Talk { style: Some(style), sizes, waits, buffer, percent });
+    }
+}
+
+/// What the two stacks do by themselves, for comparison.
+#[test]
+fn probe_plain() {
+    for (sizes, waits, buffer) in [([9_044, 9_000], [false, true], 600), ([9_000, 9_000], [false, true], 600), ([30_000, 30_000], [false, false], 65_535)] {
+        let talk = Talk { style: None, sizes, waits, buffer, percent: 5 };
+        let count = connections();
+        let failed: Vec<_> = (1..=count).filter_map(|seed| connect(talk, seed).err().map(|why| (seed, why))).collect();
+        println!("plain {sizes:?} {buffer}: {} of {count} failed, first {:?}", failed.len(), failed.first());
     }
 }
 

@@ -17,7 +17,8 @@ pub struct Middle {
     proxying: Proxying,
     pub proxy: Proxy,
     session: SessionId,
-    style: Style,
+    /// `None`: it changes nothing, for comparison.
+    style: Option<Style>,
     pub now: Nanos,
     /// The header, once it was made.
     pub header: Vec<u8>,
@@ -31,7 +32,7 @@ fn parsed(frame: &[u8]) -> Parsed {
 }
 
 impl Middle {
-    pub fn new(style: Style) -> Self {
+    pub fn new(style: Option<Style>) -> Self {
         let mut sessions = Sessions::new(1, Box::default(), guideway_dataplane::hash::FlowHasher::new([1; 16]));
         let end = |port| guideway_dataplane::session::Endpoint { address: u128::from(port), port };
         let tuple = Tuple { source: end(1), destination: end(2), protocol: 6 };
@@ -49,13 +50,13 @@ impl Middle {
 
     /// What goes to the backend for a frame of the client.
     pub fn pass_client(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
+        let Some(style) = self.style else { return vec![frame.to_vec()] };
         let mut packet = MemoryPacket::new(frame);
         let mut parsed = parsed(frame);
         let kept = |packet: MemoryPacket| packet.frame().to_vec();
         if parsed.flags & (SYN | ACK) == SYN {
             let tuple = Tuple::of(&parsed);
             let mut made: Option<Header> = None;
-            let style = self.style;
             let make = || {
                 made = header(style, &tuple, 7);
                 made.clone()
@@ -75,6 +76,9 @@ impl Middle {
 
     /// What goes to the client, and to the backend, for a frame of the backend.
     pub fn pass_backend(&mut self, frame: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        if self.style.is_none() {
+            return (vec![frame.to_vec()], Vec::new());
+        }
         let mut packet = MemoryPacket::new(frame);
         let mut parsed = parsed(frame);
         let made = self.proxying.pass_backend(&mut self.proxy, &mut packet, &mut parsed, &MemoryPool, self.now);

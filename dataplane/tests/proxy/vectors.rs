@@ -18,7 +18,7 @@ struct Wire(Middle);
 
 impl Wire {
     fn new() -> Self {
-        Self(Middle::new(Style::V1))
+        Self(Middle::new(Some(Style::V1)))
     }
 
     /// After SYN and SYN-ACK.

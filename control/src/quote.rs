@@ -1,5 +1,5 @@
-//! What an ICMP error says that speaks of a packet too large, and what it quotes. Every rule that needs no knowledge of
-//! ours is checked here.
+//! What an ICMP error says about a tunnel's packet that did not arrive, and what it quotes. Every rule that needs no
+//! knowledge of ours is checked here.
 
 use crate::responder::ip::{self, ICMP, ICMPV6};
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Ipv4Packet, Ipv6Packet};
@@ -27,11 +27,23 @@ const PROTOCOL_GRE: u8 = 47;
 /// as fits (RFC 1812 section 4.3.2.3).
 const ENOUGH: usize = UDP_HEADER + IPV4_HEADER;
 
-/// An ICMP error about a tunnel's packet that was too large.
+/// Why a packet did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It was too large.
+    TooBig {
+        /// The next hop's MTU as the router tells it; 0 if it does not.
+        mtu: u32,
+    },
+    /// "Destination unreachable" of every other kind: no route, no neighbour, no such protocol or port, forbidden.
+    Unreachable,
+}
+
+/// An ICMP error about a tunnel's packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Error {
-    /// The next hop's MTU as the router tells it; 0 if it does not.
-    pub(super) mtu: u32,
+    /// What is wrong.
+    pub(super) trouble: Trouble,
     /// Length of the quoted packet before it was cut, in bytes.
     pub(super) len: u32,
     /// Where the quoted packet was sent: the far end of the tunnel.
@@ -63,10 +75,10 @@ struct Quoted<'a> {
 pub(super) fn parse(frame: &[u8]) -> Option<Error> {
     let ip = ip::parse(frame).ok()?;
     let message = frame.get(ip.payload.clone())?;
-    let (mtu, quoted) = match (ip.source, ip.destination, ip.protocol) {
-        (_, IpAddr::V4(_), ICMP) => (next_hop_v4(message)?, quoted_v4(message.get(ICMP_HEADER..)?)?),
+    let (trouble, quoted) = match (ip.source, ip.destination, ip.protocol) {
+        (_, IpAddr::V4(_), ICMP) => (trouble_v4(message)?, quoted_v4(message.get(ICMP_HEADER..)?)?),
         (IpAddr::V6(source), IpAddr::V6(destination), ICMPV6) => {
-            (next_hop_v6(message, source, destination)?, quoted_v6(message.get(ICMP_HEADER..)?)?)
+            (trouble_v6(message, source, destination)?, quoted_v6(message.get(ICMP_HEADER..)?)?)
         }
         _ => return None,
     };
@@ -78,23 +90,33 @@ pub(super) fn parse(frame: &[u8]) -> Option<Error> {
         None if quoted.source.is_ipv4() && is_tunnel(quoted.protocol) && quoted.payload.len() < ENOUGH => Inner::Cut,
         None => return None,
     };
-    Some(Error { mtu, len: quoted.len, destination: quoted.destination, inner })
+    Some(Error { trouble, len: quoted.len, destination: quoted.destination, inner })
 }
 
-/// RFC 1191 section 4.
-fn next_hop_v4(message: &[u8]) -> Option<u32> {
+/// RFC 792; RFC 1191 section 4 for the MTU.
+fn trouble_v4(message: &[u8]) -> Option<Trouble> {
     let packet = Icmpv4Packet::new_checked(message).ok()?;
-    let needed = packet.msg_type() == Icmpv4Message::DstUnreachable && packet.msg_code() == FRAGMENTATION_NEEDED;
     let [.., high, low] = message.first_chunk::<ICMP_HEADER>()?;
-    (needed && packet.verify_checksum()).then(|| u32::from(u16::from_be_bytes([*high, *low])))
+    let trouble = match (packet.msg_type(), packet.msg_code()) {
+        (Icmpv4Message::DstUnreachable, FRAGMENTATION_NEEDED) => {
+            Trouble::TooBig { mtu: u32::from(u16::from_be_bytes([*high, *low])) }
+        }
+        (Icmpv4Message::DstUnreachable, _) => Trouble::Unreachable,
+        _ => return None,
+    };
+    packet.verify_checksum().then_some(trouble)
 }
 
-/// RFC 4443 section 3.2.
-fn next_hop_v6(message: &[u8], source: Ipv6Addr, destination: Ipv6Addr) -> Option<u32> {
+/// RFC 4443 sections 3.1 and 3.2.
+fn trouble_v6(message: &[u8], source: Ipv6Addr, destination: Ipv6Addr) -> Option<Trouble> {
     let packet = Icmpv6Packet::new_checked(message).ok()?;
-    let too_big = packet.msg_type() == Icmpv6Message::PktTooBig;
     let [.., a, b, c, d] = message.first_chunk::<ICMP_HEADER>()?;
-    (too_big && packet.verify_checksum(&source, &destination)).then(|| u32::from_be_bytes([*a, *b, *c, *d]))
+    let trouble = match packet.msg_type() {
+        Icmpv6Message::PktTooBig => Trouble::TooBig { mtu: u32::from_be_bytes([*a, *b, *c, *d]) },
+        Icmpv6Message::DstUnreachable => Trouble::Unreachable,
+        _ => return None,
+    };
+    packet.verify_checksum(&source, &destination).then_some(trouble)
 }
 
 fn quoted_v4(bytes: &[u8]) -> Option<Quoted<'_>> {
