@@ -171,7 +171,7 @@ fn memory(site: &Site) -> Result<u64> {
 /// How many reloads in a row there are to be.
 fn reloads() -> Result<usize> {
     let Some(text) = std::env::var_os(RELOADS_VARIABLE) else { return Ok(RELOADS) };
-    let count = text.to_str().and_then(|text| text.parse().ok()).filter(|count| *count >= BAD);
+    let count = text.to_str().and_then(|text| text.parse::<usize>().ok()).filter(|count| *count >= BAD);
     count.with_context(|| format!("{RELOADS_VARIABLE} is {text:?}: write a number, {BAD} or more"))
 }
 
