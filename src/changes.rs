@@ -37,9 +37,10 @@ fn line(change: &Change) -> String {
     let Change { time, by, what, change, from, to } = change;
     let (from, to) = differing(from, to);
     let by = match by {
-        Author::Api { uid, pid } => {
+        Author::Api { uid, pid, peer, token } => {
             let of = |name: &str, id: Option<String>| id.map_or_else(String::new, |id| format!(" {name} {id}"));
-            format!("api{}{}", of("uid", uid.map(|id| id.to_string())), of("pid", pid.map(|id| id.to_string())))
+            let (uid, pid) = (of("uid", uid.map(|id| id.to_string())), of("pid", pid.map(|id| id.to_string())));
+            format!("api{uid}{pid}{}{}", of("peer", peer.map(|peer| peer.to_string())), of("token", token.clone()))
         }
         Author::Signal => "SIGHUP".to_owned(),
         Author::Health => "health check".to_owned(),
@@ -67,7 +68,7 @@ mod tests {
     fn a_line_says_what_differs() {
         let change = Change {
             time: "2026-01-31T12:00:00.000000Z".to_owned(),
-            by: Author::Api { uid: Some(0), pid: Some(7) },
+            by: Author::Api { uid: Some(0), pid: Some(7), peer: None, token: None },
             what: "backend web/web1".to_owned(),
             change: "weight".to_owned(),
             from: json!({ "admin": "enabled", "weight": 1 }),
@@ -76,6 +77,10 @@ mod tests {
         let expected =
             r#"2026-01-31T12:00:00.000000Z api uid 0 pid 7: backend web/web1: weight: {"weight":1} -> {"weight":5}"#;
         assert_eq!(line(&change), expected);
+        let peer = Some(([192, 0, 2, 7], 40_000).into());
+        let by = Author::Api { uid: None, pid: None, peer, token: Some("token".to_owned()) };
+        let remote = Change { by, ..change.clone() };
+        assert!(line(&remote).contains("Z api peer 192.0.2.7:40000 token token: backend"), "{}", line(&remote));
         let came = Change { by: Author::Signal, from: Value::Null, ..change };
         assert!(line(&came).contains(" SIGHUP: backend web/web1: weight: null -> {\"admin\""), "{}", line(&came));
     }

@@ -4,6 +4,7 @@
 use crate::control::Control;
 use guideway_dataplane::time::Nanos;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tracing::info;
 use utoipa::ToSchema;
@@ -91,6 +92,20 @@ impl NodeDrain {
     }
 }
 
+/// What the log of changes calls the machine.
+const NODE: &str = "node";
+
+/// How the log of changes shows whether the machine drains, and by which times.
+fn drain_label(drain: Option<&NodeDrain>) -> Value {
+    drain.map_or_else(
+        || json!({ "admin": "enabled" }),
+        |drain| {
+            let limit = drain.limit.map(|limit| limit.as_secs_f64());
+            json!({ "admin": "draining", "quiet_seconds": drain.quiet.as_secs_f64(), "limit_seconds": limit })
+        },
+    )
+}
+
 impl Control {
     /// Begins to drain the machine, or gives a drain that is under way other times.
     ///
@@ -99,17 +114,22 @@ impl Control {
     /// What is wrong with a time; nothing changed then.
     pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
         let begun = NodeDrain::new(ask, now, self.vip_packets())?;
-        self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
+        let before = drain_label(self.drain.as_ref());
+        let drain = self.drain.map_or(begun, |drain| drain.with_times_of(begun));
+        self.drain = Some(drain);
         self.state.withdraw(true);
+        self.audit_mut().changed(NODE.to_owned(), "drain", before, drain_label(Some(&drain)));
         info!(?ask, "this machine drains: VIPs are not answered for any more");
         Ok(())
     }
 
     /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
     pub fn cancel_drain(&mut self) -> bool {
-        let was = self.drain.take().is_some();
+        let before = self.drain.take();
+        let was = before.is_some();
         if was {
             self.state.withdraw(false);
+            self.audit_mut().changed(NODE.to_owned(), "enable", drain_label(before.as_ref()), drain_label(None));
             info!("this machine does not drain any more");
         }
         was

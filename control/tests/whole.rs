@@ -1,7 +1,12 @@
 //! The control side and a worker together, in virtual time: what an operator relies on.
 
+#[path = "whole/drain.rs"]
+mod drain;
+#[path = "whole/reloads.rs"]
+mod reloads;
 mod support;
 
+use guideway_config::model::Config;
 use guideway_control::state::BackendHealth;
 use guideway_dataplane::time::Nanos;
 use std::time::Duration;
@@ -23,7 +28,11 @@ fn run_loaded(bench: &mut Bench, duration: Duration, rt: bool) -> usize {
 }
 
 fn settled(count: u8) -> Bench {
-    let mut bench = Bench::new(count);
+    settled_on(support::config(count), count)
+}
+
+fn settled_on(config: Config, count: u8) -> Bench {
+    let mut bench = Bench::of(config, count);
     bench.run(Duration::from_millis(200), true);
     for n in 1..=count {
         assert_eq!(bench.health(n), BackendHealth::Up);

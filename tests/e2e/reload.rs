@@ -17,7 +17,9 @@ const IDLE: &str = "4s";
 /// Requests that shall be answered: enough that a backend without any would be no accident.
 const REQUESTS: u64 = 90;
 
-/// The pause after each of many reloads in a row.
+/// Reloads in a row unless this variable says how many, and the pause after each.
+const RELOADS: usize = 60;
+const RELOADS_VARIABLE: &str = "GUIDEWAY_RELOADS";
 const PAUSE: Duration = Duration::from_millis(250);
 /// Every so many of them have a file that is bad.
 const BAD: usize = 6;
@@ -159,16 +161,18 @@ fn variant(site: &Site, round: usize) -> GuidewayConfig {
     config
 }
 
-/// Reloads in a row: enough for a test that comes often, or as many as `GUIDEWAY_RELOADS` says.
-fn reloads() -> Result<usize> {
-    std::env::var("GUIDEWAY_RELOADS").map_or(Ok(60), |count| count.parse().context("GUIDEWAY_RELOADS"))
-}
-
 /// Resident memory of the load balancer in KiB.
 fn memory(site: &Site) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", site.guideway.process().id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     line.trim().trim_end_matches(" kB").parse().context("no number")
+}
+
+/// How many reloads in a row there are to be.
+fn reloads() -> Result<usize> {
+    let Some(text) = std::env::var_os(RELOADS_VARIABLE) else { return Ok(RELOADS) };
+    let count = text.to_str().and_then(|text| text.parse::<usize>().ok()).filter(|count| *count >= BAD);
+    count.with_context(|| format!("{RELOADS_VARIABLE} is {text:?}: write a number, {BAD} or more"))
 }
 
 #[test]
@@ -181,8 +185,8 @@ fn many_reloads_under_load_lose_nothing() -> Result<()> {
     let downloads = Download::from_each(&site.lab, target())?;
     let load = site.load(target())?;
     wait_for_good(&load, 50)?;
-    let mut early = 0;
-    let reloads = reloads()?;
+    let (reloads, start) = (reloads()?, memory(&site)?);
+    let (mut early, mut middle) = (0, 0);
     for round in 0..reloads {
         let config = variant(&site, round);
         if round % BAD == BAD - 1 {
@@ -201,10 +205,15 @@ fn many_reloads_under_load_lose_nothing() -> Result<()> {
         if round == reloads / 4 {
             early = memory(&site)?;
         }
+        if round == reloads / 2 {
+            middle = memory(&site)?;
+        }
         std::thread::sleep(PAUSE);
     }
     let late = memory(&site)?;
-    println!("resident memory: {early} KiB after {} reloads, {late} KiB after {reloads}", reloads / 4);
+    println!(
+        "resident memory in KiB over {reloads} reloads: start {start}, a quarter {early}, half {middle}, end {late}"
+    );
     ensure!(late < early + early / 4, "memory grows: {early} KiB, then {late} KiB");
     write(&site, &site.config)?;
     applied(&site, &[])?;

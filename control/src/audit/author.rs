@@ -6,6 +6,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::UnixListener;
 use utoipa::ToSchema;
 
@@ -21,6 +23,13 @@ pub enum Author {
         /// The process, by the same.
         #[serde(skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
+        /// Where a request over TCP came from: address and port.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        peer: Option<SocketAddr>,
+        /// The token that it showed: the name of the token's file, never the token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     /// SIGHUP.
     Signal,
@@ -57,6 +66,10 @@ pub struct Peer {
     pid: Option<i32>,
 }
 
+/// How the token is called that a request over TCP showed; an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenName(pub(crate) Arc<str>);
+
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         let credentials = stream.io().peer_cred().ok();
@@ -66,7 +79,13 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 
 /// Serves a request in the name of whoever sent it.
 pub async fn of_request(request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0);
-    let author = Author::Api { uid: peer.and_then(|peer| peer.uid), pid: peer.and_then(|peer| peer.pid) };
+    let known = request.extensions();
+    let local = known.get::<ConnectInfo<Peer>>().map(|peer| peer.0);
+    let author = Author::Api {
+        uid: local.and_then(|peer| peer.uid),
+        pid: local.and_then(|peer| peer.pid),
+        peer: known.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0),
+        token: known.get::<TokenName>().map(|name| name.0.to_string()),
+    };
     scope(author, next.run(request)).await
 }

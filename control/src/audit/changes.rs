@@ -18,7 +18,7 @@ pub struct Change {
     pub time: String,
     /// By whom.
     pub by: Author,
-    /// Of what: `backend web/web1`, `port edge`, `configuration`.
+    /// Of what: `backend web/web1`, `port edge`, `node`, `configuration`.
     pub what: String,
     /// What was done: `drain`, `weight`, `add`, `health`, `link`, `reload`, …
     pub change: String,

@@ -52,7 +52,8 @@ pub(super) enum Target {
 
 /// A syslog daemon.
 pub(super) enum Daemon {
-    Local(UnixDatagram),
+    /// Of this machine, at this path.
+    Local(UnixDatagram, PathBuf),
     Remote(UdpSocket),
 }
 
@@ -71,7 +72,7 @@ impl Target {
             LogTarget::Syslog(address) => {
                 let socket = match address {
                     Some(address) => Daemon::Remote(connected(*address)?),
-                    None => Daemon::Local(local_socket()?),
+                    None => Daemon::local(Path::new(DEV_LOG))?,
                 };
                 Self::Syslog { socket, host: syslog::host() }
             }
@@ -107,9 +108,19 @@ impl Target {
 }
 
 impl Daemon {
+    /// The daemon at this path. It need not be there yet, and may be started again.
+    fn local(path: &Path) -> Result<Self, TargetError> {
+        let made = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(SEND_LIMIT))?;
+            Ok(socket)
+        });
+        let socket = made.map_err(|source| TargetError::Socket { target: path.display().to_string(), source })?;
+        Ok(Self::Local(socket, path.to_owned()))
+    }
+
     fn send(&self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Local(socket) => socket.send_to(message, DEV_LOG).map(drop),
+            Self::Local(socket, path) => socket.send_to(message, path).map(drop),
             Self::Remote(socket) => socket.send(message).map(drop),
         }
     }
@@ -130,14 +141,6 @@ fn text(lines: &[Line]) -> String {
     text
 }
 
-fn local_socket() -> Result<UnixDatagram, TargetError> {
-    let made = UnixDatagram::unbound().and_then(|socket| {
-        socket.set_write_timeout(Some(SEND_LIMIT))?;
-        Ok(socket)
-    });
-    made.map_err(|source| TargetError::Socket { target: DEV_LOG.to_owned(), source })
-}
-
 fn connected(address: SocketAddr) -> Result<UdpSocket, TargetError> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -149,4 +152,84 @@ fn connected(address: SocketAddr) -> Result<UdpSocket, TargetError> {
         Ok(socket)
     });
     made.map_err(|source| TargetError::Socket { target: address.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{read_to_string, rename};
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::UNIX_EPOCH;
+
+    fn lines(texts: &[&str]) -> Vec<Line> {
+        let line = |text: &&str| Line { kind: syslog::Kind::Change, at: UNIX_EPOCH, json: (*text).to_owned() };
+        texts.iter().map(line).collect()
+    }
+
+    fn in_folder() -> (tempfile::TempDir, PathBuf, Target) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("changes.json");
+        let target = Target::open(&LogTarget::File(path.clone())).unwrap();
+        (folder, path, target)
+    }
+
+    #[test]
+    fn a_file_that_is_cut_goes_on_at_its_front() {
+        let (_folder, path, mut target) = in_folder();
+        target.write(&lines(&["1", "2"])).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        // As logrotate's `copytruncate`.
+        let copy = path.with_extension("1");
+        std::fs::copy(&path, &copy).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        target.write(&lines(&["3"])).unwrap();
+        assert_eq!(
+            (read_to_string(&copy).unwrap().as_str(), read_to_string(&path).unwrap().as_str()),
+            ("1\n2\n", "3\n")
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_moved_is_written_until_it_is_opened_again() {
+        let (_folder, path, mut target) = in_folder();
+        let moved = path.with_extension("1");
+        rename(&path, &moved).unwrap();
+        target.write(&lines(&["1"])).unwrap();
+        assert!(!path.exists());
+        target.reopen().unwrap();
+        target.write(&lines(&["2"])).unwrap();
+        assert_eq!((read_to_string(&moved).unwrap().as_str(), read_to_string(&path).unwrap().as_str()), ("1\n", "2\n"));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_keeps_the_open_file() {
+        let (folder, path, mut target) = in_folder();
+        let moved = folder.path().with_extension("moved");
+        rename(folder.path(), &moved).unwrap();
+        assert!(matches!(target.reopen(), Err(TargetError::File { path: of, .. }) if of == path));
+        target.write(&lines(&["1"])).unwrap();
+        assert_eq!(read_to_string(moved.join("changes.json")).unwrap(), "1\n");
+        rename(&moved, folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_daemon_gets_a_datagram_an_entry_and_may_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut target = Target::Syslog { socket: Daemon::local(&path).unwrap(), host: "edge1".to_owned() };
+        assert!(target.write(&lines(&["0"])).is_err(), "nobody is there yet");
+        let mut received = [0; 256];
+        for turn in ["1", "2"] {
+            let daemon = UnixDatagram::bind(&path).unwrap();
+            daemon.set_nonblocking(true).unwrap();
+            target.write(&lines(&[turn, "more"])).unwrap();
+            for expected in [turn, "more"] {
+                let length = daemon.recv(&mut received).unwrap();
+                let wanted = syslog::message(UNIX_EPOCH, "edge1", syslog::Kind::Change, expected);
+                assert_eq!(std::str::from_utf8(&received[..length]), Ok(wanted.as_str()));
+            }
+            drop(daemon);
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
 }

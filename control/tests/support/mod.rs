@@ -39,11 +39,24 @@ pub fn backend_mac(n: u8) -> [u8; 6] {
 
 /// A configuration with `count` backends behind 203.0.113.10:80 by `l2dsr`, checked as by default; static neighbours.
 pub fn config(count: u8) -> Config {
-    config_with(count, "forward = \"l2dsr\"\nidle_timeout = { tcp = \"500ms\" }")
+    parse(&config_text(count))
 }
 
 /// The same with these keys of the pool.
 pub fn config_with(count: u8, pool: &str) -> Config {
+    parse(&text_with(count, pool))
+}
+
+fn parse(text: &str) -> Config {
+    guideway_config::parse(text, None).expect("a valid configuration").config
+}
+
+/// The file of [`config`].
+pub fn config_text(count: u8) -> String {
+    text_with(count, "forward = \"l2dsr\"\nidle_timeout = { tcp = \"500ms\" }")
+}
+
+fn text_with(count: u8, pool: &str) -> String {
     let neighbors: String = (1..=count)
         .map(|n| {
             format!("[[interface.neighbor]]\naddress = \"10.0.0.{}\"\nmac = \"{}\"\n", 10 + n, mac_text(backend_mac(n)))
@@ -52,7 +65,7 @@ pub fn config_with(count: u8, pool: &str) -> Config {
     let backends: String = (1..=count)
         .map(|n| format!("[[pool.backend]]\nname = \"web{n}\"\naddress = \"10.0.0.{}\"\n", 10 + n))
         .collect();
-    let text = format!(
+    format!(
         r#"
 [fleet]
 hash_key = "000102030405060708090a0b0c0d0e0f"
@@ -78,8 +91,7 @@ protocol = "tcp"
 port = 80
 pool = "web"
 "#
-    );
-    guideway_config::parse(&text, None).expect("a valid configuration").config
+    )
 }
 
 fn mac_text(mac: [u8; 6]) -> String {
@@ -118,6 +130,8 @@ pub struct Bench {
     pub backends: Vec<Behaviour>,
     /// Client packets that arrived at backends.
     pub arrivals: Vec<Arrival>,
+    /// Frames that went to nobody of them.
+    pub others: Vec<Vec<u8>>,
     worker: Worker<MemoryPort>,
     events: EventReceiver,
     input: MemoryQueue,
@@ -125,10 +139,6 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn new(count: u8) -> Self {
-        Self::of(config(count), count)
-    }
-
     /// One of this configuration, in a network with `count` backends.
     pub fn of(config: Config, count: u8) -> Self {
         let config = Arc::new(config);
@@ -160,7 +170,19 @@ impl Bench {
         rt.configure(now, duties).expect("targets that can be probed");
         let control = Control::new(state, publisher, vec![Arc::clone(&counters)], Arc::new(NoDevices));
         let backends = vec![Behaviour::Serves; usize::from(count)];
-        Self { now, control, rt, counters, backends, arrivals: Vec::new(), worker, events, input, output }
+        Self {
+            now,
+            control,
+            rt,
+            counters,
+            backends,
+            arrivals: Vec::new(),
+            others: Vec::new(),
+            worker,
+            events,
+            input,
+            output,
+        }
     }
 
     /// Puts a frame on the wire towards the balancer; `false` if its queue is full.
@@ -204,7 +226,10 @@ impl Bench {
         while let Some(packet) = self.output.pop() {
             let frame = EthernetFrame::new_checked(packet.frame()).expect("a whole frame");
             let EthernetAddress(to) = frame.dst_addr();
-            let Some(backend) = (1..).zip(&self.backends).find(|(n, _)| backend_mac(*n) == to) else { continue };
+            let Some(backend) = (1..).zip(&self.backends).find(|(n, _)| backend_mac(*n) == to) else {
+                self.others.push(packet.frame().to_vec());
+                continue;
+            };
             let (number, behaviour) = (backend.0, *backend.1);
             if frame.ethertype() != EthernetProtocol::Ipv4 {
                 continue;

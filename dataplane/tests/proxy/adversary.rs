@@ -148,7 +148,11 @@ fn both_styles(sizes: [usize; 2], waits: [bool; 2], buffer: usize, percent: u64)
 /// What the two stacks do by themselves, for comparison.
 #[test]
 fn probe_plain() {
-    for (sizes, waits, buffer) in [([9_044, 9_000], [false, true], 600), ([9_000, 9_000], [false, true], 600), ([30_000, 30_000], [false, false], 65_535)] {
+    for (sizes, waits, buffer) in [
+        ([9_044, 9_000], [false, true], 600),
+        ([9_000, 9_000], [false, true], 600),
+        ([30_000, 30_000], [false, false], 65_535),
+    ] {
         let talk = Talk { style: None, sizes, waits, buffer, percent: 5 };
         let count = connections();
         let failed: Vec<_> = (1..=count).filter_map(|seed| connect(talk, seed).err().map(|why| (seed, why))).collect();

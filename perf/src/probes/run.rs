@@ -137,6 +137,7 @@ fn build(
             rings: rings.clone(),
             pool: Arc::new(MemoryPool),
             exception_rate: PuntClass::Exception.rate(),
+            sessions: None,
             secret: [9; 16],
             counters: Arc::clone(&counters),
         })
