@@ -37,23 +37,22 @@ pub fn backend_mac(n: u8) -> [u8; 6] {
     [2, 0, 0, 0, 1, n]
 }
 
+/// The keys of the usual pool.
+const POOL: &str = "forward = \"l2dsr\"\nidle_timeout = { tcp = \"500ms\" }";
+
 /// A configuration with `count` backends behind 203.0.113.10:80 by `l2dsr`, checked as by default; static neighbours.
 pub fn config(count: u8) -> Config {
-    parse(&config_text(count))
+    config_with(count, POOL)
 }
 
 /// The same with these keys of the pool.
 pub fn config_with(count: u8, pool: &str) -> Config {
-    parse(&text_with(count, pool))
-}
-
-fn parse(text: &str) -> Config {
-    guideway_config::parse(text, None).expect("a valid configuration").config
+    guideway_config::parse(&text_with(count, pool), None).expect("a valid configuration").config
 }
 
 /// The file of [`config`].
 pub fn config_text(count: u8) -> String {
-    text_with(count, "forward = \"l2dsr\"\nidle_timeout = { tcp = \"500ms\" }")
+    text_with(count, POOL)
 }
 
 fn text_with(count: u8, pool: &str) -> String {
