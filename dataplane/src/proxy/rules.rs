@@ -112,7 +112,9 @@ impl Proxying {
     ) -> Result<(), DropReason> {
         let mut segment = Segment::new(packet, parsed).ok_or(DropReason::ProxySegment)?;
         let first = segment.header.sequence.get();
-        if proxy.pending == 0 {
+        // A copy of the SYN of a connection that stands, which came late, says nothing new.
+        let is_late = proxy.len > 0 && proxy.pending == 0 && first == proxy.first;
+        if proxy.pending == 0 && !is_late {
             let number = self.slab.take().ok_or(DropReason::ProxyFull)?;
             let pending = self.slab.get(number).ok_or(DropReason::ProxyFull)?;
             pending.session = Some(session);

@@ -253,6 +253,20 @@ fn another_syn_is_taken_only_with_its_answer() {
     assert_eq!(wire.client(&Segment::new(ACK, other + 1, 56)), [header]);
 }
 
+/// Late copies of SYN and SYN-ACK, after the header was acknowledged, begin nothing anew.
+#[test]
+fn late_copies_of_the_handshake_change_nothing() {
+    let mut wire = Wire::with_header_sent();
+    wire.backend(&Segment::new(ACK, S + 1, C + 1));
+    let len = wire.len();
+    assert_eq!(wire.client(&Segment::new(SYN, C, 0)), [Segment::new(SYN, C - len, 0)]);
+    let (client, backend) = wire.backend(&Segment::new(SYN | ACK, S, wire.begin()));
+    assert_eq!((client[0].acknowledgement, backend.len()), (C + 1, 0));
+    assert_eq!(wire.0.proxy.phase, Phase::Clamp);
+    let data = Segment::new(ACK, C + 1, S + 1).payload(b"more");
+    assert_eq!(wire.client(&data), std::slice::from_ref(&data));
+}
+
 /// An acknowledgement of an older connection passes, and ends nothing.
 #[test]
 fn an_acknowledgement_from_elsewhere_passes() {
