@@ -131,6 +131,13 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
         )?;
     }
     pins_line(&mut out, &status.pins)?;
+    if let Some(sessions) = &status.sessions {
+        writeln!(
+            out,
+            "sessions: {} of {}, {} began, {} ended, {} evicted",
+            sessions.live, sessions.capacity, sessions.created, sessions.expired, sessions.evicted
+        )?;
+    }
     probes_line(&mut out, &status.control)?;
     for (reason, count) in &status.drops {
         writeln!(out, "dropped as {reason}: {count}")?;

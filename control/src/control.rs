@@ -411,7 +411,8 @@ impl Control {
         if self.sweeper.step(&self.state, now) {
             self.inserted.0 = self.inserted.1;
             let counters = &self.counters;
-            self.state.swept(&self.sweeper, |id| sessions_of(counters, id));
+            let sessions = |id| u32::try_from(sessions_of(counters, id)).unwrap_or(u32::MAX);
+            self.state.swept(&self.sweeper, sessions);
         }
     }
 
@@ -468,7 +469,6 @@ const fn health_label(health: BackendHealth) -> &'static str {
 }
 
 /// Sessions with a backend, at all workers.
-fn sessions_of(counters: &[Arc<WorkerCounters>], id: BackendId) -> u32 {
-    let at = |counters: &Arc<WorkerCounters>| counters.sessions_of(id).map_or(0, Counter::get);
-    u32::try_from(counters.iter().map(at).sum::<u64>()).unwrap_or(u32::MAX)
+pub(crate) fn sessions_of(counters: &[Arc<WorkerCounters>], id: BackendId) -> u64 {
+    counters.iter().map(|counters| counters.sessions_of(id).map_or(0, Counter::get)).sum()
 }

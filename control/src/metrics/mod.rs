@@ -99,6 +99,7 @@ impl Collector for Scrape {
         process::process(&mut families, sample)?;
         process::control(&mut families, sample)?;
         process::pins(&mut families, sample)?;
+        process::sessions(&mut families, sample)?;
         process::exception(&mut families, sample)?;
         workers::workers(&mut families, sample)?;
         workers::sums(&mut families, sample)?;

@@ -3,9 +3,11 @@
 use super::families::Families;
 use super::sample::{BackendSample, PoolSample, Sample};
 use crate::consistency::plan::Waiting;
+use crate::control::sessions_of;
 use crate::status::model::{CheckStatus, TrafficStatus};
 use crate::status::pools::{WORDS, moved, slots};
 use guideway_config::model::Backend;
+use std::collections::HashSet;
 use std::fmt;
 
 /// A counter of some traffic.
@@ -119,7 +121,18 @@ pub(super) fn backends(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
     let rtt = each().filter_map(|(labels, _, backend)| {
         Some((labels, backend.check.and_then(|check| check.rtt_microseconds)? / 1e6))
     });
-    families.gauges("backend_check_rtt_seconds", "The round trip of the last answer.", rtt)
+    families.gauges("backend_check_rtt_seconds", "The round trip of the last answer.", rtt)?;
+    let is_nat: HashSet<&str> =
+        sample.config.pools.iter().filter(|pool| pool.forward.is_nat()).map(|pool| pool.name.as_str()).collect();
+    if is_nat.is_empty() {
+        return Ok(());
+    }
+    let sessions = each().filter(|([(_, pool), _], ..)| is_nat.contains(pool));
+    families.gauges(
+        "backend_sessions",
+        "Sessions with the backend now.",
+        sessions.map(|(labels, _, backend)| (labels, sessions_of(&sample.counters, backend.id))),
+    )
 }
 
 /// A number of one backend: name, help, what it is.

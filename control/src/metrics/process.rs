@@ -4,7 +4,7 @@ use super::families::Families;
 use super::sample::Sample;
 use crate::exception::TapReport;
 use crate::neighbor;
-use guideway_dataplane::counters::{Counter, PinCounters};
+use guideway_dataplane::counters::{Counter, PinCounters, SessionCounters};
 use std::fmt;
 
 pub(super) fn process(families: &mut Families<'_>, sample: &Sample) -> fmt::Result {
@@ -131,6 +131,30 @@ pub(super) fn pins(families: &mut Families<'_>, sample: &Sample) -> fmt::Result 
         "Packets that went without a pin since other workers changed it all the time.",
         sum(|pins| &pins.contended),
     )
+}
+
+/// Nothing where no pool rewrites addresses.
+pub(super) fn sessions(families: &mut Families<'_>, sample: &Sample) -> fmt::Result {
+    if !sample.config.pools.iter().any(|pool| pool.forward.is_nat()) {
+        return Ok(());
+    }
+    let sum =
+        |of: fn(&SessionCounters) -> &Counter| -> u64 { sample.counters.iter().map(|c| of(&c.sessions).get()).sum() };
+    let capacity = u64::from(sample.config.sessions) * sample.counters.len() as u64;
+    families.gauge("sessions_capacity", "Sessions that fit: [state] sessions of every worker.", capacity)?;
+    families.gauge("sessions", "Sessions now.", sum(|sessions| &sessions.live))?;
+    families.counter("sessions_created", "Sessions that began.", sum(|sessions| &sessions.created))?;
+    families.counter(
+        "sessions_expired",
+        "Sessions that ended by their silence; ended connections are among them.",
+        sum(|sessions| &sessions.expired),
+    )?;
+    families.counter(
+        "sessions_evicted",
+        "Sessions in their handshake that gave way to others.",
+        sum(|sessions| &sessions.evicted),
+    )?;
+    families.counter("proxy_headers", "PROXY headers sent in segments of their own.", sum(|sessions| &sessions.headers))
 }
 
 pub(super) fn exception(families: &mut Families<'_>, sample: &Sample) -> fmt::Result {

@@ -13,14 +13,15 @@ use crate::topology::link_name;
 use checks::checks;
 pub use checks::{asked, history};
 use guideway_config::model as config;
-use guideway_dataplane::counters::{Counter, PinCounters, WorkerCounters};
+use guideway_dataplane::counters::{Counter, PinCounters, SessionCounters, WorkerCounters};
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::ids::PortId;
 use guideway_dataplane::punt::PuntClass;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::ethernet::format_mac;
 use model::{
-    ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, Status, TapStatus, Totals, WorkerStatus,
+    ControlStatus, NeighborStatus, PinsStatus, PoolStatus, PortStatus, SessionsStatus, Status, TapStatus, Totals,
+    WorkerStatus,
 };
 pub(crate) use pools::fnv;
 pub use pools::{backend, pool};
@@ -64,6 +65,7 @@ pub fn status(control: &Control, report: &Report, now: Nanos) -> Status {
         warnings: warnings(control, report, &pools, &workers, pins),
         pools,
         pins,
+        sessions: sessions_status(control),
         workers,
     }
 }
@@ -163,6 +165,23 @@ fn pins_status(control: &Control) -> PinsStatus {
         contended: sum(|pins| &pins.contended),
         tick_seconds: pins.clock().length().as_secs_f64(),
     }
+}
+
+fn sessions_status(control: &Control) -> Option<SessionsStatus> {
+    let config = &control.state().config;
+    if !config.pools.iter().any(|pool| pool.forward.is_nat()) {
+        return None;
+    }
+    let counters = control.counters();
+    let sum = |of: fn(&SessionCounters) -> &Counter| counters.iter().map(|c| of(&c.sessions).get()).sum();
+    Some(SessionsStatus {
+        capacity: u64::from(config.sessions) * counters.len() as u64,
+        live: sum(|sessions| &sessions.live),
+        created: sum(|sessions| &sessions.created),
+        expired: sum(|sessions| &sessions.expired),
+        evicted: sum(|sessions| &sessions.evicted),
+        proxy_headers: sum(|sessions| &sessions.headers),
+    })
 }
 
 fn neighbor_status(config: &config::Config, neighbor: &neighbor::Status) -> NeighborStatus {

@@ -30,6 +30,9 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
     /// Flows that are remembered.
     pub pins: PinsStatus,
+    /// Flows with rewritten addresses; `null`: no pool rewrites any.
+    #[serde(default)]
+    pub sessions: Option<SessionsStatus>,
     /// Ports in the order of the configuration.
     pub ports: Vec<PortStatus>,
     /// Workers in the order of the configuration.
@@ -167,6 +170,23 @@ pub struct PinsStatus {
     pub contended: u64,
     /// The unit in which the age of a pin is known.
     pub tick_seconds: f64,
+}
+
+/// Sessions: flows of pools that rewrite addresses, over all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionsStatus {
+    /// How many fit: `[state] sessions` at each worker.
+    pub capacity: u64,
+    /// How many there are.
+    pub live: u64,
+    /// Sessions that began.
+    pub created: u64,
+    /// Sessions that ended by their silence; ended connections are among them.
+    pub expired: u64,
+    /// Sessions in their handshake that gave way to others.
+    pub evicted: u64,
+    /// PROXY headers sent in segments of their own.
+    pub proxy_headers: u64,
 }
 
 /// One next hop.

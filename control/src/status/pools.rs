@@ -3,7 +3,7 @@
 use super::checks::{Checks, Known, asked, checks, details, is_held, share, together};
 use super::model::{BackendStatus, PoolStatus, TransitionStatus, VipStatus};
 use crate::checks::Asked;
-use crate::control::Control;
+use crate::control::{Control, sessions_of};
 use crate::rt::Report;
 use crate::state::{Admin, BackendHealth, BackendState, PoolState, Stage};
 use guideway_config::model as config;
@@ -153,6 +153,7 @@ fn backend_status(
         next_hop_mac: mac.map(|mac| format_mac(*mac)),
         slots,
         pins: backend.pins,
+        sessions: sessions_of(control.counters(), backend.id),
         traffic: control.backend_traffic(backend.id),
         share: share(backend),
         check: together(known),

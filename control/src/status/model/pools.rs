@@ -94,6 +94,9 @@ pub struct BackendStatus {
     /// Flows that are known to be on it: pins of it that the last walk through their table found. Of a slot that does not
     /// change, flows have none.
     pub pins: u32,
+    /// Sessions with it now; none unless its pool rewrites addresses.
+    #[serde(default)]
+    pub sessions: u64,
     /// Sent to it.
     #[serde(flatten)]
     pub traffic: TrafficStatus,
