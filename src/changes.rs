@@ -41,6 +41,7 @@ fn line(change: &Change) -> String {
             let of = |name: &str, id: Option<String>| id.map_or_else(String::new, |id| format!(" {name} {id}"));
             format!("api{}{}", of("uid", uid.map(|id| id.to_string())), of("pid", pid.map(|id| id.to_string())))
         }
+        Author::Tcp { address, token } => format!("api {address}{}", if *token { " token" } else { "" }),
         Author::Signal => "SIGHUP".to_owned(),
         Author::Health => "health check".to_owned(),
         Author::Process => "guideway".to_owned(),
@@ -76,6 +77,10 @@ mod tests {
         let expected =
             r#"2026-01-31T12:00:00.000000Z api uid 0 pid 7: backend web/web1: weight: {"weight":1} -> {"weight":5}"#;
         assert_eq!(line(&change), expected);
+        let address = "[2001:db8::7]:40000".parse().unwrap();
+        let by = |token| Change { by: Author::Tcp { address, token }, ..change.clone() };
+        assert!(line(&by(true)).contains("Z api [2001:db8::7]:40000 token: backend web/web1"), "{}", line(&by(true)));
+        assert!(line(&by(false)).contains("Z api [2001:db8::7]:40000: backend web/web1"), "{}", line(&by(false)));
         let came = Change { by: Author::Signal, from: Value::Null, ..change };
         assert!(line(&came).contains(" SIGHUP: backend web/web1: weight: null -> {\"admin\""), "{}", line(&came));
     }

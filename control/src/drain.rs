@@ -4,12 +4,16 @@
 use crate::control::Control;
 use guideway_dataplane::time::Nanos;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tracing::info;
 use utoipa::ToSchema;
 
 /// For how long no packet for a VIP may have come, unless asked for otherwise.
 const QUIET_SECONDS: f64 = 10.0;
+
+/// How the log of changes calls this machine.
+const NODE: &str = "node";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -76,6 +80,12 @@ impl NodeDrain {
         now.since(self.last_packet) >= self.quiet || self.limit.is_some_and(|limit| now.since(self.began) >= limit)
     }
 
+    /// What was asked for, for the log of changes.
+    fn ask(&self) -> Value {
+        let limit = self.limit.map(|limit| limit.as_secs_f64());
+        json!(Ask { quiet_seconds: self.quiet.as_secs_f64(), limit_seconds: limit })
+    }
+
     /// The same with other times.
     pub(crate) fn with_times_of(self, other: Self) -> Self {
         Self { quiet: other.quiet, limit: other.limit, ..self }
@@ -99,20 +109,21 @@ impl Control {
     /// What is wrong with a time; nothing changed then.
     pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
         let begun = NodeDrain::new(ask, now, self.vip_packets())?;
+        let before = self.drain.map_or(Value::Null, |drain| drain.ask());
         self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
         self.state.withdraw(true);
+        self.audit.changed(NODE.to_owned(), "drain", before, begun.ask());
         info!(?ask, "this machine drains: VIPs are not answered for any more");
         Ok(())
     }
 
     /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
     pub fn cancel_drain(&mut self) -> bool {
-        let was = self.drain.take().is_some();
-        if was {
-            self.state.withdraw(false);
-            info!("this machine does not drain any more");
-        }
-        was
+        let Some(drain) = self.drain.take() else { return false };
+        self.state.withdraw(false);
+        self.audit.changed(NODE.to_owned(), "cancel drain", drain.ask(), Value::Null);
+        info!("this machine does not drain any more");
+        true
     }
 
     /// How far a drain of the machine is; `None`: there is none.

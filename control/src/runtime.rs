@@ -348,7 +348,7 @@ async fn serve_tcp(handles: Handles, listener: Option<Listener>) {
     let router = listener.router(handles);
     match tokio::net::TcpListener::from_std(listener.listener) {
         Ok(listener) => {
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await {
                 error!(%error, "the API over TCP failed");
             }
         }

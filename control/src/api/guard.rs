@@ -4,6 +4,7 @@
 use super::page::PAGE_PATH;
 use super::refusal::Refusal;
 use super::{Handles, router};
+use crate::audit::author::ShownToken;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
@@ -92,11 +93,15 @@ fn read_token(path: &Path) -> Result<Arc<[u8]>, ListenerError> {
 }
 
 /// Lets a request pass that may.
-async fn admit(State(token): State<Option<Arc<[u8]>>>, request: Request, next: Next) -> Response {
+async fn admit(State(token): State<Option<Arc<[u8]>>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     match token {
+        Some(token) if shows(headers, &token) => {
+            request.extensions_mut().insert(ShownToken);
+            next.run(request).await
+        }
         // The page holds no secret, and asks for the token itself: a browser shows none when it opens a page.
-        Some(token) if request.uri().path() != PAGE_PATH && !shows(headers, &token) => {
+        Some(_) if request.uri().path() != PAGE_PATH => {
             let message =
                 "this address wants a token: send `Authorization: Bearer TOKEN` with what is in `[api] token_file`";
             let mut refused = Refusal(StatusCode::UNAUTHORIZED, message.to_owned()).into_response();

@@ -4,6 +4,7 @@
 use guideway_config::model::Listen;
 use guideway_control::api::client::Client;
 use guideway_control::api::{Handles, Listener, Socket, Store, router};
+use guideway_control::audit::author::Peer;
 use guideway_control::checks;
 use guideway_control::control::Control;
 use guideway_control::devices::NoDevices;
@@ -224,7 +225,8 @@ impl Site {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener.listener).expect("a listener");
-                axum::serve(listener, router).await.expect("it serves for ever");
+                let service = router.into_make_service_with_connect_info::<Peer>();
+                axum::serve(listener, service).await.expect("it serves for ever");
             });
         });
         address
@@ -300,6 +302,7 @@ fn serve(socket: &Socket, handles: Handles) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std).expect("a listener");
-        axum::serve(listener, router(handles)).await.expect("it serves for ever");
+        let service = router(handles).into_make_service_with_connect_info::<Peer>();
+        axum::serve(listener, service).await.expect("it serves for ever");
     });
 }

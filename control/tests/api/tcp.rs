@@ -1,7 +1,10 @@
 //! The same over TCP: who is let in, and that a change says whether workers use it.
 
 use super::site::{Site, TOKEN, over_tcp};
-use serde_json::Value;
+use guideway_control::audit::Author;
+use guideway_control::drain::Ask;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
 
 #[test]
 fn whoever_shows_the_token_is_let_in_and_nobody_else() {
@@ -48,4 +51,43 @@ fn a_change_says_whether_every_worker_uses_it() {
     site.edit(&[("\"web3\", ", "\"web3\", weight = 2, ")]);
     let reloaded = site.with_worker(|| site.client.reload(&Default::default()).unwrap());
     assert!(!reloaded.in_use.is_late() && reloaded.in_use.generation > enabled.generation, "{reloaded:?}");
+}
+
+#[test]
+fn the_log_of_changes_names_the_address_and_the_token() {
+    let site = Site::start();
+    let drain = "POST /v1/pools/web/backends/web2/drain";
+    for with_token in [true, false] {
+        let address = site.serve_tcp(with_token);
+        let shown = if with_token { format!("Authorization: Bearer {TOKEN}\r\n") } else { String::new() };
+        assert_eq!(over_tcp(address, drain, "Host: example.com\r\nAuthorization: Bearer wrong\r\n").0 / 100, 4);
+        assert_eq!(over_tcp(address, drain, &format!("Host: {address}\r\n{shown}")).0, 200);
+        let changes = site.client.changes().unwrap();
+        let Author::Tcp { address: from, token } = changes.last().unwrap().by else { panic!("{changes:?}") };
+        assert_eq!((from.ip(), token), (IpAddr::V4(Ipv4Addr::LOCALHOST), with_token));
+        assert_ne!(from.port(), address.port(), "the other end");
+    }
+    assert_eq!(site.client.changes().unwrap().len(), 2, "what was refused is none");
+}
+
+#[test]
+fn the_drain_of_the_machine_is_in_the_log_of_changes() {
+    let site = Site::start();
+    let ask = |quiet_seconds, limit_seconds| Ask { quiet_seconds, limit_seconds };
+    site.client.cancel_drain().unwrap_err();
+    site.client.drain_node(&ask(-1.0, None)).unwrap_err();
+    site.client.drain_node(&ask(10.0, None)).unwrap();
+    site.client.drain_node(&ask(5.0, Some(60.0))).unwrap();
+    site.client.cancel_drain().unwrap();
+    let changes = site.client.changes().unwrap();
+    let told: Vec<_> =
+        changes.iter().map(|change| (change.what.as_str(), change.change.as_str(), &change.from, &change.to)).collect();
+    let (long, short) = (json!({ "quiet_seconds": 10.0 }), json!({ "quiet_seconds": 5.0, "limit_seconds": 60.0 }));
+    let expected = [
+        ("node", "drain", &Value::Null, &long),
+        ("node", "drain", &long, &short),
+        ("node", "cancel drain", &short, &Value::Null),
+    ];
+    assert_eq!(told, expected, "what was refused is none");
+    assert!(changes.iter().all(|change| matches!(change.by, Author::Api { uid: Some(_), .. })), "{changes:?}");
 }
