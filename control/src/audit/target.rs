@@ -52,7 +52,11 @@ pub(super) enum Target {
 
 /// A syslog daemon.
 pub(super) enum Daemon {
-    Local(UnixDatagram),
+    /// This machine's, by the name of its socket for each message: it may be started again.
+    Local {
+        socket: UnixDatagram,
+        path: PathBuf,
+    },
     Remote(UdpSocket),
 }
 
@@ -71,7 +75,7 @@ impl Target {
             LogTarget::Syslog(address) => {
                 let socket = match address {
                     Some(address) => Daemon::Remote(connected(*address)?),
-                    None => Daemon::Local(local_socket()?),
+                    None => Daemon::local(DEV_LOG.into())?,
                 };
                 Self::Syslog { socket, host: syslog::host() }
             }
@@ -107,9 +111,18 @@ impl Target {
 }
 
 impl Daemon {
+    fn local(path: PathBuf) -> Result<Self, TargetError> {
+        let made = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(SEND_LIMIT))?;
+            Ok(socket)
+        });
+        let socket = made.map_err(|source| TargetError::Socket { target: path.display().to_string(), source })?;
+        Ok(Self::Local { socket, path })
+    }
+
     fn send(&self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Local(socket) => socket.send_to(message, DEV_LOG).map(drop),
+            Self::Local { socket, path } => socket.send_to(message, path).map(drop),
             Self::Remote(socket) => socket.send(message).map(drop),
         }
     }
@@ -130,14 +143,6 @@ fn text(lines: &[Line]) -> String {
     text
 }
 
-fn local_socket() -> Result<UnixDatagram, TargetError> {
-    let made = UnixDatagram::unbound().and_then(|socket| {
-        socket.set_write_timeout(Some(SEND_LIMIT))?;
-        Ok(socket)
-    });
-    made.map_err(|source| TargetError::Socket { target: DEV_LOG.to_owned(), source })
-}
-
 fn connected(address: SocketAddr) -> Result<UdpSocket, TargetError> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -149,4 +154,87 @@ fn connected(address: SocketAddr) -> Result<UdpSocket, TargetError> {
         Ok(socket)
     });
     made.map_err(|source| TargetError::Socket { target: address.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn line(json: &str) -> Line {
+        Line { kind: syslog::Kind::Change, at: UNIX_EPOCH, json: json.to_owned() }
+    }
+
+    fn received(daemon: &UnixDatagram) -> String {
+        let mut buffer = [0; 2_000];
+        daemon.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let len = daemon.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_daemon_of_the_machine_gets_a_datagram_for_each_entry_and_again_after_its_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut target = Target::Syslog { socket: Daemon::local(path.clone()).unwrap(), host: "edge1".to_owned() };
+        assert!(target.write(&[line("{}")]).is_err(), "nobody is there");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        target.write(&[line(r#"{"weight":5}"#), line(r#"{"weight":6}"#)]).unwrap();
+        for json in [r#"{"weight":5}"#, r#"{"weight":6}"#] {
+            let message = received(&daemon);
+            assert!(message.starts_with("<134>1 1970-01-01T00:00:00.000000Z edge1 guideway "), "{message}");
+            assert!(message.ends_with(&format!(" change - {json}")), "{message}");
+        }
+        drop(daemon);
+        std::fs::remove_file(&path).unwrap();
+        assert!(target.write(&[line("{}")]).is_err());
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        target.write(&[line(r#"{"weight":7}"#)]).unwrap();
+        assert!(received(&daemon).ends_with(r#"{"weight":7}"#));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_read_holds_nobody_up_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _daemon = UnixDatagram::bind(&path).unwrap();
+        let mut target = Target::Syslog { socket: Daemon::local(path.clone()).unwrap(), host: "edge1".to_owned() };
+        // Its queue is full sooner or later.
+        let written = (0..100_000).find_map(|_| target.write(&[line("{}")]).err());
+        assert_eq!(written.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+    }
+
+    #[test]
+    fn a_file_that_is_copied_and_cut_goes_on_at_its_front() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("changes.json");
+        let mut target = Target::open(&LogTarget::File(path.clone())).unwrap();
+        target.write(&[line(r#"{"weight":5}"#), line(r#"{"weight":6}"#)]).unwrap();
+        // As logrotate's `copytruncate` does it.
+        let copy = folder.path().join("changes.json.1");
+        std::fs::copy(&path, &copy).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        target.write(&[line(r#"{"weight":7}"#)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), "{\"weight\":5}\n{\"weight\":6}\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"weight\":7}\n", "no hole where the old lines were");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew_when_it_is_opened_again() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("changes.json"), folder.path().join("changes.json.1"));
+        let mut target = Target::open(&LogTarget::File(path.clone())).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        target.write(&[line("1")]).unwrap();
+        target.reopen().unwrap();
+        target.write(&[line("2")]).unwrap();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n", "until then it is the old one");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "a log names clients: not for everybody");
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let error = target.reopen().unwrap_err().to_string();
+        assert!(error.contains("changes.json") && error.contains("make its folder"), "{error}");
+    }
 }
