@@ -37,11 +37,11 @@ fn line(change: &Change) -> String {
     let Change { time, by, what, change, from, to } = change;
     let (from, to) = differing(from, to);
     let by = match by {
-        Author::Api { uid, pid, peer, token } => {
+        Author::Api { uid, pid } => {
             let of = |name: &str, id: Option<String>| id.map_or_else(String::new, |id| format!(" {name} {id}"));
-            let (uid, pid) = (of("uid", uid.map(|id| id.to_string())), of("pid", pid.map(|id| id.to_string())));
-            format!("api{uid}{pid}{}{}", of("peer", peer.map(|peer| peer.to_string())), of("token", token.clone()))
+            format!("api{}{}", of("uid", uid.map(|id| id.to_string())), of("pid", pid.map(|id| id.to_string())))
         }
+        Author::Tcp { address, token } => format!("api {address}{}", if *token { " token" } else { "" }),
         Author::Signal => "SIGHUP".to_owned(),
         Author::Health => "health check".to_owned(),
         Author::Process => "guideway".to_owned(),
@@ -68,7 +68,7 @@ mod tests {
     fn a_line_says_what_differs() {
         let change = Change {
             time: "2026-01-31T12:00:00.000000Z".to_owned(),
-            by: Author::Api { uid: Some(0), pid: Some(7), peer: None, token: None },
+            by: Author::Api { uid: Some(0), pid: Some(7) },
             what: "backend web/web1".to_owned(),
             change: "weight".to_owned(),
             from: json!({ "admin": "enabled", "weight": 1 }),
@@ -77,10 +77,10 @@ mod tests {
         let expected =
             r#"2026-01-31T12:00:00.000000Z api uid 0 pid 7: backend web/web1: weight: {"weight":1} -> {"weight":5}"#;
         assert_eq!(line(&change), expected);
-        let peer = Some(([192, 0, 2, 7], 40_000).into());
-        let by = Author::Api { uid: None, pid: None, peer, token: Some("token".to_owned()) };
-        let remote = Change { by, ..change.clone() };
-        assert!(line(&remote).contains("Z api peer 192.0.2.7:40000 token token: backend"), "{}", line(&remote));
+        let address = "[2001:db8::7]:40000".parse().unwrap();
+        let by = |token| Change { by: Author::Tcp { address, token }, ..change.clone() };
+        assert!(line(&by(true)).contains("Z api [2001:db8::7]:40000 token: backend web/web1"), "{}", line(&by(true)));
+        assert!(line(&by(false)).contains("Z api [2001:db8::7]:40000: backend web/web1"), "{}", line(&by(false)));
         let came = Change { by: Author::Signal, from: Value::Null, ..change };
         assert!(line(&came).contains(" SIGHUP: backend web/web1: weight: null -> {\"admin\""), "{}", line(&came));
     }

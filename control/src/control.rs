@@ -62,7 +62,7 @@ pub struct Control {
     pub(crate) drain: Option<NodeDrain>,
     /// What workers look for beside their work.
     observe: Observe,
-    audit: Audit,
+    pub(crate) audit: Audit,
 }
 
 impl Control {

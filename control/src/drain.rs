@@ -12,6 +12,9 @@ use utoipa::ToSchema;
 /// For how long no packet for a VIP may have come, unless asked for otherwise.
 const QUIET_SECONDS: f64 = 10.0;
 
+/// How the log of changes calls this machine.
+const NODE: &str = "node";
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +80,12 @@ impl NodeDrain {
         now.since(self.last_packet) >= self.quiet || self.limit.is_some_and(|limit| now.since(self.began) >= limit)
     }
 
+    /// What was asked for, for the log of changes.
+    fn ask(&self) -> Value {
+        let limit = self.limit.map(|limit| limit.as_secs_f64());
+        json!(Ask { quiet_seconds: self.quiet.as_secs_f64(), limit_seconds: limit })
+    }
+
     /// The same with other times.
     pub(crate) fn with_times_of(self, other: Self) -> Self {
         Self { quiet: other.quiet, limit: other.limit, ..self }
@@ -92,20 +101,6 @@ impl NodeDrain {
     }
 }
 
-/// What the log of changes calls the machine.
-const NODE: &str = "node";
-
-/// How the log of changes shows whether the machine drains, and by which times.
-fn drain_label(drain: Option<&NodeDrain>) -> Value {
-    drain.map_or_else(
-        || json!({ "admin": "enabled" }),
-        |drain| {
-            let limit = drain.limit.map(|limit| limit.as_secs_f64());
-            json!({ "admin": "draining", "quiet_seconds": drain.quiet.as_secs_f64(), "limit_seconds": limit })
-        },
-    )
-}
-
 impl Control {
     /// Begins to drain the machine, or gives a drain that is under way other times.
     ///
@@ -114,25 +109,21 @@ impl Control {
     /// What is wrong with a time; nothing changed then.
     pub fn drain(&mut self, ask: Ask, now: Nanos) -> Result<(), String> {
         let begun = NodeDrain::new(ask, now, self.vip_packets())?;
-        let before = drain_label(self.drain.as_ref());
-        let drain = self.drain.map_or(begun, |drain| drain.with_times_of(begun));
-        self.drain = Some(drain);
+        let before = self.drain.map_or(Value::Null, |drain| drain.ask());
+        self.drain = Some(self.drain.map_or(begun, |drain| drain.with_times_of(begun)));
         self.state.withdraw(true);
-        self.audit_mut().changed(NODE.to_owned(), "drain", before, drain_label(Some(&drain)));
+        self.audit.changed(NODE.to_owned(), "drain", before, begun.ask());
         info!(?ask, "this machine drains: VIPs are not answered for any more");
         Ok(())
     }
 
     /// Undoes a drain of the machine: VIPs are answered for and announced again. Returns whether there was one.
     pub fn cancel_drain(&mut self) -> bool {
-        let before = self.drain.take();
-        let was = before.is_some();
-        if was {
-            self.state.withdraw(false);
-            self.audit_mut().changed(NODE.to_owned(), "enable", drain_label(before.as_ref()), drain_label(None));
-            info!("this machine does not drain any more");
-        }
-        was
+        let Some(drain) = self.drain.take() else { return false };
+        self.state.withdraw(false);
+        self.audit.changed(NODE.to_owned(), "cancel drain", drain.ask(), Value::Null);
+        info!("this machine does not drain any more");
+        true
     }
 
     /// How far a drain of the machine is; `None`: there is none.

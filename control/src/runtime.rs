@@ -345,10 +345,10 @@ async fn serve_api(handles: Handles, socket: Option<Socket>) {
 /// The same over TCP.
 async fn serve_tcp(handles: Handles, listener: Option<Listener>) {
     let Some(listener) = listener else { return std::future::pending().await };
-    let service = listener.service(handles);
+    let router = listener.router(handles);
     match tokio::net::TcpListener::from_std(listener.listener) {
         Ok(listener) => {
-            if let Err(error) = axum::serve(listener, service).await {
+            if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await {
                 error!(%error, "the API over TCP failed");
             }
         }

@@ -1,5 +1,6 @@
 //! Changes of backends.
 
+use super::described::{BackendName, ChangeRefused, PoolName, Stopping};
 use super::refusal::{Refusal, Refused};
 use super::{Addition, Changed, Handles};
 use crate::state::Change;
@@ -18,8 +19,6 @@ use utoipa_axum::routes;
 
 /// The backend after the change.
 type Answer = Result<Json<Changed>, Refusal>;
-/// Pool and backend.
-type Names = Path<(String, String)>;
 
 /// The same routes with those of backends.
 pub(super) fn routes(routes: OpenApiRouter<Handles>) -> OpenApiRouter<Handles> {
@@ -54,22 +53,22 @@ struct Weight {
 #[utoipa::path(
     get,
     path = "/v1/pools/{pool}/backends/{backend}/history",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    params(BackendName),
     responses(
         (status = 200, description = "a list for each check", body = Vec<CheckHistory>),
         (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
+        Stopping,
     )
 )]
 async fn history(
     State(handles): State<Handles>,
-    Path((pool, name)): Names,
+    Path(BackendName { pool, backend }): Path<BackendName>,
 ) -> Result<Json<Vec<CheckHistory>>, Refusal> {
     let (id, checks) = {
         let control = handles.control();
         let state = control.state();
         let index = state.pool_named(&pool)?;
-        let id = state.pools[index].backends[state.backend_named(index, &name)?].id;
+        let id = state.pools[index].backends[state.backend_named(index, &backend)?].id;
         (id, status::asked(state, index))
     };
     Ok(Json(status::history(&checks, &handles.history(id).await?, SystemTime::now())))
@@ -79,18 +78,11 @@ async fn history(
 #[utoipa::path(
     post,
     path = "/v1/pools/{pool}/backends/{backend}/drain",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    params(BackendName),
     request_body = Option<Drain>,
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn drain(State(handles): State<Handles>, Path(names): Names, body: Bytes) -> Answer {
+async fn drain(State(handles): State<Handles>, Path(names): Path<BackendName>, body: Bytes) -> Answer {
     let Drain { force } = if body.is_empty() { Drain::default() } else { read(&body, r#"{"force": true}"#)? };
     change(&handles, &names, Change::Drain { force }).await
 }
@@ -99,17 +91,10 @@ async fn drain(State(handles): State<Handles>, Path(names): Names, body: Bytes) 
 #[utoipa::path(
     post,
     path = "/v1/pools/{pool}/backends/{backend}/enable",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    params(BackendName),
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn enable(State(handles): State<Handles>, Path(names): Names) -> Answer {
+async fn enable(State(handles): State<Handles>, Path(names): Path<BackendName>) -> Answer {
     change(&handles, &names, Change::Enable).await
 }
 
@@ -117,17 +102,10 @@ async fn enable(State(handles): State<Handles>, Path(names): Names) -> Answer {
 #[utoipa::path(
     post,
     path = "/v1/pools/{pool}/backends/{backend}/disable",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    params(BackendName),
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn disable(State(handles): State<Handles>, Path(names): Names) -> Answer {
+async fn disable(State(handles): State<Handles>, Path(names): Path<BackendName>) -> Answer {
     change(&handles, &names, Change::Disable).await
 }
 
@@ -135,18 +113,11 @@ async fn disable(State(handles): State<Handles>, Path(names): Names) -> Answer {
 #[utoipa::path(
     post,
     path = "/v1/pools/{pool}/backends/{backend}/weight",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend")),
+    params(BackendName),
     request_body = Weight,
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn weight(State(handles): State<Handles>, Path(names): Names, body: Bytes) -> Answer {
+async fn weight(State(handles): State<Handles>, Path(names): Path<BackendName>, body: Bytes) -> Answer {
     let Weight { weight } = read(&body, r#"{"weight": 100}"#)?;
     change(&handles, &names, Change::Weight(weight)).await
 }
@@ -155,17 +126,10 @@ async fn weight(State(handles): State<Handles>, Path(names): Names, body: Bytes)
 #[utoipa::path(
     delete,
     path = "/v1/pools/{pool}/backends/{backend}",
-    params(("pool" = String, Path, description = "the name of the pool"), ("backend" = String, Path, description = "the name of the backend"), ("force" = Option<bool>, Query, description = "without the drain")),
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    params(BackendName, ("force" = Option<bool>, Query, description = "without the drain")),
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn remove(State(handles): State<Handles>, Path(names): Names, RawQuery(query): RawQuery) -> Answer {
+async fn remove(State(handles): State<Handles>, Path(names): Path<BackendName>, RawQuery(query): RawQuery) -> Answer {
     let force = match query.as_deref() {
         None | Some("" | "force=false") => false,
         Some("force=true") => true,
@@ -178,13 +142,13 @@ async fn remove(State(handles): State<Handles>, Path(names): Names, RawQuery(que
 }
 
 /// A change, so that it begins at once.
-async fn change(handles: &Handles, (pool, name): &(String, String), change: Change) -> Answer {
+async fn change(handles: &Handles, BackendName { pool, backend }: &BackendName, change: Change) -> Answer {
     let id = {
         let mut control = handles.control();
         let state = control.state();
         let index = state.pool_named(pool)?;
-        let id = state.pools[index].backends[state.backend_named(index, name)?].id;
-        control.change(pool, name, change, (handles.clock)())?;
+        let id = state.pools[index].backends[state.backend_named(index, backend)?].id;
+        control.change(pool, backend, change, (handles.clock)())?;
         handles.step(&mut control);
         id
     };
@@ -203,18 +167,11 @@ async fn changed(handles: &Handles, id: BackendId) -> Answer {
 #[utoipa::path(
     post,
     path = "/v1/pools/{pool}/backends",
-    params(("pool" = String, Path, description = "the name of the pool")),
+    params(PoolName),
     request_body = Addition,
-    responses(
-        (status = 200, description = "the change has begun", body = Changed),
-        (status = 400, description = "the request cannot be read", body = Refused),
-        (status = 404, description = "there is no such pool or backend", body = Refused),
-        (status = 409, description = "it does not go with how things are", body = Refused),
-        (status = 422, description = "a value that cannot be", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
-    )
+    responses((status = 200, description = "the change has begun", body = Changed), ChangeRefused)
 )]
-async fn add(State(handles): State<Handles>, Path(pool): Path<String>, body: Bytes) -> Answer {
+async fn add(State(handles): State<Handles>, Path(PoolName { pool }): Path<PoolName>, body: Bytes) -> Answer {
     let addition: Addition = read(&body, r#"{"name": "web4", "address": "10.0.0.14"}"#)?;
     let id = {
         let mut control = handles.control();

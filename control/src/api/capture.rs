@@ -1,6 +1,7 @@
 //! A capture, as a stream.
 
 use super::backends::read;
+use super::described::BodyRefused;
 use super::{Handles, Refusal, Refused};
 use crate::capture::{AskError, CaptureAsk, CaptureRefused, start};
 use axum::body::{Body, Bytes};
@@ -18,7 +19,7 @@ const PCAPNG: &str = "application/x-pcapng";
     request_body = Option<CaptureAsk>,
     responses(
         (status = 200, description = "a pcapng file, as it comes into being", content_type = PCAPNG, body = Vec<u8>),
-        (status = 400, description = "the body cannot be read", body = Refused),
+        BodyRefused,
         (status = 404, description = "no such VIP, backend, port or reason", body = Refused),
         (status = 409, description = "another capture is under way", body = Refused),
         (status = 422, description = "a value that cannot be", body = Refused),

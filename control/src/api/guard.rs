@@ -4,9 +4,8 @@
 use super::page::PAGE_PATH;
 use super::refusal::Refusal;
 use super::{Handles, router};
-use crate::audit::author::TokenName;
+use crate::audit::author::ShownToken;
 use axum::Router;
-use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -55,22 +54,7 @@ pub enum ListenerError {
 pub struct Listener {
     /// The listener, non-blocking.
     pub listener: TcpListener,
-    token: Option<Token>,
-}
-
-/// What whoever asks has to show.
-#[derive(Clone, Debug)]
-struct Token {
-    secret: Arc<[u8]>,
-    /// Of its file: what the log of changes calls it.
-    name: TokenName,
-}
-
-impl Token {
-    fn read(path: &Path) -> Result<Self, ListenerError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Ok(Self { secret: read_token(path)?, name: TokenName(name.into()) })
-    }
+    token: Option<Arc<[u8]>>,
 }
 
 impl Listener {
@@ -80,17 +64,16 @@ impl Listener {
     ///
     /// [`ListenerError`].
     pub fn bind(listen: &Listen) -> Result<Self, ListenerError> {
-        let token = listen.token_file.as_deref().map(Token::read).transpose()?;
+        let token = listen.token_file.as_deref().map(read_token).transpose()?;
         let failed = |source| ListenerError::Bind { address: listen.address, source };
         let listener = TcpListener::bind(listen.address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener, token })
     }
 
-    /// The routes for who comes in here, which know where each connection comes from.
-    pub fn service(&self, handles: Handles) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-        let routes = router(handles).layer(from_fn_with_state(self.token.clone(), admit));
-        routes.into_make_service_with_connect_info()
+    /// The routes for who comes in here.
+    pub fn router(&self, handles: Handles) -> Router {
+        router(handles).layer(from_fn_with_state(self.token.clone(), admit))
     }
 }
 
@@ -110,11 +93,15 @@ fn read_token(path: &Path) -> Result<Arc<[u8]>, ListenerError> {
 }
 
 /// Lets a request pass that may.
-async fn admit(State(token): State<Option<Token>>, mut request: Request, next: Next) -> Response {
+async fn admit(State(token): State<Option<Arc<[u8]>>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     match token {
+        Some(token) if shows(headers, &token) => {
+            request.extensions_mut().insert(ShownToken);
+            next.run(request).await
+        }
         // The page holds no secret, and asks for the token itself: a browser shows none when it opens a page.
-        Some(token) if request.uri().path() != PAGE_PATH && !shows(headers, &token.secret) => {
+        Some(_) if request.uri().path() != PAGE_PATH => {
             let message =
                 "this address wants a token: send `Authorization: Bearer TOKEN` with what is in `[api] token_file`";
             let mut refused = Refusal(StatusCode::UNAUTHORIZED, message.to_owned()).into_response();
@@ -125,11 +112,7 @@ async fn admit(State(token): State<Option<Token>>, mut request: Request, next: N
             let message = "this address is for programs of this machine: a page from elsewhere needs a `token_file`";
             Refusal(StatusCode::FORBIDDEN, message.to_owned()).into_response()
         }
-        Some(token) => {
-            request.extensions_mut().insert(token.name);
-            next.run(request).await
-        }
-        None => next.run(request).await,
+        _ => next.run(request).await,
     }
 }
 

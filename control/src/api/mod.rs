@@ -30,6 +30,7 @@ mod capture;
 mod changed;
 mod changes;
 pub mod client;
+mod described;
 mod guard;
 mod node;
 mod page;
@@ -52,6 +53,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
 pub use changed::{Changed, InUse};
+use described::{PoolName, Stopping};
 pub use guard::{Listener, ListenerError};
 use guideway_dataplane::ids::BackendId;
 use guideway_dataplane::time::Nanos;
@@ -193,7 +195,7 @@ async fn openapi() -> Json<OpenApi> {
     path = "/v1/status",
     responses(
         (status = 200, description = "the status", body = model::Status),
-        (status = 503, description = "the process is stopping", body = Refused),
+        Stopping,
     )
 )]
 async fn get_status(State(handles): State<Handles>) -> Result<Json<model::Status>, Refusal> {
@@ -205,16 +207,16 @@ async fn get_status(State(handles): State<Handles>) -> Result<Json<model::Status
 #[utoipa::path(
     get,
     path = "/v1/pools/{pool}",
-    params(("pool" = String, Path, description = "the name of the pool")),
+    params(PoolName),
     responses(
         (status = 200, description = "the pool", body = model::PoolStatus),
         (status = 404, description = "there is no such pool", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
+        Stopping,
     )
 )]
 async fn get_pool(
     State(handles): State<Handles>,
-    Path(pool): Path<String>,
+    Path(PoolName { pool }): Path<PoolName>,
 ) -> Result<Json<model::PoolStatus>, Refusal> {
     let report = handles.report().await?;
     let control = handles.control();

@@ -2,6 +2,7 @@
 
 use super::Handles;
 use super::backends::read;
+use super::described::BodyRefused;
 use super::refusal::{Refusal, Refused};
 use crate::drain::{Ask, DrainStatus};
 use axum::Json;
@@ -19,7 +20,7 @@ use axum::http::StatusCode;
     request_body = Option<Ask>,
     responses(
         (status = 200, description = "it has begun", body = DrainStatus),
-        (status = 400, description = "the body cannot be read", body = Refused),
+        BodyRefused,
         (status = 422, description = "a time that cannot be", body = Refused),
     )
 )]

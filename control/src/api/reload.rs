@@ -1,6 +1,7 @@
 //! Reload by request.
 
 use super::backends::read;
+use super::described::{BodyRefused, Stopping};
 use super::refusal::{Refusal, Refused};
 use super::{Handles, InUse};
 use crate::reload::run::{Ask, Outcome, reload as run};
@@ -30,10 +31,10 @@ pub struct Reloaded {
     request_body = Option<Ask>,
     responses(
         (status = 200, description = "what changes", body = Reloaded),
-        (status = 400, description = "the body cannot be read", body = Refused),
+        BodyRefused,
         (status = 409, description = "the file asks for what cannot be done now, a reason each", body = Refused),
         (status = 422, description = "the file has errors, a reason each", body = Refused),
-        (status = 503, description = "the process is stopping", body = Refused),
+        Stopping,
     )
 )]
 pub(super) async fn reload(State(handles): State<Handles>, body: Bytes) -> Result<Json<Reloaded>, Refusal> {

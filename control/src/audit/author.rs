@@ -7,15 +7,14 @@ use axum::response::Response;
 use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use utoipa::ToSchema;
 
 /// Who changes something.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Author {
-    /// A request.
+    /// A request over the control socket.
     Api {
         /// The user behind it, by the kernel's word (SO_PEERCRED).
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,13 +22,14 @@ pub enum Author {
         /// The process, by the same.
         #[serde(skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
-        /// Where a request over TCP came from: address and port.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>)]
-        peer: Option<SocketAddr>,
-        /// The token that it showed: the name of the token's file, never the token.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        token: Option<String>,
+    },
+    /// A request over TCP.
+    Tcp {
+        /// The other end of the connection.
+        #[schema(value_type = String, example = "192.0.2.7:40000")]
+        address: SocketAddr,
+        /// Whether it showed the token; there is one for all, and an address that wants none asks for none.
+        token: bool,
     },
     /// SIGHUP.
     Signal,
@@ -59,33 +59,45 @@ pub(super) fn current() -> Author {
     AUTHOR.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// The process at the other end of a connection to the control socket.
+/// The other end of a connection to the API.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    uid: Option<u32>,
-    pid: Option<i32>,
+pub enum Peer {
+    /// Of the control socket: a process, by the kernel's word.
+    Process {
+        /// Its user.
+        uid: Option<u32>,
+        /// Its number.
+        pid: Option<i32>,
+    },
+    /// Over TCP.
+    Remote(SocketAddr),
 }
-
-/// How the token is called that a request over TCP showed; an extension of the request.
-#[derive(Clone, Debug)]
-pub(crate) struct TokenName(pub(crate) Arc<str>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         let credentials = stream.io().peer_cred().ok();
-        Self { uid: credentials.map(|found| found.uid()), pid: credentials.and_then(|found| found.pid()) }
+        Self::Process { uid: credentials.map(|found| found.uid()), pid: credentials.and_then(|found| found.pid()) }
     }
 }
 
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self::Remote(*stream.remote_addr())
+    }
+}
+
+/// In a request that showed the token.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownToken;
+
 /// Serves a request in the name of whoever sent it.
 pub async fn of_request(request: Request, next: Next) -> Response {
-    let known = request.extensions();
-    let local = known.get::<ConnectInfo<Peer>>().map(|peer| peer.0);
-    let author = Author::Api {
-        uid: local.and_then(|peer| peer.uid),
-        pid: local.and_then(|peer| peer.pid),
-        peer: known.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0),
-        token: known.get::<TokenName>().map(|name| name.0.to_string()),
+    let author = match request.extensions().get::<ConnectInfo<Peer>>() {
+        Some(&ConnectInfo(Peer::Remote(address))) => {
+            Author::Tcp { address, token: request.extensions().get::<ShownToken>().is_some() }
+        }
+        Some(&ConnectInfo(Peer::Process { uid, pid })) => Author::Api { uid, pid },
+        None => Author::Api { uid: None, pid: None },
     };
     scope(author, next.run(request)).await
 }

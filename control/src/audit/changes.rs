@@ -18,9 +18,9 @@ pub struct Change {
     pub time: String,
     /// By whom.
     pub by: Author,
-    /// Of what: `backend web/web1`, `port edge`, `node`, `configuration`.
+    /// Of what: `backend web/web1`, `port edge`, `configuration`, `node` (this machine).
     pub what: String,
-    /// What was done: `drain`, `weight`, `add`, `health`, `link`, `reload`, …
+    /// What was done: `drain`, `weight`, `add`, `cancel drain`, `health`, `link`, `reload`, …
     pub change: String,
     /// How it was; null: it was not there.
     pub from: Value,

@@ -52,8 +52,11 @@ pub(super) enum Target {
 
 /// A syslog daemon.
 pub(super) enum Daemon {
-    /// Of this machine, at this path.
-    Local(UnixDatagram, PathBuf),
+    /// This machine's, by the name of its socket for each message: it may be started again.
+    Local {
+        socket: UnixDatagram,
+        path: PathBuf,
+    },
     Remote(UdpSocket),
 }
 
@@ -72,7 +75,7 @@ impl Target {
             LogTarget::Syslog(address) => {
                 let socket = match address {
                     Some(address) => Daemon::Remote(connected(*address)?),
-                    None => Daemon::local(Path::new(DEV_LOG))?,
+                    None => Daemon::local(DEV_LOG.into())?,
                 };
                 Self::Syslog { socket, host: syslog::host() }
             }
@@ -108,19 +111,18 @@ impl Target {
 }
 
 impl Daemon {
-    /// The daemon at this path. It need not be there yet, and may be started again.
-    fn local(path: &Path) -> Result<Self, TargetError> {
+    fn local(path: PathBuf) -> Result<Self, TargetError> {
         let made = UnixDatagram::unbound().and_then(|socket| {
             socket.set_write_timeout(Some(SEND_LIMIT))?;
             Ok(socket)
         });
         let socket = made.map_err(|source| TargetError::Socket { target: path.display().to_string(), source })?;
-        Ok(Self::Local(socket, path.to_owned()))
+        Ok(Self::Local { socket, path })
     }
 
     fn send(&self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Local(socket, path) => socket.send_to(message, path).map(drop),
+            Self::Local { socket, path } => socket.send_to(message, path).map(drop),
             Self::Remote(socket) => socket.send(message).map(drop),
         }
     }
@@ -157,79 +159,82 @@ fn connected(address: SocketAddr) -> Result<UdpSocket, TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{read_to_string, rename};
-    use std::os::unix::fs::PermissionsExt;
     use std::time::UNIX_EPOCH;
 
-    fn lines(texts: &[&str]) -> Vec<Line> {
-        let line = |text: &&str| Line { kind: syslog::Kind::Change, at: UNIX_EPOCH, json: (*text).to_owned() };
-        texts.iter().map(line).collect()
+    fn line(json: &str) -> Line {
+        Line { kind: syslog::Kind::Change, at: UNIX_EPOCH, json: json.to_owned() }
     }
 
-    fn in_folder() -> (tempfile::TempDir, PathBuf, Target) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("changes.json");
-        let target = Target::open(&LogTarget::File(path.clone())).unwrap();
-        (folder, path, target)
-    }
-
-    #[test]
-    fn a_file_that_is_cut_goes_on_at_its_front() {
-        let (_folder, path, mut target) = in_folder();
-        target.write(&lines(&["1", "2"])).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-        // As logrotate's `copytruncate`.
-        let copy = path.with_extension("1");
-        std::fs::copy(&path, &copy).unwrap();
-        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
-        target.write(&lines(&["3"])).unwrap();
-        assert_eq!(
-            (read_to_string(&copy).unwrap().as_str(), read_to_string(&path).unwrap().as_str()),
-            ("1\n2\n", "3\n")
-        );
+    fn received(daemon: &UnixDatagram) -> String {
+        let mut buffer = [0; 2_000];
+        daemon.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let len = daemon.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
     }
 
     #[test]
-    fn a_file_that_is_moved_is_written_until_it_is_opened_again() {
-        let (_folder, path, mut target) = in_folder();
-        let moved = path.with_extension("1");
-        rename(&path, &moved).unwrap();
-        target.write(&lines(&["1"])).unwrap();
-        assert!(!path.exists());
-        target.reopen().unwrap();
-        target.write(&lines(&["2"])).unwrap();
-        assert_eq!((read_to_string(&moved).unwrap().as_str(), read_to_string(&path).unwrap().as_str()), ("1\n", "2\n"));
-    }
-
-    #[test]
-    fn a_folder_that_is_gone_keeps_the_open_file() {
-        let (folder, path, mut target) = in_folder();
-        let moved = folder.path().with_extension("moved");
-        rename(folder.path(), &moved).unwrap();
-        assert!(matches!(target.reopen(), Err(TargetError::File { path: of, .. }) if of == path));
-        target.write(&lines(&["1"])).unwrap();
-        assert_eq!(read_to_string(moved.join("changes.json")).unwrap(), "1\n");
-        rename(&moved, folder.path()).unwrap();
-    }
-
-    #[test]
-    fn a_daemon_gets_a_datagram_an_entry_and_may_come_back() {
+    fn the_daemon_of_the_machine_gets_a_datagram_for_each_entry_and_again_after_its_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut target = Target::Syslog { socket: Daemon::local(&path).unwrap(), host: "edge1".to_owned() };
-        assert!(target.write(&lines(&["0"])).is_err(), "nobody is there yet");
-        let mut received = [0; 256];
-        for turn in ["1", "2"] {
-            let daemon = UnixDatagram::bind(&path).unwrap();
-            daemon.set_nonblocking(true).unwrap();
-            target.write(&lines(&[turn, "more"])).unwrap();
-            for expected in [turn, "more"] {
-                let length = daemon.recv(&mut received).unwrap();
-                let wanted = syslog::message(UNIX_EPOCH, "edge1", syslog::Kind::Change, expected);
-                assert_eq!(std::str::from_utf8(&received[..length]), Ok(wanted.as_str()));
-            }
-            drop(daemon);
-            std::fs::remove_file(&path).unwrap();
+        let mut target = Target::Syslog { socket: Daemon::local(path.clone()).unwrap(), host: "edge1".to_owned() };
+        assert!(target.write(&[line("{}")]).is_err(), "nobody is there");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        target.write(&[line(r#"{"weight":5}"#), line(r#"{"weight":6}"#)]).unwrap();
+        for json in [r#"{"weight":5}"#, r#"{"weight":6}"#] {
+            let message = received(&daemon);
+            assert!(message.starts_with("<134>1 1970-01-01T00:00:00.000000Z edge1 guideway "), "{message}");
+            assert!(message.ends_with(&format!(" change - {json}")), "{message}");
         }
+        drop(daemon);
+        std::fs::remove_file(&path).unwrap();
+        assert!(target.write(&[line("{}")]).is_err());
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        target.write(&[line(r#"{"weight":7}"#)]).unwrap();
+        assert!(received(&daemon).ends_with(r#"{"weight":7}"#));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_read_holds_nobody_up_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _daemon = UnixDatagram::bind(&path).unwrap();
+        let mut target = Target::Syslog { socket: Daemon::local(path.clone()).unwrap(), host: "edge1".to_owned() };
+        // Its queue is full sooner or later.
+        let written = (0..100_000).find_map(|_| target.write(&[line("{}")]).err());
+        assert_eq!(written.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+    }
+
+    #[test]
+    fn a_file_that_is_copied_and_cut_goes_on_at_its_front() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("changes.json");
+        let mut target = Target::open(&LogTarget::File(path.clone())).unwrap();
+        target.write(&[line(r#"{"weight":5}"#), line(r#"{"weight":6}"#)]).unwrap();
+        // As logrotate's `copytruncate` does it.
+        let copy = folder.path().join("changes.json.1");
+        std::fs::copy(&path, &copy).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        target.write(&[line(r#"{"weight":7}"#)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), "{\"weight\":5}\n{\"weight\":6}\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"weight\":7}\n", "no hole where the old lines were");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew_when_it_is_opened_again() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("changes.json"), folder.path().join("changes.json.1"));
+        let mut target = Target::open(&LogTarget::File(path.clone())).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        target.write(&[line("1")]).unwrap();
+        target.reopen().unwrap();
+        target.write(&[line("2")]).unwrap();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n", "until then it is the old one");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "a log names clients: not for everybody");
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let error = target.reopen().unwrap_err().to_string();
+        assert!(error.contains("changes.json") && error.contains("make its folder"), "{error}");
     }
 }

@@ -83,6 +83,7 @@ fn answers_are_as_they_are_described() {
     ask("post", "/v1/drain", "", "/v1/drain", 200);
     ask("get", "/v1/status", "", "/v1/status", 200);
     ask("delete", "/v1/drain", "", "/v1/drain", 200);
+    ask("get", "/v1/changes", "", "/v1/changes", 200);
     ask("post", "/v1/reload", "", "/v1/reload", 200);
     ask("post", "/v1/reload", "[1]", "/v1/reload", 400);
     site.edit(&[("name = \"web\"", "name = \"web\"\ntable_size = 4093")]);

@@ -220,11 +220,12 @@ impl Site {
         let listen = Listen { address: any, token_file: with_token.then_some(token_file) };
         let listener = Listener::bind(&listen).expect("a free port");
         let address = listener.listener.local_addr().expect("an address");
-        let service = listener.service(self.handles.clone());
+        let router = listener.router(self.handles.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener.listener).expect("a listener");
+                let service = router.into_make_service_with_connect_info::<Peer>();
                 axum::serve(listener, service).await.expect("it serves for ever");
             });
         });

@@ -2,7 +2,9 @@
 
 use super::site::{Site, TOKEN, over_tcp};
 use guideway_control::audit::Author;
+use guideway_control::drain::Ask;
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
 
 #[test]
 fn whoever_shows_the_token_is_let_in_and_nobody_else() {
@@ -40,46 +42,6 @@ fn without_a_token_programs_of_this_machine_are_let_in_and_foreign_pages_are_not
 }
 
 #[test]
-fn the_log_of_changes_names_the_peer_and_the_token_but_not_its_secret() {
-    let site = Site::start();
-    let good = format!("Authorization: Bearer {TOKEN}\r\n");
-    let (with, without) = (site.serve_tcp(true), site.serve_tcp(false));
-    let drain = "POST /v1/pools/web/backends/web2/drain";
-    assert_eq!(over_tcp(with, drain, "Authorization: Bearer wrong\r\n").0, 401);
-    assert!(site.client.changes().unwrap().is_empty(), "who is not let in changes nothing");
-    assert_eq!(over_tcp(with, drain, &good).0, 200);
-    let enable = "POST /v1/pools/web/backends/web2/enable";
-    assert_eq!(over_tcp(without, enable, &format!("Host: {without}\r\n")).0, 200);
-    let changes = site.client.changes().unwrap();
-    let [drained, enabled] = &changes[..] else { panic!("{changes:?}") };
-    for (change, label, name) in [(drained, "drain", Some("token")), (enabled, "enable", None)] {
-        let Author::Api { uid: None, pid: None, peer: Some(peer), token } = &change.by else { panic!("{change:?}") };
-        assert!(peer.ip().is_loopback() && peer.port() > 0, "{peer}");
-        assert_eq!((change.change.as_str(), token.as_deref()), (label, name));
-    }
-    let (code, shown) = over_tcp(with, "GET /v1/changes", &good);
-    assert!(code == 200 && shown.contains("\"peer\"") && !shown.contains(TOKEN), "{shown}");
-}
-
-#[test]
-fn the_log_of_changes_knows_the_drain_of_the_machine() {
-    let site = Site::start();
-    assert_eq!(site.raw("POST", "/v1/drain", r#"{"limit_seconds": 60}"#).0, 200);
-    assert_eq!(site.raw("POST", "/v1/drain", r#"{"limit_seconds": -1}"#).0, 422);
-    assert_eq!(site.raw("DELETE", "/v1/drain", "").0, 200);
-    assert_eq!(site.raw("DELETE", "/v1/drain", "").0, 409);
-    let changes = site.client.changes().unwrap();
-    let [drained, enabled] = &changes[..] else { panic!("{changes:?}") };
-    let draining = json!({ "admin": "draining", "quiet_seconds": 10.0, "limit_seconds": 60.0 });
-    let serving = json!({ "admin": "enabled" });
-    assert_eq!((drained.what.as_str(), drained.change.as_str()), ("node", "drain"));
-    assert_eq!((&drained.from, &drained.to), (&serving, &draining));
-    assert_eq!((enabled.what.as_str(), enabled.change.as_str()), ("node", "enable"));
-    assert_eq!((&enabled.from, &enabled.to), (&draining, &serving));
-    let Author::Api { uid: Some(_), pid: Some(_), peer: None, token: None } = drained.by else { panic!("{drained:?}") };
-}
-
-#[test]
 fn a_change_says_whether_every_worker_uses_it() {
     let site = Site::start();
     let drained = site.client.drain("web", "web2", false).unwrap().in_use;
@@ -89,4 +51,43 @@ fn a_change_says_whether_every_worker_uses_it() {
     site.edit(&[("\"web3\", ", "\"web3\", weight = 2, ")]);
     let reloaded = site.with_worker(|| site.client.reload(&Default::default()).unwrap());
     assert!(!reloaded.in_use.is_late() && reloaded.in_use.generation > enabled.generation, "{reloaded:?}");
+}
+
+#[test]
+fn the_log_of_changes_names_the_address_and_the_token() {
+    let site = Site::start();
+    let drain = "POST /v1/pools/web/backends/web2/drain";
+    for with_token in [true, false] {
+        let address = site.serve_tcp(with_token);
+        let shown = if with_token { format!("Authorization: Bearer {TOKEN}\r\n") } else { String::new() };
+        assert_eq!(over_tcp(address, drain, "Host: example.com\r\nAuthorization: Bearer wrong\r\n").0 / 100, 4);
+        assert_eq!(over_tcp(address, drain, &format!("Host: {address}\r\n{shown}")).0, 200);
+        let changes = site.client.changes().unwrap();
+        let Author::Tcp { address: from, token } = changes.last().unwrap().by else { panic!("{changes:?}") };
+        assert_eq!((from.ip(), token), (IpAddr::V4(Ipv4Addr::LOCALHOST), with_token));
+        assert_ne!(from.port(), address.port(), "the other end");
+    }
+    assert_eq!(site.client.changes().unwrap().len(), 2, "what was refused is none");
+}
+
+#[test]
+fn the_drain_of_the_machine_is_in_the_log_of_changes() {
+    let site = Site::start();
+    let ask = |quiet_seconds, limit_seconds| Ask { quiet_seconds, limit_seconds };
+    site.client.cancel_drain().unwrap_err();
+    site.client.drain_node(&ask(-1.0, None)).unwrap_err();
+    site.client.drain_node(&ask(10.0, None)).unwrap();
+    site.client.drain_node(&ask(5.0, Some(60.0))).unwrap();
+    site.client.cancel_drain().unwrap();
+    let changes = site.client.changes().unwrap();
+    let told: Vec<_> =
+        changes.iter().map(|change| (change.what.as_str(), change.change.as_str(), &change.from, &change.to)).collect();
+    let (long, short) = (json!({ "quiet_seconds": 10.0 }), json!({ "quiet_seconds": 5.0, "limit_seconds": 60.0 }));
+    let expected = [
+        ("node", "drain", &Value::Null, &long),
+        ("node", "drain", &long, &short),
+        ("node", "cancel drain", &short, &Value::Null),
+    ];
+    assert_eq!(told, expected, "what was refused is none");
+    assert!(changes.iter().all(|change| matches!(change.by, Author::Api { uid: Some(_), .. })), "{changes:?}");
 }

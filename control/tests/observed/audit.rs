@@ -149,9 +149,7 @@ fn a_change_is_told_with_who_made_it_and_what_was_before() {
     let changes = client.changes().expect("changes");
     let what: Vec<_> = changes.iter().map(|change| (change.what.as_str(), change.change.as_str())).collect();
     assert_eq!(what, [("backend web/web1", "weight"), ("backend web/web2", "drain")], "what was refused is none");
-    let Author::Api { uid: Some(_), pid: Some(pid), peer: None, token: None } = changes[0].by else {
-        panic!("{:?}", changes[0])
-    };
+    let Author::Api { uid: Some(_), pid: Some(pid) } = changes[0].by else { panic!("{:?}", changes[0]) };
     assert_eq!(pid as u32, std::process::id());
     assert_eq!((&changes[0].from["weight"], &changes[0].to["weight"]), (&json!(1), &json!(5)));
     assert_eq!((&changes[1].from["admin"], &changes[1].to["admin"]), (&json!("enabled"), &json!("draining")));
