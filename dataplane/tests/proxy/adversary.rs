@@ -109,8 +109,9 @@ fn connect(talk: Talk, seed: u64) -> Result<(), String> {
         }
     }
     let expected = [&middle.header[..], &of_client].concat();
+    let differ = |got: &[u8], expected: &[u8]| got.iter().zip(expected).position(|(got, expected)| got != expected);
     if server.got != expected {
-        let differ = server.got.iter().zip(&expected).position(|(got, expected)| got != expected);
+        let differ = differ(&server.got, &expected);
         return Err(format!(
             "the server got {} of {} bytes, differing at {differ:?}; {:?} {:?}",
             server.got.len(),
@@ -120,7 +121,12 @@ fn connect(talk: Talk, seed: u64) -> Result<(), String> {
         ));
     }
     if client.got != of_server {
-        return Err(format!("the client got {} of {} bytes; {:?}", client.got.len(), of_server.len(), client.state()));
+        let (got, differ) = (client.got.len(), differ(&client.got, &of_server));
+        return Err(format!(
+            "the client got {got} of {} bytes, differing at {differ:?}; {:?}",
+            of_server.len(),
+            client.state()
+        ));
     }
     Ok(())
 }
