@@ -33,6 +33,7 @@ pub mod record;
 pub mod report;
 pub mod scale;
 pub mod scenario;
+pub mod scrape;
 pub mod show;
 pub mod suite;
 pub mod traffic;

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::peers;
 use crate::present::Present;
-use crate::{file, maglev, ndr, reconfig, report, scale, wake};
+use crate::{file, maglev, ndr, reconfig, report, scale, scrape, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -192,6 +192,8 @@ pub enum Results {
     Wake(wake::report::Report),
     /// `bench maglev`.
     Maglev(maglev::report::Report),
+    /// `bench scrape`.
+    Scrape(scrape::report::Report),
 }
 
 impl Results {
@@ -206,6 +208,7 @@ impl Results {
             Self::Scale(report) => report,
             Self::Wake(report) => report,
             Self::Maglev(report) => report,
+            Self::Scrape(report) => report,
         }
     }
 }
