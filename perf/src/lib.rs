@@ -3,8 +3,8 @@
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
-//! a worker that is idle. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
-//! against a baseline.
+//! a worker that is idle, [`scrape`] what it costs to be scraped. [`peers`] compares the worker with other programs over DPDK.
+//! [`gate`] holds counted instructions against a baseline.
 
 pub mod churn;
 pub mod clock;

@@ -9,6 +9,7 @@ use clap::value_parser;
 use guideway_config::model::Idle;
 use guideway_dpdk::Tsc;
 use guideway_perf::record::Results;
+use guideway_perf::scrape::report::Report;
 use guideway_perf::scrape::run::run;
 use guideway_perf::scrape::{Enter, Kind, MAX_BACKENDS, MAX_VIPS, Options, Thread};
 use std::sync::Arc;
@@ -44,6 +45,11 @@ pub(super) struct Args {
 
 pub(super) fn scrape(args: &Args) -> Result<(), Failure> {
     let begun = output::begin();
+    let report = measure(args)?;
+    output::show(&args.output, Results::Scrape(report), begun)
+}
+
+fn measure(args: &Args) -> Result<Report, Failure> {
     let options = options(args, rig::cores())?;
     let progress = output::progress();
     let rounds = args.rounds * Kind::ALL.len() as u32;
@@ -53,7 +59,7 @@ pub(super) fn scrape(args: &Args) -> Result<(), Failure> {
     };
     let report = run(&options, &Tsc::calibrate(), &enter(&options), told)?;
     progress.finish_and_clear();
-    output::show(&args.output, Results::Scrape(report), begun)
+    Ok(report)
 }
 
 fn options(args: &Args, cores: &[usize]) -> Result<Options, Failure> {
@@ -117,9 +123,12 @@ mod tests {
         args: Args,
     }
 
+    fn parse(line: &str) -> Result<Args, String> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.args).map_err(|error| error.to_string())
+    }
+
     fn found(line: &str, cores: &[usize]) -> Result<Options, String> {
-        let args = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?.args;
-        options(&args, cores).map_err(|failure| failure.text())
+        options(&parse(line)?, cores).map_err(|failure| failure.text())
     }
 
     #[test]
@@ -146,5 +155,18 @@ mod tests {
         assert_eq!(cores("scrape --control-core 2 --worker-core 1", &[0, 1, 2]), Ok((2, 1, 0)));
         assert!(cores("scrape", &[5]).is_err_and(|text| text.contains("both are to run on core 5")));
         assert!(cores("scrape --worker-core 7", &[0, 1]).is_err_and(|text| text.contains("core 7")));
+    }
+
+    #[test]
+    fn a_short_run_scrapes() {
+        if rig::cores().len() < 2 {
+            return;
+        }
+        let args = parse("scrape --vips 10 --backends 100 --seconds 0.2 --rounds 1 --period 0.05").expect("good usage");
+        let report = measure(&args).unwrap_or_else(|failure| panic!("{}", failure.text()));
+        assert_eq!((report.vips, report.backends), (10, 100));
+        let scraped = report.phases.iter().filter(|phase| phase.kind != Kind::Quiet);
+        assert!(scraped.clone().all(|phase| phase.times.samples > 0 && phase.series > 0), "{report:?}");
+        assert_eq!(scraped.count(), 2);
     }
 }
