@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// The share of the control core that scrapes may take, in percent.
 const MOST_ADDED: f64 = 10.0;
+/// A worker that was without its core for a larger share of the time, in percent, is not judged: what ran meanwhile took its
+/// caches.
+const MOST_LOST: f64 = 5.0;
 /// Rounds of a kind that tell how far rounds differ among themselves.
 const FEWEST_ROUNDS: usize = 3;
 
@@ -51,6 +54,10 @@ pub struct Phase {
 /// One round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
+    /// How long it was, in seconds: longer than asked for if its last scrape was still under way.
+    pub seconds: f64,
+    /// Scrapes.
+    pub scrapes: u32,
     /// Processor time of the control side's threads, in percent of the round.
     pub control_percent: f64,
     /// Ticks that a packet cost the worker, source and sink included, of the time in which it had its core.
@@ -81,6 +88,15 @@ impl Report {
         self.beyond(phase, |with, without| with.control_percent - without.control_percent)
     }
 
+    /// Milliseconds of the control core's time that one scrape takes.
+    #[must_use]
+    pub fn scrape_ms(&self, phase: &Phase) -> Spread {
+        self.beyond(phase, |with, without| {
+            let added = with.control_percent - without.control_percent;
+            added / 100.0 * with.seconds * 1e3 / f64::from(with.scrapes.max(1))
+        })
+    }
+
     /// Percent that a packet costs the worker more.
     #[must_use]
     pub fn cost_added(&self, phase: &Phase) -> Spread {
@@ -93,6 +109,12 @@ impl Report {
     pub fn noise(&self) -> Option<f64> {
         let costs = Spread::of(self.quiet().iter().map(|round| round.cost));
         (self.quiet().len() >= FEWEST_ROUNDS).then(|| (costs.max / costs.min - 1.0) * 100.0)
+    }
+
+    /// Whether the worker had its core in nearly all of the time, in rounds of every kind.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.phases.iter().all(|phase| phase.spread(|round| round.lost_percent).median <= MOST_LOST)
     }
 
     fn scraped(&self) -> impl Iterator<Item = &Phase> {
@@ -176,7 +198,7 @@ impl Report {
                 ["-", "-"].map(str::to_owned)
             } else {
                 let added = self.control_added(phase);
-                [range(added), format!("{:.1}", added.median / 100.0 * self.period_ms)]
+                [range(added), format!("{:.1}", self.scrape_ms(phase).median)]
             });
             row.push(range(cost));
             row.push(if phase.kind == Kind::Quiet { "-".to_owned() } else { range(self.cost_added(phase)) });
@@ -213,14 +235,12 @@ impl Report {
             };
             let found = format!("{control:.2} %");
             line("less than 10 % of the control core", found, Some(control < MOST_ADDED));
-            let noise = self.noise();
-            let known = noise
-                .map_or("too few rounds to tell".to_owned(), |noise| format!("quiet rounds differ by {noise:.2} %"));
-            line(
-                "nothing measurable of the worker",
-                format!("{cost:+.2} %, {known}"),
-                noise.map(|noise| cost <= noise),
-            );
+            let (found, holds) = match self.noise() {
+                _ if !self.is_quiet() => ("the machine was busy".to_owned(), None),
+                None => ("too few rounds to tell".to_owned(), None),
+                Some(noise) => (format!("{cost:+.2} %, quiet rounds differ by {noise:.2} %"), Some(cost <= noise)),
+            };
+            line("nothing measurable of the worker", found, holds);
         }
         let columns = ["scraped", "line", "found", "holds"];
         TableView { caption: "What scraping must not do".to_owned(), columns: owned(&columns), rows }
@@ -232,7 +252,8 @@ mod tests {
     use super::*;
 
     fn phase(kind: Kind, rounds: &[(f64, f64)]) -> Phase {
-        let round = |&(control_percent, cost)| Round { control_percent, cost, lost_percent: 0.0 };
+        let round =
+            |&(control_percent, cost)| Round { seconds: 2.0, scrapes: 4, control_percent, cost, lost_percent: 0.0 };
         let times = Percentiles { samples: 2, p50: 3e6, ..Percentiles::default() };
         Phase { kind, rounds: rounds.iter().map(round).collect(), times, bytes: 10, series: 1 }
     }
@@ -262,7 +283,7 @@ mod tests {
         let cost = found.cost_added(phase);
         assert!((cost.min - 2.0).abs() < 1e-9 && (cost.max - 2.0).abs() < 1e-9, "{cost:?}");
         assert!(found.noise().is_some_and(|noise| (noise - 100.0).abs() < 1e-9));
-        assert_eq!(found.costs().rows[1][3], "60.0", "6 % of a second");
+        assert_eq!(found.costs().rows[1][3], "30.0", "6 % of two seconds in four scrapes");
         assert_eq!(found.costs().rows[0][6], "40.00", "2 GHz at 50 cycles a packet");
     }
 
@@ -272,6 +293,13 @@ mod tests {
         assert_eq!(holds(&report(&quiet, &[(4.0, 50.2), (4.0, 50.2), (4.0, 50.2)])), ["yes", "yes"]);
         assert_eq!(holds(&report(&quiet, &[(11.5, 55.0), (11.5, 55.0), (11.5, 55.0)])), ["no", "no"]);
         assert_eq!(holds(&report(&quiet[..1], &[(4.0, 50.0)])), ["yes", "unknown"]);
+    }
+
+    #[test]
+    fn nothing_is_claimed_of_the_worker_on_a_busy_machine() {
+        let mut found = report(&[(1.0, 50.0); 3], &[(4.0, 50.0); 3]);
+        found.phases[0].rounds.iter_mut().for_each(|round| round.lost_percent = 6.0);
+        assert_eq!(holds(&found), ["yes", "unknown"]);
     }
 
     #[test]

@@ -163,22 +163,27 @@ impl Turns<'_> {
         let before = Times::now(worker);
         let begun = Instant::now();
         self.orders.send((length.as_secs_f64() * self.hz as f64) as u64).map_err(|_| Error::Gone)?;
-        if let Some(backends) = kind.asks() {
-            self.scrape(backends, begun, length, scrapes)?;
-        }
+        let count = match kind.asks() {
+            Some(backends) => self.scrape(backends, begun, length, scrapes)?,
+            None => 0,
+        };
         let Ran { window, time } = self.finished.recv().map_err(|_| Error::Gone)?;
         let wall = begun.elapsed();
         let control = Times::now(time).control_since(before);
+        let seconds = wall.as_secs_f64();
         let round = Round {
-            control_percent: control.as_secs_f64() * 100.0 / wall.as_secs_f64().max(f64::MIN_POSITIVE),
+            seconds,
+            scrapes: count,
+            control_percent: control.as_secs_f64() * 100.0 / seconds.max(f64::MIN_POSITIVE),
             cost: window.cost(),
             lost_percent: (1.0 - window.share) * 100.0,
         };
         Ok((round, time))
     }
 
-    /// Scrapes in the middle of each period of a round.
-    fn scrape(&self, backends: Backends, begun: Instant, length: Duration, found: &mut Scrapes) -> Result<(), Error> {
+    /// Scrapes in the middle of each period of a round. Returns how often.
+    fn scrape(&self, backends: Backends, begun: Instant, length: Duration, found: &mut Scrapes) -> Result<u32, Error> {
+        let mut count = 0;
         let mut due = self.options.period / 2;
         while due < length && begun.elapsed() < length {
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
@@ -188,8 +193,9 @@ impl Turns<'_> {
             found.bytes = text.len() as u64;
             found.series = series(&text);
             due += self.options.period;
+            count += 1;
         }
-        Ok(())
+        Ok(count)
     }
 }
 
