@@ -12,6 +12,7 @@ mod reconfig;
 mod report;
 mod rig;
 mod scale;
+mod scrape;
 mod wake;
 
 use crate::Failure;
@@ -36,6 +37,8 @@ enum Command {
     Reconfig(Box<reconfig::Args>),
     /// The rate without loss by number of workers.
     Scale(Box<scale::Args>),
+    /// What it costs to be scraped: the control core, the worker, size and time.
+    Scrape(scrape::Args),
     /// How long tables of backends take to build, how even they are, and what changes move.
     Maglev(maglev::Args),
     /// Shows records of benchmarks as a page or as tables.
@@ -55,6 +58,7 @@ pub(crate) fn bench(args: &Args) -> Result<(), Failure> {
         Command::Ndr(args) => ndr::ndr(args),
         Command::Reconfig(args) => reconfig::reconfig(args),
         Command::Scale(args) => scale::scale(args),
+        Command::Scrape(args) => scrape::scrape(args),
         Command::Maglev(args) => maglev::maglev(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),

@@ -54,6 +54,7 @@ fn bad_usage_says_what_and_ends_with_two() {
         ("ndr --dut external", "--generator-port"),
         ("reconfig --pools 1000 --backends 1000", "--backends 30"),
         ("scale --mode l2dsr,ipip", "one case at a time"),
+        ("scrape --vips 3 --backends 10", "a multiple of 3"),
     ] {
         let output = bench(line);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -3,9 +3,8 @@
 //!
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
-//! a worker that is idle. [`probes`] measures what health checks of
-//! many backends cost. [`peers`] compares the worker with other programs over DPDK. [`gate`] holds counted instructions
-//! against a baseline.
+//! a worker that is idle, [`probes`] what health checks of many backends cost, [`scrape`] what it costs to be scraped. [`peers`]
+//! compares the worker with other programs over DPDK. [`gate`] holds counted instructions against a baseline.
 
 pub mod churn;
 pub mod clock;
@@ -35,6 +34,7 @@ pub mod record;
 pub mod report;
 pub mod scale;
 pub mod scenario;
+pub mod scrape;
 pub mod show;
 pub mod suite;
 pub mod traffic;

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::peers;
 use crate::present::Present;
-use crate::{file, maglev, ndr, probes, reconfig, report, scale, wake};
+use crate::{file, maglev, ndr, probes, reconfig, report, scale, scrape, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -194,6 +194,8 @@ pub enum Results {
     Probes(probes::report::Report),
     /// `bench maglev`.
     Maglev(maglev::report::Report),
+    /// `bench scrape`.
+    Scrape(scrape::report::Report),
 }
 
 impl Results {
@@ -209,6 +211,7 @@ impl Results {
             Self::Wake(report) => report,
             Self::Probes(report) => report,
             Self::Maglev(report) => report,
+            Self::Scrape(report) => report,
         }
     }
 }

@@ -228,7 +228,8 @@ impl PlaceArgs {
     }
 }
 
-fn known(cores: &[usize], core: usize) -> Result<(), Failure> {
+/// Fails unless `core` is one of `cores`.
+pub(super) fn known(cores: &[usize], core: usize) -> Result<(), Failure> {
     if cores.contains(&core) {
         return Ok(());
     }

@@ -13,7 +13,7 @@ const REAL_TIME: (u8, ThreadSchedulePolicy) = (20, ThreadSchedulePolicy::Realtim
 const FAVORED: (u8, ThreadSchedulePolicy) = (99, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
 
 /// Pins the calling thread to a core.
-pub(super) fn pin(core: usize) {
+pub(crate) fn pin(core: usize) {
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         warn!(core, "cannot pin a thread to its core; is it in this process's cpuset?");
     }
@@ -22,13 +22,13 @@ pub(super) fn pin(core: usize) {
 /// Makes the calling thread the real-time thread of the control core: a late probe is a void probe. It rests after every
 /// pass, so real-time priority starves nobody. On a core that it shares with a worker it gets none: it would preempt the
 /// worker inside a push to a ring or to the buffer pool, and then spin until the end of that push, which never comes.
-pub(super) fn enter_rt(core: usize, shared: bool) {
+pub(crate) fn enter_rt(core: usize, shared: bool) {
     pin(core);
     schedule(if shared { FAVORED } else { REAL_TIME });
 }
 
 /// Makes the calling thread the background thread: what it publishes is waited for.
-pub(super) fn enter_bg(core: usize) {
+pub(crate) fn enter_bg(core: usize) {
     pin(core);
     schedule(FAVORED);
 }

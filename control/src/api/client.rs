@@ -6,6 +6,7 @@ use super::{
 use crate::audit::Change;
 use crate::capture::CaptureAsk;
 use crate::drain::{self, DrainStatus};
+use crate::metrics::{Backends, Form, METRICS_PATH};
 use crate::reload::run::Ask;
 use crate::status::model::{CheckHistory, PoolStatus, Status};
 use http_body_util::{BodyExt, Full};
@@ -65,6 +66,9 @@ impl ClientError {
 
 /// How often somebody who waits for more of a stream is asked whether it is enough.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The media types that any answer may have (RFC 9110 section 12.5.1).
+const ANYTHING: &str = "*/*";
 
 /// An answer whose body is not read yet, and the task that reads it.
 type Answer = (hyper::Response<Incoming>, JoinHandle<Result<(), hyper::Error>>);
@@ -206,6 +210,20 @@ impl Client {
         self.ask(Method::GET, CHANGES_PATH, None)
     }
 
+    /// The metrics, as Prometheus scrapes them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`].
+    pub fn metrics(&self, backends: Backends, form: Form) -> Result<Bytes, ClientError> {
+        let query = match backends {
+            Backends::All => "",
+            Backends::None => "?backends=none",
+        };
+        let path = format!("{METRICS_PATH}{query}");
+        self.runtime.block_on(self.send(Method::GET, &path, Bytes::new(), form.content_type()))
+    }
+
     /// Packets as a pcapng file: gives `take` each piece of it as it comes, until the file ends or `take` says that it is
     /// enough. `take` is also asked with nothing every now and then.
     ///
@@ -215,7 +233,7 @@ impl Client {
     pub fn capture(&self, ask: &CaptureAsk, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), ClientError> {
         let body = Bytes::from(serde_json::to_vec(ask)?);
         self.runtime.block_on(async {
-            let (response, connection) = self.request(Method::POST, CAPTURE_PATH, body).await?;
+            let (response, connection) = self.request(Method::POST, CAPTURE_PATH, body, ANYTHING).await?;
             let status = response.status();
             let mut body = response.into_body();
             if !status.is_success() {
@@ -253,12 +271,12 @@ impl Client {
         body: Option<&serde_json::Value>,
     ) -> Result<T, ClientError> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let answer = self.runtime.block_on(self.send(method, path, body))?;
+        let answer = self.runtime.block_on(self.send(method, path, body, ANYTHING))?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let (response, connection) = self.request(method, path, body).await?;
+    async fn send(&self, method: Method, path: &str, body: Bytes, accept: &str) -> Result<Bytes, ClientError> {
+        let (response, connection) = self.request(method, path, body, accept).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
@@ -266,7 +284,7 @@ impl Client {
     }
 
     /// The answer, and the task that reads it.
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
+    async fn request(&self, method: Method, path: &str, body: Bytes, accept: &str) -> Result<Answer, ClientError> {
         let connect = |source| ClientError::Connect { path: self.socket.clone(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -275,6 +293,7 @@ impl Client {
             .method(method)
             .uri(path)
             .header(hyper::header::HOST, "guideway")
+            .header(hyper::header::ACCEPT, accept)
             .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| ClientError::Unknown(error.to_string()))?;
