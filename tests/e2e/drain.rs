@@ -48,6 +48,10 @@ fn a_machine_drains_without_breaking_what_it_carries() -> Result<()> {
     ensure!(report.failures.is_empty(), "what still arrives is served: {:?}", report.failures);
     ensure!(run(&site, &["--cancel"])?.status.success());
     wait_for("an answer to an echo request", PATIENCE, || Ok(answers_echo(&site).then_some(())))?;
+    let told = site.guideway.control(&["changes", "--last", "2"])?;
+    let told: Vec<&str> = told.lines().filter_map(|line| line.split_once(": node: ").map(|(_, what)| what)).collect();
+    let ask = "{\"quiet_seconds\":10.0}";
+    assert_eq!(told, [format!("drain: null -> {ask}"), format!("cancel drain: {ask} -> null")]);
     let again = run(&site, &["--cancel"])?;
     ensure!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("does not drain"), "{again:?}");
 
