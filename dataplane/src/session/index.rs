@@ -2,7 +2,8 @@
 //!
 //! An entry is 32 bits: 25 of the session's number plus one, one for the side, six of the key's hash. Of its two buckets a key
 //! goes to the emptier one, so that they fill evenly (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
-//! 2001): at 80 % load on average a bucket of 16 practically never overflows. Removal leaves nothing behind.
+//! 2001). Where both are full nevertheless, an entry of theirs moves to its other bucket (Pagh and Rodler, "Cuckoo Hashing",
+//! 2004), one step and no further. Removal leaves nothing behind.
 
 use super::Side;
 use crate::prefetch::prefetch;
@@ -84,19 +85,50 @@ impl Index {
         tagged.map(|entry| ((entry & NUMBER) - 1, side(entry)))
     }
 
-    /// Enters a session under a key. `false`, and nothing changes, if both buckets are full.
+    /// Enters a session under a key. If both buckets are full, an entry gives way; `hash_of` says the hash of a session's
+    /// key. `false`, and nothing changes, if none can.
     #[must_use]
-    pub(super) fn insert(&mut self, key: SessionKey, number: u32, side: Side) -> bool {
+    pub(super) fn insert(
+        &mut self,
+        key: SessionKey,
+        number: u32,
+        side: Side,
+        hash_of: impl Fn(u32, Side) -> u128,
+    ) -> bool {
         let used = |place: u32| {
             let bucket = self.buckets.get(place as usize);
             bucket.map_or(WAYS, |bucket| bucket.0.iter().filter(|entry| **entry != 0).count())
         };
         let [first, second] = key.buckets;
         let place = if used(second) < used(first) { second } else { first };
+        let entry = entry(number, side, key.tag);
+        self.put(place, entry) || key.buckets.into_iter().any(|place| self.displace(place, entry, &hash_of))
+    }
+
+    /// Puts an entry where its bucket has room for it.
+    fn put(&mut self, place: u32, entry: u32) -> bool {
         let bucket = self.buckets.get_mut(place as usize);
-        let Some(free) = bucket.and_then(|bucket| bucket.0.iter_mut().find(|entry| **entry == 0)) else { return false };
-        *free = entry(number, side, key.tag);
-        true
+        let free = bucket.and_then(|bucket| bucket.0.iter_mut().find(|entry| **entry == 0));
+        free.map(|free| *free = entry).is_some()
+    }
+
+    /// Puts an entry into a full bucket in place of one whose other bucket has room. Reads as many records as a bucket has
+    /// entries at most.
+    fn displace(&mut self, place: u32, entry: u32, hash_of: &impl Fn(u32, Side) -> u128) -> bool {
+        let Some(&Bucket(entries)) = self.buckets.get(place as usize) else { return false };
+        // A session whose other key is just being entered has no record yet.
+        let others = entries.into_iter().enumerate().filter(|(_, other)| other & NUMBER != entry & NUMBER);
+        for (way, other) in others {
+            let [first, second] = self.key(hash_of((other & NUMBER) - 1, side(other))).buckets;
+            let elsewhere = if first == place { second } else { first };
+            if self.put(elsewhere, other) {
+                if let Some(bucket) = self.buckets.get_mut(place as usize) {
+                    bucket.0[way] = entry;
+                }
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes an entry out.

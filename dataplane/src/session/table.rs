@@ -192,10 +192,15 @@ impl Sessions {
         if self.find_by(keys[0], outside).is_some() || self.find_by(keys[1], &answer).is_some() {
             return Err(Full::Taken);
         }
-        if !self.index.insert(keys[0], number, Side::Client) {
+        let (records, sources, hasher) = (&self.records.0, &self.sources, &self.hasher);
+        let hash_of = |number: u32, side: Side| {
+            let record = records.get(number as usize);
+            record.map_or(0, |record| hasher.hash(&record.tuple(side, sources).key()).0)
+        };
+        if !self.index.insert(keys[0], number, Side::Client, hash_of) {
             return Err(Full::Table);
         }
-        if !self.index.insert(keys[1], number, Side::Backend) {
+        if !self.index.insert(keys[1], number, Side::Backend, hash_of) {
             self.index.remove(keys[0], number, Side::Client);
             return Err(Full::Table);
         }
@@ -213,6 +218,9 @@ impl Sessions {
             session,
             protocol: outside.protocol,
         };
+        if self.live == 0 {
+            self.wheel.begin(ticks(now));
+        }
         self.live += 1;
         if is_embryonic {
             self.embryonic += 1;
@@ -267,7 +275,8 @@ impl Sessions {
     /// It is looked at again after this long. For one that is not embryonic: those have their time from the start.
     pub fn touch(&mut self, id: SessionId, timeout: Duration, now: Nanos) {
         let Some(record) = self.records.0.get_mut(id.0 as usize) else { return };
-        if record.links.is_embryonic() {
+        // The deadline of a free place is a link.
+        if record.protocol == 0 || record.links.is_embryonic() {
             return;
         }
         let until = deadline(now, timeout);
@@ -320,6 +329,9 @@ impl Sessions {
 
     /// A session whose time is over; looks at `budget` of them at most, and counts it down.
     pub fn next_expired(&mut self, now: Nanos, budget: &mut u32) -> Option<SessionId> {
+        if self.live == 0 {
+            return None;
+        }
         let tick = ticks(now);
         let is_over = |record: &Record| tick.wrapping_sub(record.deadline).cast_signed() >= 0;
         let oldest = self.oldest_embryonic().filter(|id| self.record(*id).is_some_and(is_over));

@@ -57,6 +57,11 @@ impl Wheel {
         Self { lists: vec![Ends { first: NONE, last: NONE }; SLOTS as usize + 1].into(), tick: 0 }
     }
 
+    /// Looks from this tick on. Only while every list is empty: the past is not walked through, however long it was.
+    pub(super) fn begin(&mut self, tick: u32) {
+        self.tick = tick;
+    }
+
     /// The list where a session with this deadline is looked for.
     fn slot(&self, deadline: u32) -> u32 {
         // What is due already is found at the next tick.

@@ -2,6 +2,7 @@
 
 mod ports;
 mod table;
+mod turnover;
 
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::{BackendId, LinkId, PoolId, VipId};
