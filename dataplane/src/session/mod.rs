@@ -2,6 +2,7 @@
 //!
 //! One table a worker, of fixed size: no worker reads another's.
 
+mod hear;
 mod index;
 mod ports;
 mod record;

@@ -1,0 +1,149 @@
+//! Sessions begin, are followed, and end.
+
+use super::{SessionStage, both};
+use crate::counters::WorkerCounters;
+use crate::drop_reason::DropReason;
+use crate::ids::BackendId;
+use crate::nat::Nat;
+use crate::parse::{Kind, Parsed};
+use crate::port::Packet;
+use crate::select::{PROBE_PORT_BASE, Selection};
+use crate::session::{EMBRYONIC, Endpoint, Full, Session, SessionId, Side, TcpState, Tuple};
+use crate::time::Nanos;
+use crate::wire::protocol;
+use crate::wire::tcp::{self, TcpHeader};
+use zerocopy::FromBytes;
+
+impl<P: Packet> SessionStage<P> {
+    /// The session that a client's packet belongs to. One that is over ends where a SYN begins another.
+    pub(super) fn ongoing(
+        &mut self,
+        tuple: &Tuple,
+        parsed: &Parsed,
+        counters: &WorkerCounters,
+        now: Nanos,
+    ) -> Option<SessionId> {
+        let (id, side) = self.sessions.find(tuple)?;
+        let is_over = self.sessions.get(id).is_some_and(|session| session.tcp.is_over());
+        if is_over && begins(parsed) && parsed.protocol == protocol::TCP {
+            self.end(id, counters, now);
+            return None;
+        }
+        (side == Side::Client).then_some(id)
+    }
+
+    /// Begins a session with the backend of the flow's slot.
+    pub(super) fn begin(
+        &mut self,
+        outside: &Tuple,
+        parsed: &Parsed,
+        selection: &Selection<'_>,
+        now: Nanos,
+        counters: &WorkerCounters,
+    ) -> Result<SessionId, DropReason> {
+        if !begins(parsed) {
+            return Err(DropReason::SessionNone);
+        }
+        let index = selection.current().ok_or(DropReason::NoBackend)?;
+        let place = usize::from(index);
+        let (backend, nat) = both(selection.pool(), place).ok_or(DropReason::NoBackend)?;
+        let port = if nat.backend.port == 0 { outside.destination.port } else { nat.backend.port };
+        let destination = Endpoint { port, ..nat.backend };
+        let source = match &nat.sources {
+            None => outside.source,
+            Some(sources) => {
+                let avoid = (outside.protocol, PROBE_PORT_BASE + backend.id.0);
+                let sessions = &self.sessions;
+                let is_used = |tuple: &Tuple| sessions.find(&tuple.reversed()).is_some();
+                let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
+                drawn.map_err(|_| DropReason::SourcePorts)?
+            }
+        };
+        let inside = Tuple { source, destination, protocol: outside.protocol };
+        let session =
+            Session { vip: selection.vip, pool: selection.pool_id(), index, backend: backend.id, ..Session::NOTHING };
+        let id = self.enter(outside, &inside, session, now, counters)?;
+        counters.sessions.created.add(1);
+        Ok(id)
+    }
+
+    /// Takes a session in. The oldest one that is not established gives way to it, if one must.
+    fn enter(
+        &mut self,
+        outside: &Tuple,
+        inside: &Tuple,
+        session: Session,
+        now: Nanos,
+        counters: &WorkerCounters,
+    ) -> Result<SessionId, DropReason> {
+        let mut entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
+        if matches!(entered, Err(Full::Table | Full::Embryonic))
+            && let Some(oldest) = self.sessions.oldest_embryonic()
+        {
+            self.end(oldest, counters, now);
+            counters.sessions.evicted.add(1);
+            entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
+        }
+        let id = entered.map_err(|full| match full {
+            Full::Table | Full::Embryonic => DropReason::SessionsFull,
+            Full::Taken => DropReason::SessionTaken,
+        })?;
+        self.count(session.backend, 1, counters);
+        Ok(id)
+    }
+
+    /// Notes how far a session is, and for how long it may be silent from now on.
+    pub(super) fn follow(&mut self, id: SessionId, side: Side, parsed: &Parsed, frame: &[u8], nat: &Nat, now: Nanos) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if matches!(parsed.kind, Kind::IcmpError | Kind::LaterFragment) {
+            return;
+        }
+        let (established, timeout) = if parsed.protocol == protocol::TCP {
+            if let Some(header) = tcp_header(frame, parsed) {
+                session.hear(side, header);
+            }
+            (session.tcp.is_established(), session.tcp.timeout(nat.idle_tcp))
+        } else {
+            // One datagram is no flow: the second one is, and so is an answer.
+            let is_first = session.tcp == TcpState::new() && side == Side::Client;
+            session.tcp = TcpState::seen();
+            (!is_first, nat.idle_udp)
+        };
+        if established {
+            self.sessions.establish(id, timeout, now);
+        }
+        self.sessions.touch(id, timeout, now);
+    }
+
+    /// Ends a session: its port rests.
+    pub(super) fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
+        let Some((outside, inside, mut session)) = self.sessions.remove(id) else { return };
+        self.proxying.close(&mut session.proxy);
+        if inside.source != outside.source {
+            self.ports.free(&inside, now);
+        }
+        self.count(session.backend, -1, counters);
+    }
+
+    fn count(&self, backend: BackendId, change: i64, counters: &WorkerCounters) {
+        counters.sessions.live.set(u64::from(self.sessions.live()));
+        if let Some(of_backend) = counters.sessions_of(backend) {
+            of_backend.set(of_backend.get().saturating_add_signed(change));
+        }
+    }
+}
+
+/// Whether a packet may begin a session.
+pub(super) fn begins(parsed: &Parsed) -> bool {
+    let is_first = matches!(parsed.kind, Kind::Whole | Kind::FirstFragment);
+    match parsed.protocol {
+        protocol::TCP => is_first && parsed.flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN,
+        protocol::UDP => is_first,
+        _ => false,
+    }
+}
+
+fn tcp_header<'f>(frame: &'f [u8], parsed: &Parsed) -> Option<&'f TcpHeader> {
+    let bytes = frame.get(usize::from(parsed.transport_offset)..)?;
+    TcpHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+}

@@ -1,0 +1,122 @@
+//! What a session learns of a TCP segment, and which of its flags it believes.
+//!
+//! Flags alone would let anybody who knows addresses and ports end a connection, or make a SYN of his own count as established.
+//! So a handshake is complete once the client acknowledges what the backend sent, and a reset counts whose sequence number is next
+//! to what the other side expects (RFC 5961, section 3, asks for the very number; a reset behind data under way is a little ahead).
+//! Whatever is not believed is forwarded all the same.
+
+use super::record::{Session, Side};
+use crate::wire::tcp::{ACK, RST, SYN, TcpHeader};
+
+/// How far a number may be ahead of what is expected.
+const AHEAD: u32 = 1 << 16;
+
+const fn is_next(number: u32, expected: u32) -> bool {
+    number.wrapping_sub(expected) <= AHEAD
+}
+
+impl Session {
+    /// Takes note of a segment that `side` sent, as it came.
+    pub(crate) fn hear(&mut self, side: Side, header: &TcpHeader) {
+        let (sequence, acknowledged) = (header.sequence.get(), header.acknowledgement.get());
+        let flags = header.flags;
+        let [by_client, by_backend] = self.expected;
+        let is_believed = match side {
+            _ if flags & RST != 0 => self.is_reset_believed(side, flags, sequence),
+            Side::Client if flags & SYN == 0 && !self.tcp.is_established() => {
+                self.tcp.is_answered() && is_next(acknowledged, by_client)
+            }
+            _ => true,
+        };
+        if !is_believed {
+            return;
+        }
+        self.tcp = self.tcp.after(side, flags);
+        if flags & (RST | ACK) == ACK {
+            self.expected = match side {
+                // What the client is to acknowledge first: the SYN.
+                Side::Backend if flags & SYN != 0 => [sequence.wrapping_add(1), acknowledged],
+                Side::Backend => [by_client, acknowledged],
+                Side::Client => [acknowledged, by_backend],
+            };
+        }
+    }
+
+    fn is_reset_believed(&self, side: Side, flags: u8, sequence: u32) -> bool {
+        let [by_client, by_backend] = self.expected;
+        match side {
+            // A refusal: it acknowledges the SYN, and has no number of its own.
+            Side::Backend if !self.tcp.is_answered() => flags & ACK != 0,
+            Side::Backend => is_next(sequence, by_client),
+            // The client gave up before an answer came: there is nothing to end but an attempt.
+            Side::Client if !self.tcp.is_answered() => true,
+            Side::Client => is_next(sequence, by_backend),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tcp::FIN;
+    use zerocopy::FromZeros;
+    use zerocopy::network_endian::U32;
+
+    const C: u32 = 1_000;
+    const S: u32 = u32::MAX - 3;
+
+    fn segment(flags: u8, sequence: u32, acknowledged: u32) -> TcpHeader {
+        let mut header = TcpHeader::new_zeroed();
+        header.flags = flags;
+        (header.sequence, header.acknowledgement) = (U32::new(sequence), U32::new(acknowledged));
+        header
+    }
+
+    fn after(segments: &[(Side, TcpHeader)]) -> Session {
+        let mut session = Session::NOTHING;
+        segments.iter().for_each(|(side, header)| session.hear(*side, header));
+        session
+    }
+
+    fn handshake() -> Vec<(Side, TcpHeader)> {
+        vec![
+            (Side::Client, segment(SYN, C, 0)),
+            (Side::Backend, segment(SYN | ACK, S, C + 1)),
+            (Side::Client, segment(ACK, C + 1, S.wrapping_add(1))),
+        ]
+    }
+
+    #[test]
+    fn a_handshake_is_complete_with_the_right_number() {
+        assert!(after(&handshake()).tcp.is_established());
+        let blind = (Side::Client, segment(ACK, C + 1, 77));
+        assert!(!after(&[&handshake()[..2], &[blind]].concat()).tcp.is_established());
+        assert!(!after(&[handshake()[0], blind]).tcp.is_established());
+    }
+
+    #[test]
+    fn a_reset_needs_the_right_number() {
+        let ended =
+            |side, sequence| after(&[&handshake()[..], &[(side, segment(RST, sequence, 0))]].concat()).tcp.is_over();
+        assert!(ended(Side::Client, C + 1) && ended(Side::Backend, S.wrapping_add(1)));
+        assert!(ended(Side::Client, C + 1 + 10_000), "behind data under way");
+        assert!(!ended(Side::Client, C) && !ended(Side::Client, 5_000_000) && !ended(Side::Backend, 77));
+    }
+
+    #[test]
+    fn a_refusal_ends_the_attempt() {
+        let refused = (Side::Backend, segment(RST | ACK, 0, C + 1));
+        assert!(after(&[handshake()[0], refused]).tcp.is_over());
+        let forged = (Side::Backend, segment(RST, 5, 0));
+        assert!(!after(&[handshake()[0], forged]).tcp.is_over());
+    }
+
+    #[test]
+    fn both_ends_close() {
+        let close = [
+            (Side::Client, segment(FIN | ACK, C + 1, S.wrapping_add(1))),
+            (Side::Backend, segment(FIN | ACK, S.wrapping_add(1), C + 2)),
+        ];
+        assert!(after(&[&handshake()[..], &close].concat()).tcp.is_over());
+    }
+}
