@@ -11,6 +11,7 @@ mod churn;
 mod cli;
 mod consistency;
 mod death;
+mod deaths;
 mod doctor;
 mod download;
 mod drain;
