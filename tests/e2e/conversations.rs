@@ -41,6 +41,8 @@ const RCODE: &str = "DNS response code 2";
 const TLS: &str = "TLS failed";
 const AGENT: &str = "its agent says so";
 const REFUSED: &str = "connection refused";
+/// A port of UDP that nobody listens at, by its ICMP message.
+const UNREACHABLE: &str = "destination unreachable";
 /// For whatever reason.
 const ANY: &str = "";
 
@@ -251,9 +253,12 @@ fn answers_wrongly(guideway: &Guideway, victim: &Servers, trusted: &Certificate,
 /// The servers end, then the machine is gone; all of it returns.
 fn stops(lab: &Lab, guideway: &Guideway, victim: Servers, trusted: &Certificate, vips: &[IpAddr]) -> Result<Servers> {
     drop(victim);
-    // An agent that is silent changes nothing, and the machine itself answers echoes.
-    let alive = |kind: &str| matches!(kind, "agent" | "icmp-kernel");
-    follows(guideway, "servers that are gone to be missed", |kind| (!alive(kind)).then_some(REFUSED))?;
+    follows(guideway, "servers that are gone to be missed", |kind| match kind {
+        // An agent that is silent changes nothing, and the machine itself answers echoes.
+        "agent" | "icmp-kernel" => None,
+        "dns" => Some(UNREACHABLE),
+        _ => Some(REFUSED),
+    })?;
     lab.backend(VICTIM).cut()?;
     follows(guideway, "a machine that is gone to be missed", |_| Some(ANY))?;
     lab.backend(VICTIM).restore()?;
