@@ -29,8 +29,8 @@ const SHOWN: [&str; 2] = ["shown.certificate.pem", "shown.key.pem"];
 /// | `/client` | the client's address and port as the backend sees them |
 /// | `/service` | its own address and port, as the client asked for them |
 /// | `/big` | [`BIG_BYTES`] bytes |
-/// | `/health` | what the test put in with [`Nginx::put`] |
 /// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
+/// | any other | the file of that name that a test put there, see [`Nginx::put`] |
 ///
 /// Every answer names the backend in its header `Backend`.
 #[derive(Debug)]
