@@ -173,9 +173,7 @@ fn certificate(folder: &std::path::Path, protocols: &[&[u8]]) -> (PathBuf, tokio
     let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
     let der = made.cert.der().to_vec();
     let file = folder.join("ca.pem");
-    let base64 = base64(&der);
-    std::fs::write(&file, format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"))
-        .expect("a file");
+    std::fs::write(&file, made.cert.pem()).expect("a file");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -183,18 +181,6 @@ fn certificate(folder: &std::path::Path, protocols: &[&[u8]]) -> (PathBuf, tokio
         builder.expect("versions").with_no_client_auth().with_single_cert(vec![der.into()], key).expect("a key");
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     (file, tokio_rustls::TlsAcceptor::from(Arc::new(config)))
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let of = |chunk: &[u8]| {
-        let word = chunk.iter().chain([0, 0].iter()).take(3).fold(0_usize, |word, byte| word << 8 | usize::from(*byte));
-        (0..4)
-            .map(|place| if place <= chunk.len() { DIGITS[word >> (18 - 6 * place) & 63].into() } else { '=' })
-            .collect()
-    };
-    bytes.chunks(3).map(of).collect::<Vec<String>>().concat()
 }
 
 #[test]

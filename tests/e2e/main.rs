@@ -10,6 +10,7 @@ mod checks;
 mod churn;
 mod cli;
 mod consistency;
+mod conversations;
 mod death;
 mod deaths;
 mod doctor;

@@ -1,8 +1,11 @@
 //! nginx on a backend, with a configuration of its own.
 
 use crate::backend::Backend;
+use crate::certificate::Certificate;
+use crate::health::GRPC_PORT;
 use crate::process::{Process, wait_for};
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use std::net::{Ipv6Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +19,11 @@ pub const MORE_PORTS: [u16; 7] = [81, 7999, 8000, 8050, 8080, 8099, 8100];
 /// The port where it expects the PROXY protocol, in either version, before HTTP.
 pub const PROXIED_PORT: u16 = 9080;
 
+/// Port of TLS, where it serves TLS.
+pub const TLS_PORT: u16 = 443;
+/// The certificate that it shows, and its key, in the backend's folder.
+const SHOWN: [&str; 2] = ["shown.certificate.pem", "shown.key.pem"];
+
 /// A running nginx; dropped means killed.
 ///
 /// | path | answer |
@@ -25,6 +33,7 @@ pub const PROXIED_PORT: u16 = 9080;
 /// | `/service` | its own address and port, as the client asked for them |
 /// | `/big` | [`BIG_BYTES`] bytes |
 /// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
+/// | any other | the file of that name that a test put there, see [`Nginx::put`] |
 ///
 /// Every answer names the backend in its header `Backend`. At [`PROXIED_PORT`] the client and the service are those of the PROXY
 /// header.
@@ -50,6 +59,32 @@ impl Nginx {
             Ok(connected.ok())
         })?;
         Ok(Self { process, folder })
+    }
+
+    /// The same, and on [`TLS_PORT`] inside TLS with this certificate, by HTTP/1.1 and HTTP/2. There it passes gRPC's health
+    /// checks on to [`crate::HealthServers`].
+    pub fn start_with_tls(backend: &Backend, certificate: &Certificate) -> Result<Self> {
+        let path = backend.folder().join("tls.conf");
+        std::fs::write(&path, tls_configuration(backend.name()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        copy_certificate(backend.folder(), certificate)?;
+        Self::start(backend)
+    }
+
+    /// Shows another certificate from now on: a server that was started with TLS reads its files again.
+    pub fn show(&self, certificate: &Certificate) -> Result<()> {
+        copy_certificate(&self.folder, certificate)?;
+        self.process.signal(Signal::SIGHUP)
+    }
+
+    /// Puts a file into its document root; `None`: takes it away.
+    pub fn put(&self, file: &str, content: Option<&str>) -> Result<()> {
+        let path = self.folder.join("root").join(file);
+        let done = match content {
+            Some(content) => std::fs::write(&path, content),
+            None => std::fs::remove_file(&path),
+        };
+        done.with_context(|| format!("cannot change {}", path.display()))
     }
 
     /// Kills all of its processes at once: the kernel refuses new connections from then on.
@@ -86,6 +121,29 @@ fn write_files(folder: &Path, name: &str) -> Result<()> {
     write("nginx.conf", configuration(name).as_bytes())
 }
 
+fn copy_certificate(folder: &Path, certificate: &Certificate) -> Result<()> {
+    for (from, to) in [certificate.file(), certificate.key()].into_iter().zip(SHOWN) {
+        std::fs::copy(from, folder.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
+}
+
+fn tls_configuration(name: &str) -> String {
+    let [certificate, key] = SHOWN;
+    format!(
+        r#"server {{
+    listen 0.0.0.0:{TLS_PORT} ssl http2;
+    listen [::]:{TLS_PORT} ssl http2 ipv6only=on;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    root root;
+    add_header Backend {name} always;
+    location /grpc.health.v1.Health/ {{ grpc_pass grpc://127.0.0.1:{GRPC_PORT}; }}
+}}
+"#
+    )
+}
+
 fn configuration(name: &str) -> String {
     let listen = |port: u16| format!("listen 0.0.0.0:{port}; listen [::]:{port} ipv6only=on;");
     let more_ports = MORE_PORTS.map(listen).join("\n        ");
@@ -106,6 +164,7 @@ http {{
     keepalive_timeout 65s;
     keepalive_requests 1000000;
     default_type text/plain;
+    include tls*.conf;
     server {{
         listen 0.0.0.0:80 backlog=4096;
         listen [::]:80 ipv6only=on backlog=4096;
