@@ -294,7 +294,9 @@ impl State {
         for (number, pool) in self.pools.iter_mut().enumerate() {
             pool.table_stale |= pool.plan.swept(last.began, |slot| sweeper.has_seen(number, slot));
             for backend in &mut pool.backends {
-                backend.pins = last.pins_of(backend.id).saturating_add(sessions_of(backend.id));
+                // Nobody waits for the sessions of one that is forced out: they end with its record.
+                let sessions = if backend.forced { 0 } else { sessions_of(backend.id) };
+                backend.pins = last.pins_of(backend.id).saturating_add(sessions);
                 let unused = backend.unused_since.is_some_and(|since| since <= last.began);
                 backend.is_empty = unused && backend.pins == 0;
             }

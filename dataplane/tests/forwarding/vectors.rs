@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Reasons that take more than a few frames; their tests stand beside each.
-const NOT_BY_FRAMES: [(DropReason, &str); 11] = [
+const NOT_BY_FRAMES: [(DropReason, &str); 20] = [
     (DropReason::TransportChecksum, "device::the_word_of_the_device_about_checksums_counts_where_it_looks_at_them"),
     (DropReason::FragmentFull, "fragments::a_full_hold_is_a_named_drop_and_costs_nobody_else"),
     (DropReason::NoHeadroom, "properties::a_buffer_without_headroom_is_a_named_drop"),
@@ -23,6 +23,15 @@ const NOT_BY_FRAMES: [(DropReason, &str); 11] = [
     (DropReason::PuntRate, "punts::a_class_is_limited_to_its_rate"),
     (DropReason::PuntFull, "punts::a_full_ring_drops_and_says_so"),
     (DropReason::StaleInjection, "injections::a_backend_that_is_gone_is_a_named_drop"),
+    (DropReason::SessionNone, "control: sessions::what_begins_nothing_is_dropped"),
+    (DropReason::SessionsFull, "control: sessions::room_is_for_those_who_are_there"),
+    (DropReason::SessionTaken, "control: sessions::a_tuple_is_one_sessions"),
+    (DropReason::SessionBackend, "control: sessions::a_backend_that_is_gone_serves_no_session"),
+    (DropReason::SourcePorts, "control: sessions::source_ports_run_out"),
+    (DropReason::ProxyEarly, "proxy: vectors::a_spoofed_client_gets_no_header_sent"),
+    (DropReason::ProxyConsumed, "proxy: vectors::bare_acknowledgements_of_the_header_are_consumed"),
+    (DropReason::ProxySegment, "proxy: vectors::a_segment_in_several_buffers_is_refused"),
+    (DropReason::ProxyFull, "proxy: vectors::who_finds_no_room_for_a_header_is_refused"),
     (DropReason::NatUdpChecksum, "nat: refusals::segments_change_nothing_but_where_all_bytes_are_needed"),
     (DropReason::NatUntranslatable, "nat: refusals::ends_of_two_versions_and_other_protocols_are_refused"),
 ];

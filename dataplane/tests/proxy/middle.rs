@@ -2,7 +2,7 @@
 
 use guideway_dataplane::memory::{MemoryPacket, MemoryPool};
 use guideway_dataplane::parse::{Outcome, Parsed, parse};
-use guideway_dataplane::port::Packet;
+use guideway_dataplane::port::{Packet, PacketPool};
 use guideway_dataplane::proxy::{FromClient, Header, Proxy, Proxying, Style, header};
 use guideway_dataplane::session::{Session, SessionId, Sessions, Tuple};
 use guideway_dataplane::snapshot::PortState;
@@ -24,20 +24,80 @@ pub struct Middle {
     pub header: Vec<u8>,
 }
 
-fn parsed(frame: &[u8]) -> Parsed {
+pub fn parsed(frame: &[u8]) -> Parsed {
     match parse(frame, frame.len(), &PORT) {
         Outcome::Packet(parsed) => parsed,
         other => panic!("{other:?}"),
     }
 }
 
+/// The name of a session, of whatever table.
+pub fn some_session() -> SessionId {
+    let mut sessions = Sessions::new(1, Box::default(), guideway_dataplane::hash::FlowHasher::new([1; 16]));
+    let end = |port| guideway_dataplane::session::Endpoint { address: u128::from(port), port };
+    let tuple = Tuple { source: end(1), destination: end(2), protocol: 6 };
+    let timeout = (false, Duration::from_secs(1));
+    sessions.insert(&tuple, &tuple, Session::NOTHING, timeout, Nanos(0)).expect("room")
+}
+
+/// A frame of which the first buffer holds a part.
+#[derive(Debug)]
+pub struct Split {
+    bytes: Vec<u8>,
+    first: usize,
+}
+
+impl Split {
+    pub fn new(frame: &[u8], first: usize) -> Self {
+        Self { bytes: frame.to_vec(), first }
+    }
+}
+
+impl Packet for Split {
+    fn frame(&self) -> &[u8] {
+        &self.bytes[..self.first]
+    }
+
+    fn frame_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.first]
+    }
+
+    fn total_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn prepend(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn trim_front(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn resize(&mut self, _: usize) -> bool {
+        false
+    }
+}
+
+/// Nothing to take.
+pub struct NoPool;
+
+impl PacketPool for NoPool {
+    type Packet = Split;
+
+    fn alloc(&self, _: &[u8]) -> Option<Split> {
+        None
+    }
+}
+
 impl Middle {
+    /// For packets that are no [`MemoryPacket`]s.
+    pub fn parts(&mut self) -> (&mut Proxying, &mut Proxy) {
+        (&mut self.proxying, &mut self.proxy)
+    }
+
     pub fn new(style: Option<Style>) -> Self {
-        let mut sessions = Sessions::new(1, Box::default(), guideway_dataplane::hash::FlowHasher::new([1; 16]));
-        let end = |port| guideway_dataplane::session::Endpoint { address: u128::from(port), port };
-        let tuple = Tuple { source: end(1), destination: end(2), protocol: 6 };
-        let timeout = (false, Duration::from_secs(1));
-        let session = sessions.insert(&tuple, &tuple, Session::NOTHING, timeout, Nanos(0)).expect("room");
+        let session = some_session();
         Self {
             proxying: Proxying::new(1),
             proxy: Proxy::NONE,

@@ -298,6 +298,42 @@ fn quoted_numbers() {
     assert_eq!([C + 1, C + 500, begin - 2].map(|sequence| proxy.quoted(sequence)), [C + 1, C + 500, begin - 2]);
 }
 
+/// A header needs a place of its own until it is acknowledged.
+#[test]
+fn who_finds_no_room_for_a_header_is_refused() {
+    use guideway_dataplane::drop_reason::DropReason;
+    use guideway_dataplane::memory::MemoryPacket;
+    use guideway_dataplane::proxy::{Proxy, Proxying};
+    let session = crate::middle::some_session();
+    let frame = Segment::new(SYN, C, 0).frame(true);
+    let mut parsed = crate::middle::parsed(&frame);
+    let (mut proxy, mut packet) = (Proxy::NONE, MemoryPacket::new(&frame));
+    let done = Proxying::new(0).syn((&mut proxy, session), &mut packet, &mut parsed, || None);
+    assert_eq!(done, Err(DropReason::ProxyFull));
+}
+
+/// What cannot be cut is not let through: its bytes would lie over the header.
+#[test]
+fn a_segment_in_several_buffers_is_refused() {
+    use guideway_dataplane::drop_reason::DropReason;
+    use guideway_dataplane::port::Packet;
+    use guideway_dataplane::proxy::FromClient;
+    let mut wire = Wire::with_header_sent();
+    let frame = Segment::new(ACK, C, S + 1).payload(&[0xee; 40]).frame(true);
+    let mut parsed = crate::middle::parsed(&frame);
+    let mut packet = crate::middle::Split::new(&frame, frame.len() - 10);
+    assert!(packet.frame().len() < packet.total_len());
+    let (proxying, proxy) = wire.0.parts();
+    let passed = proxying.pass_client(
+        proxy,
+        &mut packet,
+        &mut parsed,
+        &crate::middle::NoPool,
+        guideway_dataplane::time::Nanos(0),
+    );
+    assert!(matches!(passed, FromClient::Drop(DropReason::ProxySegment)), "{passed:?}");
+}
+
 /// A header by the timer is not sent for a connection that has it.
 #[test]
 fn the_timer_ends_with_the_header() {

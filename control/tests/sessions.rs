@@ -1,0 +1,326 @@
+//! Sessions from a configuration to frames: two workers, their rings, and what becomes of packets of pools that rewrite
+//! addresses.
+
+use guideway_config::model::Config;
+use guideway_control::control::Control;
+use guideway_control::devices::NoDevices;
+use guideway_control::reconcile::reconcile;
+use guideway_control::sessions::session_parts;
+use guideway_control::state::{Change, State};
+use guideway_dataplane::counters::WorkerCounters;
+use guideway_dataplane::craft::Craft;
+use guideway_dataplane::drop_reason::DropReason;
+use guideway_dataplane::ids::{PortId, WorkerId};
+use guideway_dataplane::memory::{MemoryPacket, MemoryPool, MemoryPort, MemoryQueue, MemoryRx, MemoryTx, link};
+use guideway_dataplane::parse::{Outcome, parse};
+use guideway_dataplane::port::Packet;
+use guideway_dataplane::publish;
+use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::session::Tuple;
+use guideway_dataplane::snapshot::PortState;
+use guideway_dataplane::time::Nanos;
+use guideway_dataplane::transmit::TxPath;
+use guideway_dataplane::wire::tcp::{ACK, FIN, RST, SYN};
+use guideway_dataplane::worker::{Worker, WorkerParts};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+const BACKEND: [u8; 6] = [2, 0, 0, 0, 1, 11];
+
+/// A machine with two workers, each with its queues on one port.
+struct Machine {
+    control: Control,
+    workers: Vec<(Worker<MemoryPort>, MemoryQueue, MemoryQueue)>,
+    counters: Vec<Arc<WorkerCounters>>,
+    now: Nanos,
+}
+
+/// A frame that left: its Ethernet destination, the ends and the TCP flags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Left {
+    to: [u8; 6],
+    source: SocketAddr,
+    destination: SocketAddr,
+    flags: u8,
+}
+
+fn config(pools: &str) -> Config {
+    let text = format!(
+        r#"
+[fleet]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+[cores]
+control = 0
+workers = [1, 2]
+[[port]]
+name = "edge"
+device = "net_null0"
+[[interface]]
+port = "edge"
+addresses = ["10.0.0.1/24", "fd00::1/64"]
+[[interface.neighbor]]
+address = "10.0.0.11"
+mac = "02:00:00:00:01:0b"
+[[interface.neighbor]]
+address = "fd00::11"
+mac = "02:00:00:00:01:0b"
+{pools}
+"#
+    );
+    guideway_config::parse(&text, None).unwrap_or_else(|errors| panic!("{errors:#?}")).config
+}
+
+fn pool(keys: &str, backend: &str, vips: &[&str]) -> String {
+    let vip =
+        |address: &&str| format!("[[vip]]\naddress = \"{address}\"\nprotocol = \"tcp\"\nport = 80\npool = \"web\"\n");
+    let vips: String = vips.iter().map(vip).collect();
+    format!(
+        "[[pool]]\nname = \"web\"\nhealth = {{ kind = \"none\" }}\n{keys}\n[[pool.backend]]\nname = \"web1\"\n{backend}\n{vips}"
+    )
+}
+
+impl Machine {
+    fn new(config: Config) -> Self {
+        let config = Arc::new(config);
+        let mut state = State::new(Arc::clone(&config), vec![PortState::new(OWN)], UNIX_EPOCH).expect("a state");
+        let (publisher, readers) = publish::channel(reconcile(&mut state), 2);
+        let rings: Vec<ControlRings<MemoryPort>> = (0..2).map(|_| ControlRings::new()).collect();
+        let counters: Vec<Arc<WorkerCounters>> = (0..2).map(|_| Arc::default()).collect();
+        let workers = (0..).zip(readers).map(|(id, snapshots)| {
+            let (input, output) = (link(), link());
+            let worker = Worker::new(WorkerParts {
+                id: WorkerId(id),
+                rx: vec![(PortId(0), MemoryRx(Arc::clone(&input)))],
+                tx: vec![TxPath::Queue(MemoryTx(Arc::clone(&output)))],
+                snapshots,
+                rings: rings[usize::from(id)].clone(),
+                pool: Arc::new(MemoryPool),
+                exception_rate: 1,
+                sessions: session_parts(&config, &rings),
+                secret: [3; 16],
+                counters: Arc::clone(&counters[usize::from(id)]),
+            });
+            (worker, input, output)
+        });
+        let workers = workers.collect();
+        let control = Control::new(state, publisher, counters.clone(), Arc::new(NoDevices));
+        Self { control, workers, counters, now: Nanos(1_000_000_000) }
+    }
+
+    /// A frame comes in at a worker; what leaves, of any of them.
+    fn offer(&mut self, worker: usize, frame: &[u8]) -> Vec<Left> {
+        assert!(self.workers[worker].1.push(MemoryPacket::new(frame)).is_ok(), "room in the queue");
+        let mut left = Vec::new();
+        // Twice: what hops is taken up by the other one.
+        for at in [0, 1, 0, 1] {
+            let (worker, _, output) = &mut self.workers[at];
+            worker.poll(self.now, &mut ());
+            while let Some(packet) = output.pop() {
+                left.push(read(packet.frame()));
+            }
+        }
+        left
+    }
+
+    fn client(&mut self, worker: usize, from: &str, to: &str, flags: u8, numbers: (u32, u32)) -> Vec<Left> {
+        let frame = Craft::tcp(end(from), end(to), flags).numbers(numbers.0, numbers.1).macs(OWN, ROUTER).frame();
+        self.offer(worker, &frame)
+    }
+
+    fn backend(
+        &mut self,
+        worker: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        flags: u8,
+        numbers: (u32, u32),
+    ) -> Vec<Left> {
+        let frame = Craft::tcp(from, to, flags).numbers(numbers.0, numbers.1).macs(OWN, BACKEND).frame();
+        self.offer(worker, &frame)
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.counters.iter().map(|counters| counters.drops[reason as usize].get()).sum()
+    }
+
+    fn live(&self) -> u64 {
+        self.counters.iter().map(|counters| counters.sessions.live.get()).sum()
+    }
+
+    /// A handshake of a client at worker 0; the source that the backend saw.
+    fn connect(&mut self, from: &str, to: &str) -> SocketAddr {
+        let [syn] = &self.client(0, from, to, SYN, (100, 0))[..] else { panic!("no SYN left") };
+        let Left { source, destination, .. } = syn.clone();
+        self.backend(0, destination, source, SYN | ACK, (900, 101));
+        assert_eq!(self.client(0, from, to, ACK, (101, 901)).len(), 1);
+        source
+    }
+}
+
+fn end(text: &str) -> SocketAddr {
+    text.parse().expect("an address and a port")
+}
+
+fn read(frame: &[u8]) -> Left {
+    let port = PortState::taking_any_destination(OWN);
+    let Outcome::Packet(parsed) = parse(frame, frame.len(), &port) else { panic!("no packet") };
+    let tuple = Tuple::of(&parsed);
+    let end = |end: guideway_dataplane::session::Endpoint| {
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from_bits(end.address)).to_canonical(), end.port)
+    };
+    let to = *frame.first_chunk().expect("a header");
+    Left { to, source: end(tuple.source), destination: end(tuple.destination), flags: parsed.flags }
+}
+
+const CLIENT: &str = "192.0.2.7:40000";
+const VIP: &str = "203.0.113.10:80";
+
+/// Both directions, from whichever worker: a session is in one of them, and packets hop to it.
+#[test]
+fn full_nat_in_both_directions_at_two_workers() {
+    let keys = "forward = \"fullnat\"\nsource_addresses = [\"10.0.0.100\"]";
+    let mut machine = Machine::new(config(&pool(keys, "address = \"10.0.0.11\"\nport = 8080", &["203.0.113.10"])));
+    for arrival in 0..2 {
+        let client = format!("192.0.2.7:4000{arrival}");
+        let left = machine.client(arrival, &client, VIP, SYN, (100, 0));
+        let [Left { to: BACKEND, source, destination, flags: SYN }] = left[..] else { panic!("{left:?}") };
+        assert_eq!((source.ip(), destination), (end("10.0.0.100:0").ip(), end("10.0.0.11:8080")));
+        assert_eq!(usize::from(source.port()) % 2, arrival, "the port names the worker");
+        for at in 0..2 {
+            let left = machine.backend(at, destination, source, SYN | ACK, (900, 101));
+            let answer = Left { to: ROUTER, source: end(VIP), destination: end(&client), flags: SYN | ACK };
+            assert_eq!(left, [answer], "at worker {at}");
+        }
+        assert_eq!(machine.client(arrival, &client, VIP, ACK, (101, 901)).len(), 1);
+    }
+    let handed: u64 = machine.counters.iter().map(|counters| counters.handed_off.get()).sum();
+    assert_eq!((handed, machine.live()), (2, 2), "one answer of each came to the other worker");
+}
+
+/// With the client's own address the owner follows from it, wherever its packets come in.
+#[test]
+fn nat_at_two_workers() {
+    let mut machine = Machine::new(config(&pool("forward = \"nat\"", "address = \"10.0.0.11\"", &["203.0.113.10"])));
+    for port in 40_000..40_020 {
+        let client = format!("192.0.2.7:{port}");
+        for at in [0, 1] {
+            let left = machine.client(at, &client, VIP, SYN, (100, 0));
+            let to = Left { to: BACKEND, source: end(&client), destination: end("10.0.0.11:80"), flags: SYN };
+            assert_eq!(left, [to]);
+            let left = machine.backend(at, end("10.0.0.11:80"), end(&client), SYN | ACK, (900, 101));
+            assert_eq!(left, [Left { to: ROUTER, source: end(VIP), destination: end(&client), flags: SYN | ACK }]);
+        }
+    }
+    assert_eq!(machine.live(), 20, "one session each");
+}
+
+/// A VIP of one family, backends of the other.
+#[test]
+fn between_families() {
+    let pools = pool("forward = \"fullnat\"", "address = \"fd00::11\"", &["203.0.113.10"]);
+    let mut machine = Machine::new(config(&pools));
+    let left = machine.client(0, CLIENT, VIP, SYN, (1, 0));
+    let [Left { source, destination, .. }] = left[..] else { panic!("{left:?}") };
+    assert_eq!((source.ip(), destination), (end("[fd00::1]:0").ip(), end("[fd00::11]:80")));
+    let left = machine.backend(0, destination, source, SYN | ACK, (5, 2));
+    assert_eq!(left, [Left { to: ROUTER, source: end(VIP), destination: end(CLIENT), flags: SYN | ACK }]);
+}
+
+#[test]
+fn what_begins_nothing_is_dropped() {
+    let mut machine =
+        Machine::new(config(&pool("forward = \"fullnat\"", "address = \"10.0.0.11\"", &["203.0.113.10"])));
+    for flags in [ACK, RST, FIN | ACK, SYN | ACK] {
+        assert_eq!(machine.client(0, CLIENT, VIP, flags, (7, 8)), []);
+    }
+    assert_eq!((machine.dropped(DropReason::SessionNone), machine.live()), (4, 0));
+}
+
+/// Two VIPs with one backend, and a client that uses one port towards both: its packets would be one flow.
+#[test]
+fn a_tuple_is_one_sessions() {
+    let vips = ["203.0.113.10", "203.0.113.11"];
+    let mut machine = Machine::new(config(&pool("forward = \"nat\"", "address = \"10.0.0.11\"", &vips)));
+    assert_eq!(machine.client(0, CLIENT, VIP, SYN, (1, 0)).len(), 1);
+    assert_eq!(machine.client(0, CLIENT, "203.0.113.11:80", SYN, (1, 0)).len(), 0);
+    assert_eq!(machine.dropped(DropReason::SessionTaken), 1);
+}
+
+/// A flood of SYNs takes no place from who is established; once all are, there is no room.
+#[test]
+fn room_is_for_those_who_are_there() {
+    let keys = "forward = \"fullnat\"\n[state]\nsessions = 1024";
+    let pools = pool("forward = \"fullnat\"", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+    let state = keys.split_once('\n').map_or("", |(_, state)| state);
+    let mut machine = Machine::new(config(&format!("{state}\n{pools}")));
+    let first = machine.connect(CLIENT, VIP);
+    for port in 1_024..6_000 {
+        assert_eq!(machine.client(0, &format!("198.51.100.9:{port}"), VIP, SYN, (1, 0)).len(), 1, "{port}");
+    }
+    assert!(machine.live() <= 1_024 / 4 + 1, "{}", machine.live());
+    let left = machine.backend(0, end("10.0.0.11:80"), first, ACK, (901, 101));
+    assert_eq!(left.len(), 1, "who is established is");
+    for port in 10_000..11_023 {
+        machine.connect(&format!("198.51.100.8:{port}"), VIP);
+    }
+    assert_eq!(machine.live(), 1_024);
+    assert_eq!(machine.client(0, "198.51.100.7:5000", VIP, SYN, (1, 0)), []);
+    assert_eq!(machine.dropped(DropReason::SessionsFull), 1);
+}
+
+/// A backend has some 60,000 ports of one source; the half of them is a worker's.
+#[test]
+fn source_ports_run_out() {
+    let pools = pool("forward = \"fullnat\"", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+    let mut machine = Machine::new(config(&format!("[state]\nsessions = 40000\n{pools}")));
+    let mut opened = 0;
+    while machine.dropped(DropReason::SourcePorts) == 0 && opened < 31_000 {
+        let from = format!("198.51.{}.9:{}", opened >> 8, 10_000 + (opened & 0xff));
+        let left = machine.client(0, &from, VIP, SYN, (100, 0));
+        if let [Left { source, destination, .. }] = left[..] {
+            machine.backend(0, destination, source, SYN | ACK, (900, 101));
+            machine.client(0, &from, VIP, ACK, (101, 901));
+            opened += 1;
+        }
+    }
+    assert!((27_000..=30_000).contains(&opened), "{opened} connections, then exhausted");
+}
+
+#[test]
+fn a_backend_that_is_gone_serves_no_session() {
+    let other = "[[pool.backend]]\nname = \"web2\"\naddress = \"fd00::11\"\nweight = 0";
+    let backend = format!("address = \"10.0.0.11\"\n{other}");
+    let mut machine = Machine::new(config(&pool("forward = \"fullnat\"", &backend, &["203.0.113.10"])));
+    machine.connect(CLIENT, VIP);
+    machine.control.change("web", "web1", Change::Remove { force: true }, machine.now).expect("it is there");
+    for _ in 0..200 {
+        machine.now = machine.now + Duration::from_millis(100);
+        machine.control.publish();
+        machine.control.step(machine.now);
+        machine.workers.iter_mut().for_each(|(worker, ..)| drop(worker.poll(machine.now, &mut ())));
+    }
+    assert_eq!(machine.client(0, CLIENT, VIP, ACK, (101, 901)), []);
+    assert_eq!(machine.dropped(DropReason::SessionBackend), 1);
+}
+
+/// The silence that ends a session depends on how far its connection is.
+#[test]
+fn sessions_end_in_their_time() {
+    let pools =
+        pool("forward = \"fullnat\"\nidle_timeout = { tcp = \"100s\" }", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+    let mut machine = Machine::new(config(&pools));
+    machine.client(0, "192.0.2.7:1001", VIP, SYN, (1, 0));
+    machine.connect("192.0.2.7:1002", VIP);
+    let source = machine.connect("192.0.2.7:1003", VIP);
+    machine.client(0, "192.0.2.7:1003", VIP, FIN | ACK, (101, 901));
+    machine.backend(0, end("10.0.0.11:80"), source, FIN | ACK, (901, 102));
+    let mut at = |seconds: u64| {
+        machine.now = Nanos((1 + seconds) * 1_000_000_000);
+        machine.workers.iter_mut().for_each(|(worker, ..)| drop(worker.poll(machine.now, &mut ())));
+        machine.live()
+    };
+    assert_eq!([at(19), at(21), at(29), at(31), at(99), at(101)], [3, 2, 2, 1, 1, 0]);
+}
