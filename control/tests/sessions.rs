@@ -125,6 +125,13 @@ impl Machine {
         left
     }
 
+    /// Lets both workers look around.
+    fn idle(&mut self) {
+        for (worker, ..) in &mut self.workers {
+            worker.poll(self.now, &mut ());
+        }
+    }
+
     fn client(&mut self, worker: usize, from: &str, to: &str, flags: u8, numbers: (u32, u32)) -> Vec<Left> {
         let frame = Craft::tcp(end(from), end(to), flags).numbers(numbers.0, numbers.1).macs(OWN, ROUTER).frame();
         self.offer(worker, &frame)
@@ -300,7 +307,7 @@ fn a_backend_that_is_gone_serves_no_session() {
         machine.now = machine.now + Duration::from_millis(100);
         machine.control.publish();
         machine.control.step(machine.now);
-        machine.workers.iter_mut().for_each(|(worker, ..)| drop(worker.poll(machine.now, &mut ())));
+        machine.idle();
     }
     assert_eq!(machine.client(0, CLIENT, VIP, ACK, (101, 901)), []);
     assert_eq!(machine.dropped(DropReason::SessionBackend), 1);
@@ -319,7 +326,7 @@ fn sessions_end_in_their_time() {
     machine.backend(0, end("10.0.0.11:80"), source, FIN | ACK, (901, 102));
     let mut at = |seconds: u64| {
         machine.now = Nanos((1 + seconds) * 1_000_000_000);
-        machine.workers.iter_mut().for_each(|(worker, ..)| drop(worker.poll(machine.now, &mut ())));
+        machine.idle();
         machine.live()
     };
     assert_eq!([at(19), at(21), at(29), at(31), at(99), at(101)], [3, 2, 2, 1, 1, 0]);
