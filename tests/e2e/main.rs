@@ -30,6 +30,7 @@ mod neighbors;
 mod next_hops;
 mod path_mtu;
 mod ping;
+mod proxied;
 mod pushes;
 mod quic;
 mod reload;

@@ -48,7 +48,7 @@ pub struct Ports {
 
 impl Ports {
     /// For worker `worker` of `workers`. `room` is for resting tuples: of a worker that ends more than a quarter of it within
-    /// [`REST`] some rest for a shorter time. `hasher` has a secret of the process for its key.
+    /// 60 s some rest for a shorter time. `hasher` has a secret of the process for its key.
     #[must_use]
     pub fn new((worker, workers): (WorkerId, u16), room: u32, hasher: FlowHasher) -> Self {
         let buckets = (room as usize / WAYS).max(1);
