@@ -27,7 +27,7 @@ const WAYS: [(&str, &str, IpAddr); 4] = [
 /// VIPs at `port`, whose backends listen at another one.
 fn config(lab: &Lab, port: u16, backend_port: u16) -> GuidewayConfig {
     let config = GuidewayConfig::new(lab, Device::AfPacket, &[1]);
-    let mut config = WAYS.iter().fold(config, |config, (pool, version, vip)| {
+    let config = WAYS.iter().fold(config, |config, (pool, version, vip)| {
         let mut config = config.pool(lab, pool, "fullnat", false).vip(*vip, "tcp", port, pool);
         if let Some(pool) = config.pool.last_mut() {
             pool.more.insert("proxy_protocol".to_owned(), Value::from(*version));
