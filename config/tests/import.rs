@@ -223,7 +223,7 @@ proptest! {
             let bare = import(&text, source, &Options { base: None, ..on_a_machine(Some(Forward::Ipip)) });
             for error in bare.into_iter().flat_map(|imported| imported.refused) {
                 let known =
-                    ["not built yet", "in health", "must be", "is not a unicast", "range", "the same port", "does not begin"];
+                    ["not built yet", "in health", "must be", "is not a unicast", "range", "the same port", "`path`"];
                 prop_assert!(known.iter().any(|known| error.message.contains(known)), "{error}\n{text}");
             }
         }
