@@ -115,10 +115,12 @@ impl Proxying {
         // A copy of the SYN of a connection that stands, which came late, says nothing new.
         let is_late = proxy.len > 0 && proxy.pending == 0 && first == proxy.first;
         if proxy.pending == 0 && !is_late {
+            // Before a place is taken: what is refused must not keep one. Of a connection that stands the length is fixed.
+            let header = make().filter(|header| proxy.len == 0 || header.len() == usize::from(proxy.len));
+            let header = header.ok_or(DropReason::ProxySegment)?;
             let number = self.slab.take().ok_or(DropReason::ProxyFull)?;
             let pending = self.slab.get(number).ok_or(DropReason::ProxyFull)?;
-            pending.session = Some(session);
-            pending.header = make().ok_or(DropReason::ProxySegment)?;
+            (pending.session, pending.header) = (Some(session), header);
             if proxy.len == 0 {
                 *proxy = Proxy { first, pending: number + 1, len: pending.header.len() as u16, phase: Phase::Pending };
                 pending.acknowledged = proxy.begin();

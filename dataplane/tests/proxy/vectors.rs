@@ -308,8 +308,22 @@ fn who_finds_no_room_for_a_header_is_refused() {
     let frame = Segment::new(SYN, C, 0).frame(true);
     let mut parsed = crate::middle::parsed(&frame);
     let (mut proxy, mut packet) = (Proxy::NONE, MemoryPacket::new(&frame));
-    let done = Proxying::new(0).syn((&mut proxy, session), &mut packet, &mut parsed, || None);
+    let header = || {
+        guideway_dataplane::proxy::header(
+            Style::V1,
+            &guideway_dataplane::session::Tuple::of(&crate::middle::parsed(&frame)),
+            0,
+        )
+    };
+    let done = Proxying::new(0).syn((&mut proxy, session), &mut packet, &mut parsed, header);
     assert_eq!(done, Err(DropReason::ProxyFull));
+    // One that is refused for want of a header keeps no place from the next.
+    let mut proxying = Proxying::new(1);
+    for _ in 0..3 {
+        let done = proxying.syn((&mut proxy, session), &mut packet, &mut parsed, || None);
+        assert_eq!(done, Err(DropReason::ProxySegment));
+    }
+    assert_eq!(proxying.syn((&mut proxy, session), &mut packet, &mut parsed, header), Ok(()));
 }
 
 /// What cannot be cut is not let through: its bytes would lie over the header.

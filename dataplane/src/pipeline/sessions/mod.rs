@@ -176,8 +176,7 @@ impl<P: Packet> SessionStage<P> {
         selection.chosen = Some(backend);
         self.follow(id, Side::Client, parsed, packet.frame(), nat, arrival.now);
         let mut parsed = *parsed;
-        let style = nat.proxy.filter(|_| ongoing.is_none());
-        let before = self.apply_proxy(id, style, packet, &mut parsed, arrival)?;
+        let before = self.apply_proxy(id, (nat.proxy, ongoing.is_none()), packet, &mut parsed, arrival)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         let hop = backend.hops.of_flow(selection.hash).ok_or(DropReason::UnresolvedNeighbor)?;
         if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP) {

@@ -15,19 +15,19 @@ use crate::snapshot::Snapshot;
 use crate::wire::protocol;
 
 impl<P: Packet> SessionStage<P> {
-    /// What the PROXY protocol asks of a client's segment; `style` is that of a session that begins. Returns the header that goes
+    /// What the PROXY protocol asks of a client's segment; `style` is what its pool has now; a session that `is_new` follows it. Returns the header that goes
     /// before it.
     pub(super) fn apply_proxy(
         &mut self,
         id: SessionId,
-        style: Option<Style>,
+        (style, is_new): (Option<Style>, bool),
         packet: &mut P,
         parsed: &mut Parsed,
         arrival: Arrival<'_>,
     ) -> Result<Option<Sent<P>>, DropReason> {
         let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
         let Some(session) = self.sessions.get_mut(id) else { return Ok(None) };
-        let has_header = session.proxy.len > 0 || style.is_some();
+        let has_header = session.proxy.len > 0 || (is_new && style.is_some());
         if !has_header || parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
             return Ok(None);
         }
