@@ -115,6 +115,7 @@ fn pool(pool: PoolDraft, first_vip: Option<&FirstVip>) -> Option<Pool> {
         fragment_outer: pool.tunnel.fragment_outer?,
         proxy: pool.nat.proxy?.map(|proxy| proxy.value),
         sources: pool.nat.sources?.into_iter().map(|source| source.value).collect(),
+        connect: pool.connect?,
         quic_lb: pool.quic_lb.iter().map(QuicLbDraft::model).collect::<Option<_>>()?,
         panic_threshold: pool.groups.panic_threshold?,
         group_min: pool.groups.group_min()?,

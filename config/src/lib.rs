@@ -11,6 +11,7 @@ mod addresses;
 mod assemble;
 mod audit;
 mod backends;
+mod connect;
 mod cores;
 mod cross;
 mod diagnostic;

@@ -1,11 +1,12 @@
 //! `[[pool]]`: backends, how packets reach them, and the size of their table.
 
 use crate::backends::{self, BackendDraft};
+use crate::connect;
 use crate::draft::index_names;
 use crate::flows::{self, FlowsDraft};
 use crate::groups::{self, GroupsDraft};
 use crate::health::{self, HealthDraft};
-use crate::model::{Agent, Forward};
+use crate::model::{Agent, Connect, Forward};
 use crate::nat::{self, NatDraft};
 use crate::quic::{self, QuicLbDraft};
 use crate::reader::{Located, Reader, Value};
@@ -29,6 +30,7 @@ pub(crate) struct PoolDraft {
     pub(crate) table_size: Option<u32>,
     pub(crate) tunnel: TunnelDraft,
     pub(crate) nat: NatDraft,
+    pub(crate) connect: Option<Connect>,
     pub(crate) quic_lb: Vec<QuicLbDraft>,
     pub(crate) groups: GroupsDraft,
     pub(crate) flows: FlowsDraft,
@@ -59,6 +61,7 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
     let configured = pool.get("table_size");
     let tunnel = tunnel::read(&mut pool, forward, report);
     let nat = nat::read(&mut pool, forward, report);
+    let connect = connect::read(&mut pool, forward, report);
     let groups = groups::read(&mut pool, report);
     let flows = flows::read(&mut pool, report);
     let (quic_lb, quic_complete) = match pool.get("quic_lb") {
@@ -84,6 +87,7 @@ pub(crate) fn read(mut pool: Reader<'_>, report: &mut Report) -> PoolDraft {
         table_size,
         tunnel,
         nat,
+        connect,
         quic_lb,
         groups,
         flows,

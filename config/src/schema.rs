@@ -127,6 +127,10 @@ pub const POOL: Section = Section {
         built("proxy_protocol"),
         built("proxy_tlvs"),
         built("source_addresses"),
+        built("connect_timeout"),
+        built("connect_retries"),
+        built("syn_proxy"),
+        built("syn_proxy_rate"),
     ],
 };
 

@@ -30,9 +30,11 @@ pub fn reconcile(state: &mut State) -> Snapshot {
             if pool.table_stale { copies_of(&table(&pool.plan), copies) } else { Arc::clone(pool.built.tables()) };
         let of_config = &config.pools[index];
         let backends = pool.backends.iter().zip(&of_config.backends);
+        let workers = config.cores.workers.len() as u32;
         let backends = backends.map(|(backend, of_config)| backend_of(state, backend, of_config)).collect();
-        let built =
-            Pool::new(tables, backends).with_server_ids(server_ids(state, index)).with_nats(nats(pool, of_config));
+        let built = Pool::new(tables, backends)
+            .with_server_ids(server_ids(state, index))
+            .with_nats(nats(pool, of_config, workers));
         let built = Arc::new(built.with_special(special(state, index)));
         let pool = &mut state.pools[index];
         pool.built = built;
@@ -101,12 +103,12 @@ fn backend_of(state: &State, backend: &BackendState, of_config: &model::Backend)
 }
 
 /// How addresses are rewritten for each backend of a pool; nothing where they are not.
-fn nats(pool: &PoolState, of_config: &model::Pool) -> Arc<[Nat]> {
+fn nats(pool: &PoolState, of_config: &model::Pool, workers: u32) -> Arc<[Nat]> {
     if !of_config.forward.is_nat() {
         return Arc::default();
     }
     let backends = pool.backends.iter().zip(&of_config.backends);
-    backends.filter_map(|(backend, of)| Some(templates::nat(of_config, of, backend.hops.first()?))).collect()
+    backends.filter_map(|(backend, of)| Some(templates::nat(of_config, of, backend.hops.first()?, workers))).collect()
 }
 
 /// What names a next hop to the sharing of flows: its address. The same on every machine and in any order.

@@ -243,6 +243,7 @@ impl<P: Port> Rt<P> {
         for class in PuntClass::ALL {
             handled += self.serve(class, now);
         }
+        self.ask_silent(now);
         handled += self.probe(now);
         handled += self.kernel.take(|port, frame| self.outbox.finished(port, frame));
         handled += self.converse();
@@ -276,6 +277,19 @@ impl<P: Port> Rt<P> {
             }
         }
         handled
+    }
+
+    /// Has backends asked at once that did not answer a client.
+    fn ask_silent(&mut self, now: Nanos) {
+        for worker in 0..self.rings.len() {
+            let punts = Arc::clone(&self.rings[worker].punts);
+            // As many as there are now: a worker may add to them meanwhile.
+            for _ in 0..punts.silent().len() {
+                let Some(backend) = punts.silent().pop() else { break };
+                self.suspicions += 1;
+                self.probe_at_once(now, backend);
+            }
+        }
     }
 
     fn receive(&mut self, class: PuntClass, now: Nanos, punt: Punt<P::Packet>) {

@@ -3,11 +3,12 @@
 use crate::topology::{Hop, link_of};
 use guideway_config::model::{self, Config, Forward, ProxyTlvs, ProxyVersion};
 use guideway_dataplane::ids::{LinkId, PortId};
-use guideway_dataplane::nat::Nat;
+use guideway_dataplane::nat::{Nat, Retry};
 use guideway_dataplane::proxy::Style;
 use guideway_dataplane::rewrite::{Encapsulation, Gue, GueVariant, Rewrite, Source, Tunnel};
 use guideway_dataplane::session::Endpoint;
 use guideway_dataplane::snapshot::{LinkState, PortState, VlanKey};
+use guideway_dataplane::syn_proxy::SynProxy;
 use guideway_dataplane::vip::address_bits;
 use guideway_dataplane::wire::vlan::Tags;
 use ipnet::IpNet;
@@ -39,8 +40,8 @@ pub(crate) fn rewrite(pool: &model::Pool, backend: IpAddr, hop: &Hop) -> Result<
     Ok(tunnel.fragment_outer(pool.fragment_outer).into())
 }
 
-/// How addresses are rewritten for a backend that `hop` leads to.
-pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop) -> Nat {
+/// How addresses are rewritten for a backend that `hop` leads to, at each of `workers`.
+pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop, workers: u32) -> Nat {
     let is_v4 = backend.address.is_ipv4();
     let sources = (pool.forward == Forward::Fullnat).then(|| {
         let own = [hop.source];
@@ -51,6 +52,12 @@ pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop) -> Na
         backend: Endpoint { address: address_bits(backend.address), port: backend.port.unwrap_or(0) },
         sources,
         proxy: pool.proxy.map(style),
+        retry: Retry { after: pool.connect.timeout, times: pool.connect.retries },
+        syn_proxy: match pool.connect.syn_proxy {
+            model::SynProxy::Off => SynProxy::Off,
+            model::SynProxy::On => SynProxy::On,
+            model::SynProxy::Auto { rate } => SynProxy::Auto { rate: rate.div_ceil(workers.max(1)) },
+        },
         idle_tcp: pool.idle_timeout.tcp,
         idle_udp: pool.idle_timeout.udp,
     }

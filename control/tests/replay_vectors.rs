@@ -161,6 +161,7 @@ fn pool(context: &PoolContext) -> Option<model::Pool> {
         fragment_outer: context.fragment_outer,
         proxy: None,
         sources: Vec::new(),
+        connect: model::Connect::default(),
         group_min: 0.5,
         tracking: model::Tracking::Transition,
         idle_timeout: model::IdleTimeout::default(),

@@ -97,6 +97,16 @@ pub struct SessionCounters {
     pub evicted: Counter,
     /// PROXY headers that were sent, again ones among them.
     pub headers: Counter,
+    /// Connections that were given to another backend since theirs did not answer.
+    pub retried: Counter,
+    /// Connections that no backend answered.
+    pub unanswered: Counter,
+    /// Resets to both sides of connections that were silent for too long, counted once for each connection.
+    pub reset: Counter,
+    /// SYNs that were answered with a cookie.
+    pub cookies: Counter,
+    /// Clients that acknowledged a cookie.
+    pub proven: Counter,
 }
 
 /// All counters of one worker.

@@ -80,6 +80,9 @@ drop_reasons! {
     SessionTaken, "session_taken", "Another session has the same addresses and ports on its way to the backend.";
     SessionBackend, "session_backend_gone", "The backend of the session is no longer in its pool.";
     SourcePorts, "source_ports_exhausted", "No source port is free for another session with the backend.";
+    ConnectRetried, "connect_retried", "A backend refused a connection, which another backend got: the client learns of neither.";
+    ConnectLate, "connect_late", "A backend answered a connection that another one had got meanwhile: it is told that nobody waits.";
+    SynProxyJoining, "syn_proxy_joining", "A segment that the SYN proxy used up: an acknowledgement of its cookie, or of a backend that joins.";
     ProxyEarly, "proxy_early", "A segment to a backend that is to get a PROXY header first, before the handshake is complete.";
     ProxyConsumed, "proxy_consumed", "A backend's segment that speaks of nothing but the PROXY header: its client knows of none.";
     ProxySegment, "proxy_segment", "A TCP segment beside a PROXY header that cannot be changed: in several buffers, or without room.";

@@ -85,11 +85,16 @@ pub struct Punt<P> {
 #[derive(Debug)]
 pub struct PuntRings<P> {
     rings: [ArrayQueue<Punt<P>>; PuntClass::COUNT],
+    silent: ArrayQueue<BackendId>,
 }
+
+/// Backends that the ring of those that do not answer holds: what is lost of them is found out by their probes.
+const SILENT_DEPTH: usize = 256;
 
 impl<P> Default for PuntRings<P> {
     fn default() -> Self {
-        Self { rings: PuntClass::ALL.map(|class| ArrayQueue::new(class.depth())) }
+        let rings = PuntClass::ALL.map(|class| ArrayQueue::new(class.depth()));
+        Self { rings, silent: ArrayQueue::new(SILENT_DEPTH) }
     }
 }
 
@@ -99,6 +104,13 @@ impl<P> PuntRings<P> {
     #[must_use]
     pub fn ring(&self, class: PuntClass) -> &ArrayQueue<Punt<P>> {
         &self.rings[class as usize]
+    }
+
+    /// Backends that did not answer a client: to be asked at once.
+    #[inline]
+    #[must_use]
+    pub fn silent(&self) -> &ArrayQueue<BackendId> {
+        &self.silent
     }
 }
 

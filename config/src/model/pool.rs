@@ -32,6 +32,8 @@ pub struct Pool {
     /// Sources of packets to backends; only with [`Forward::Fullnat`], at most 256, all different. Empty: the own address
     /// on the way to the backend.
     pub sources: Vec<IpAddr>,
+    /// How connections begin; only with [`Forward::is_nat`].
+    pub connect: Connect,
     /// What the QUIC connection IDs of the backends look like; empty: opaque. At most 7, by `config_id` different.
     pub quic_lb: Vec<QuicLb>,
     /// Share of the serving group's backends in 0..=1 below which eligibility is ignored; `None`: off.
@@ -120,6 +122,43 @@ impl ProxyTlvs {
             vip: self.vip || other.vip,
         }
     }
+}
+
+/// `connect_timeout`, `connect_retries`, `syn_proxy` and `syn_proxy_rate` of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// For how long a backend may keep silent before another one is tried, 10 ms to 60 s.
+    pub timeout: Duration,
+    /// How many others are tried, at most 4.
+    pub retries: u8,
+    /// Whether SYNs are answered here.
+    pub syn_proxy: SynProxy,
+}
+
+/// Half a second: a client sends its SYN again after one (RFC 6298, section 2). Two others. No SYN proxy.
+impl Default for Connect {
+    fn default() -> Self {
+        Self { timeout: Duration::from_millis(500), retries: 2, syn_proxy: SynProxy::Off }
+    }
+}
+
+/// When the SYN proxy answers SYNs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynProxy {
+    /// Never.
+    Off,
+    /// Always.
+    On,
+    /// In a flood.
+    Auto {
+        /// SYNs a second of the pool that make one.
+        rate: u32,
+    },
+}
+
+impl SynProxy {
+    /// SYNs a second of a pool that make a flood, if nothing else is said.
+    pub const RATE: u32 = 100_000;
 }
 
 /// `gue_port`, `gue_variant` and `udp_checksum` of a pool.

@@ -51,6 +51,22 @@ entries! {
         "The addresses that stand for clients, at most 256; `fullnat` only. Each gives a backend some 60,000 connections \
         at once, and a thousand new ones a second, since a port rests for 60 s. They belong to nobody else: those in an \
         interface's subnet are answered for by ARP and NDP, others must be routed here.";
+    "connect_timeout": Duration { low: "10ms", high: "60s" }, Value(r#""500ms""#), Yes,
+        r#"connect_timeout = "200ms", forward = "fullnat""#,
+        "For how long a backend may leave a client's SYN without an answer before another backend gets it; `nat` and \
+        `fullnat` only.";
+    "connect_retries": Integer { low: 0, high: 4, unit: "" }, Value("2"), Yes, r#"connect_retries = 1, forward = "fullnat""#,
+        "How many other backends get a SYN that was not answered in `connect_timeout`, or refused, before the client learns \
+        of it. The backend that did not answer is probed at once. `nat` and `fullnat` only.";
+    "syn_proxy": Words(&["off", "on", "auto"]), Value(r#""off""#), Yes, r#"syn_proxy = "auto", forward = "fullnat""#,
+        "Whether SYNs are answered here, with a cookie, and a backend hears of a client only once it has acknowledged that: \
+        a flood of SYNs from false addresses costs no memory and reaches no backend. `auto`: in a flood, see \
+        `syn_proxy_rate`. Connections that begin so have no ECN, no TCP Fast Open and no Multipath TCP. `nat` and \
+        `fullnat` only.";
+    "syn_proxy_rate": Integer { low: 100, high: 1000000000, unit: "SYNs a second" }, Value("100000"), Yes,
+        r#"syn_proxy_rate = 20000, syn_proxy = "auto", forward = "fullnat""#,
+        "SYNs a second to the pool that count as a flood, over all workers; it is over 5 s after the last such second. Also \
+        when handshakes take most of their room in `[state] sessions`. `auto` only.";
     "panic_threshold": Share, Said("off"), Yes, r#"panic_threshold = "50%""#,
         "When a smaller share of the serving group's backends is up than this, that group serves from all of them: \
         the probes are then likelier wrong than the backends.";

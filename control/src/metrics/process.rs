@@ -154,6 +154,23 @@ pub(super) fn sessions(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
         "Sessions in their handshake that gave way to others.",
         sum(|sessions| &sessions.evicted),
     )?;
+    families.counter(
+        "connections_retried",
+        "Connections that another backend got since theirs did not answer, or refused.",
+        sum(|sessions| &sessions.retried),
+    )?;
+    families.counter(
+        "connections_unanswered",
+        "Connections that no backend answered in time.",
+        sum(|sessions| &sessions.unanswered),
+    )?;
+    families.counter(
+        "sessions_reset",
+        "Established connections that were silent for too long: both sides were told.",
+        sum(|sessions| &sessions.reset),
+    )?;
+    families.counter("syn_proxy_cookies", "SYNs answered with a cookie.", sum(|sessions| &sessions.cookies))?;
+    families.counter("syn_proxy_proven", "Clients that acknowledged a cookie.", sum(|sessions| &sessions.proven))?;
     families.counter("proxy_headers", "PROXY headers sent in segments of their own.", sum(|sessions| &sessions.headers))
 }
 

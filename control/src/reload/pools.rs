@@ -88,6 +88,11 @@ fn pool(old: &Pool, new: &Pool, found: &mut Found) {
     changed("how its GUE packets look changes", old.gue == new.gue);
     let cut = (old.fragment_outer, new.fragment_outer);
     changed(&from_to("fragment_outer", &cut.0, &cut.1), cut.0 == cut.1);
+    let (before, after) = (old.connect, new.connect);
+    changed(&from_to("connect_timeout", &before.timeout, &after.timeout), before.timeout == after.timeout);
+    changed(&from_to("connect_retries", &before.retries, &after.retries), before.retries == after.retries);
+    let proxy = from_to("syn_proxy", &before.syn_proxy, &after.syn_proxy).to_lowercase();
+    changed(&format!("{proxy}, for new connections"), before.syn_proxy == after.syn_proxy);
     changed("what backends are told of the client changes, for new connections", old.proxy == new.proxy);
     changed("[[pool.quic_lb]] changes", old.quic_lb == new.quic_lb);
     backends(old, new, found);

@@ -181,6 +181,11 @@ fn sessions_status(control: &Control) -> Option<SessionsStatus> {
         expired: sum(|sessions| &sessions.expired),
         evicted: sum(|sessions| &sessions.evicted),
         proxy_headers: sum(|sessions| &sessions.headers),
+        retried: sum(|sessions| &sessions.retried),
+        unanswered: sum(|sessions| &sessions.unanswered),
+        reset: sum(|sessions| &sessions.reset),
+        syn_cookies: sum(|sessions| &sessions.cookies),
+        syn_proven: sum(|sessions| &sessions.proven),
     })
 }
 

@@ -187,6 +187,16 @@ pub struct SessionsStatus {
     pub evicted: u64,
     /// PROXY headers sent in segments of their own.
     pub proxy_headers: u64,
+    /// Connections that another backend got since theirs did not answer, or refused.
+    pub retried: u64,
+    /// Connections that no backend answered in time.
+    pub unanswered: u64,
+    /// Established connections that were silent for too long: both sides were told.
+    pub reset: u64,
+    /// SYNs that the SYN proxy answered.
+    pub syn_cookies: u64,
+    /// Clients that acknowledged such an answer.
+    pub syn_proven: u64,
 }
 
 /// One next hop.

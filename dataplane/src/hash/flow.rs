@@ -221,6 +221,13 @@ impl FlowHash {
         (self.0 >> 80) as u16
     }
 
+    /// Another hash of the same flow for each `turn` below 32.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn turned(self, turn: u32) -> Self {
+        Self(self.0.rotate_left(turn * 4))
+    }
+
     /// The slot in a table of `table_size` slots: the high half of the tag times the size, always below the size
     /// (0 for an empty table).
     #[inline]

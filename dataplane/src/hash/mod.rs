@@ -217,6 +217,18 @@ impl FlowHasher {
         }
     }
 
+    /// The MAC of a flow and 16 bytes more. Under a key that hashes nothing else: [`hash`](Self::hash) is that of a prefix.
+    #[inline]
+    pub(crate) fn hash_with(&self, key: &FlowKey, more: Block) -> u128 {
+        self.cipher.encrypt_one(self.hash(key).0 ^ more)
+    }
+
+    /// A key of its own for each number, for another hasher.
+    pub(crate) fn derived_key(&self, number: u64) -> [u8; 16] {
+        // No message begins with a format version of 0.
+        self.cipher.encrypt_one(u128::from(number) << 64).to_le_bytes()
+    }
+
     /// The keyed digest of `bytes` of any length in a domain of its own.
     #[must_use]
     pub fn digest(&self, domain: Domain, bytes: &[u8]) -> u128 {

@@ -2,8 +2,18 @@
 
 use crate::proxy::Style;
 use crate::session::Endpoint;
+use crate::syn_proxy::SynProxy;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// When a connection that is not answered is tried with another backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// For how long the backend may keep silent.
+    pub after: Duration,
+    /// How many other backends are tried, at most [`crate::session::MOST_RETRIES`].
+    pub times: u8,
+}
 
 /// How packets to a backend are rewritten, beside the link that they leave by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +25,10 @@ pub struct Nat {
     pub sources: Option<Arc<[u128]>>,
     /// The header that backends get before the client's first byte; `None`: none.
     pub proxy: Option<Style>,
+    /// When another backend is tried.
+    pub retry: Retry,
+    /// When SYNs are answered here.
+    pub syn_proxy: SynProxy,
     /// For how long an established TCP connection may be silent.
     pub idle_tcp: Duration,
     /// For how long a UDP flow may be silent.

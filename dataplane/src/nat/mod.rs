@@ -23,7 +23,7 @@ use crate::port::Packet;
 use crate::rewrite::{Applied, IpPacket, NextHop, Refusal, Split, address_to};
 use crate::session::Tuple;
 use crate::wire::{ethernet, ipv4, ipv6, protocol};
-pub use backend::Nat;
+pub use backend::{Nat, Retry};
 use ends::Ends;
 pub use error::quoted_sequence;
 pub use owner::{owner_of_client, owner_of_port};

@@ -75,7 +75,7 @@ impl<P: Packet> Stages<P> {
             match locate(arrival.snapshot, arrival.worker, parsed, packet.frame()) {
                 Ok(selection) => decided.selection = Some(selection),
                 Err(unmatched) => {
-                    let answer = sessions.as_ref().and_then(|sessions| sessions.answer(arrival.snapshot, parsed));
+                    let answer = sessions.as_ref().and_then(|sessions| sessions.answer(arrival, parsed));
                     decided.verdict = match answer {
                         // The rewriting stage takes it up: it has no selection.
                         Some(Answer::Here) => Verdict::Undecided,
@@ -170,6 +170,7 @@ fn pass_session<'s, P: Packet>(
     match passed {
         Ok(Passed { applied, backend }) => leaves(applied, backend),
         Err(NotPassed::Elsewhere(worker)) => Verdict::HandOff(worker),
+        Err(NotPassed::Answered) => Verdict::Reply,
         Err(NotPassed::Refusal(refusal)) => refuse(too_big, refusal, packet, parsed, arrival.now, counters),
     }
 }

@@ -9,11 +9,11 @@ mod datagram;
 mod header;
 mod pending;
 mod rules;
-mod segment;
 
+pub use crate::segment::Sent;
 pub use datagram::put_before_payload;
 pub use header::{Header, MOST, Style, TLV_VIP, header};
-pub use rules::{FromBackend, FromClient, Proxying, Sent};
+pub use rules::{FromBackend, FromClient, Proxying};
 
 /// What a session keeps for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,23 +1,16 @@
 //! Headers that are not acknowledged yet: a slab of fixed size, with a queue for each step of the timer.
 
 use super::header::Header;
-use crate::parse::Parsed;
+use crate::segment::KeptHeaders;
 use crate::session::SessionId;
 use crate::time::Nanos;
-use arrayvec::ArrayVec;
 use std::time::Duration;
 
 /// From one sending by the timer to the next, and how often (R3 c): 200 ms, doubled, six times.
 const FIRST: Duration = Duration::from_millis(200);
 pub(super) const STEPS: usize = 6;
 
-/// Ethernet, two tags, IPv6 or IPv4 with options, TCP with options.
-const MOST_HEADERS: usize = 14 + 8 + 60 + 60;
-
 const NONE: u32 = u32::MAX;
-
-/// The headers of a segment of the client, as a frame.
-pub(super) type Headers = ArrayVec<u8, MOST_HEADERS>;
 
 /// What the rules remember of a connection until its header is acknowledged.
 #[derive(Clone, Debug)]
@@ -40,10 +33,8 @@ pub(super) struct Pending {
     pub is_sent: bool,
     /// The initial sequence number of another SYN of the client (C'), which the backend has not acknowledged.
     pub waiting: Option<u32>,
-    /// The headers of the client's last segment, of which the header's segment is made.
-    pub headers: Headers,
-    /// Where the parts of these lie.
-    pub parsed: Option<Parsed>,
+    /// The client's last segment, like which the header's one is made.
+    pub last: Option<KeptHeaders>,
     /// Resets that were swallowed (R6 b), and when the first of them was.
     pub swallowed: (u8, Nanos),
     /// Which queue it is in: that of the next step; [`STEPS`]: none.
@@ -65,8 +56,7 @@ impl Pending {
             is_client_there: false,
             is_sent: false,
             waiting: None,
-            headers: Headers::new(),
-            parsed: None,
+            last: None,
             swallowed: (0, Nanos(0)),
             step: STEPS,
             due: Nanos(0),
@@ -84,7 +74,9 @@ struct Queue {
 
 /// All of them.
 pub(super) struct Slab {
-    places: Box<[Pending]>,
+    /// Those that were ever taken: memory that nobody needed yet is not touched. Never more than there is room for from the start.
+    places: Vec<Pending>,
+    capacity: usize,
     /// First of the free places, linked by `next`.
     free: u32,
     queues: [Queue; STEPS],
@@ -92,22 +84,24 @@ pub(super) struct Slab {
 
 impl Slab {
     pub(super) fn new(capacity: u32) -> Self {
-        let place =
-            |number: u32| Pending { next: if number + 1 < capacity { number + 1 } else { NONE }, ..Pending::new() };
         Self {
-            places: (0..capacity).map(place).collect(),
-            free: if capacity > 0 { 0 } else { NONE },
+            places: Vec::with_capacity(capacity as usize),
+            capacity: capacity as usize,
+            free: NONE,
             queues: [Queue { first: NONE, last: NONE }; STEPS],
         }
     }
 
     /// Takes a place; `None` if there is none.
     pub(super) fn take(&mut self) -> Option<u32> {
-        let number = self.free;
-        let place = self.places.get_mut(number as usize)?;
-        self.free = place.next;
-        *place = Pending::new();
-        Some(number)
+        if let Some(place) = self.places.get_mut(self.free as usize) {
+            let number = std::mem::replace(&mut self.free, place.next);
+            *place = Pending::new();
+            return Some(number);
+        }
+        let number = self.places.len();
+        (number < self.capacity).then(|| self.places.push(Pending::new()))?;
+        u32::try_from(number).ok()
     }
 
     pub(super) fn get(&mut self, number: u32) -> Option<&mut Pending> {

@@ -4,11 +4,11 @@
 
 use super::header::Header;
 use super::pending::{Pending, Slab};
-use super::segment::Segment;
 use super::{Phase, Proxy};
 use crate::drop_reason::DropReason;
 use crate::parse::Parsed;
 use crate::port::{Packet, PacketPool};
+use crate::segment::{KeptHeaders, Segment, Sent};
 use crate::session::SessionId;
 use crate::time::Nanos;
 use crate::wire::tcp::{ACK, FIN, PSH, RST, SYN};
@@ -27,15 +27,6 @@ const CONGESTION: u8 = 0xc0;
 /// The headers of a worker's connections.
 pub struct Proxying {
     slab: Slab,
-}
-
-/// A header in a segment of its own: a frame as if the client had sent it.
-#[derive(Debug)]
-pub struct Sent<P> {
-    /// The frame.
-    pub packet: P,
-    /// Where its parts lie.
-    pub parsed: Parsed,
 }
 
 /// What becomes of a client's segment.
@@ -274,7 +265,8 @@ impl Pending {
         if !self.is_client_there {
             return FromClient::Drop(DropReason::ProxyEarly);
         }
-        self.remember(&segment);
+        // Without them there is no header to send again.
+        self.last = KeptHeaders::of(&segment);
         let end = sequence.wrapping_add(segment.payload_len() as u32 + u32::from(segment.has(FIN)));
         if distance(end, self.highest) > 0 {
             self.highest = end;
@@ -301,13 +293,6 @@ impl Pending {
         FromClient::Pass
     }
 
-    fn remember<P: Packet>(&mut self, segment: &Segment<'_, P>) {
-        self.headers.clear();
-        // What is longer is no segment that anybody sends; there is no header to send again then.
-        let fits = self.headers.try_extend_from_slice(segment.headers()).is_ok();
-        self.parsed = fits.then(|| segment.parsed_without_payload());
-    }
-
     /// The header in a segment, made of the client's last one; `timestamps` instead of its own, if there are some.
     fn frame<P: Packet>(
         &self,
@@ -315,8 +300,7 @@ impl Pending {
         pool: &dyn PacketPool<Packet = P>,
         timestamps: Option<([u8; 4], [u8; 4])>,
     ) -> Option<Sent<P>> {
-        let mut parsed = self.parsed?;
-        let mut packet = pool.alloc(&self.headers)?;
+        let Sent { mut packet, mut parsed } = self.last.as_ref()?.packet(pool)?;
         let mut segment = Segment::new(&mut packet, &mut parsed)?;
         let flags = segment.header.flags & CONGESTION | ACK | PSH;
         if !segment.set_payload(&self.header, flags) {
@@ -401,7 +385,6 @@ impl Pending {
 
     /// What the client acknowledged last.
     fn last_acknowledgement(&self) -> Option<u32> {
-        let at = usize::from(self.parsed?.transport_offset) + 8;
-        self.headers.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+        self.last.as_ref()?.acknowledgement()
     }
 }

@@ -32,7 +32,8 @@ impl Session {
             return;
         }
         self.tcp = self.tcp.after(side, flags);
-        if flags & (RST | ACK) == ACK {
+        // Before the backend has answered nothing is expected, and the place serves another purpose.
+        if flags & (RST | ACK) == ACK && self.tcp.is_answered() {
             self.expected = match side {
                 // What the client is to acknowledge first: the SYN.
                 Side::Backend if flags & SYN != 0 => [sequence.wrapping_add(1), acknowledged],

@@ -2,6 +2,7 @@
 //!
 //! One table a worker, of fixed size: no worker reads another's.
 
+mod attempts;
 mod hear;
 mod index;
 mod ports;
@@ -10,6 +11,8 @@ mod table;
 mod tcp;
 mod wheel;
 
+pub use attempts::MOST_RETRIES;
+pub(crate) use attempts::{Attempt, Attempts};
 pub use index::SessionKey;
 pub use ports::{Exhausted, Ports};
 pub use record::{Endpoint, LastHop, Session, SessionId, Side, Tuple};

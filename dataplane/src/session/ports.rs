@@ -126,7 +126,9 @@ impl Ports {
         }
     }
 
-    fn rests(&self, tuple: &Tuple, now: Nanos) -> bool {
+    /// Whether a session with this tuple ended a moment ago.
+    #[must_use]
+    pub fn rests(&self, tuple: &Tuple, now: Nanos) -> bool {
         let (place, tag) = self.place(tuple);
         let second = second(now);
         let is_it = |resting: &Resting| resting.freed != 0 && resting.tag == tag && age(resting, second) <= self.rest;

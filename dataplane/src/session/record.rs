@@ -53,7 +53,7 @@ impl Tuple {
     }
 
     /// What is hashed of it.
-    pub(super) fn key(&self) -> FlowKey {
+    pub(crate) fn key(&self) -> FlowKey {
         let (from, to) = (self.source, self.destination);
         if self.is_v4() && is_v4(from.address) {
             let octets = |address: u128| Ipv4Addr::from_bits(address as u32).octets();
@@ -67,6 +67,13 @@ impl Tuple {
 /// Names a session of one worker while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(pub(super) u32);
+
+impl SessionId {
+    /// Its place in what is kept beside the table.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Who sent a packet of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +107,21 @@ impl Session {
     };
 }
 
+impl Session {
+    /// Where the attempt to reach a backend lies, while none has answered.
+    pub(crate) const fn attempt(&self) -> Option<u32> {
+        if self.tcp.is_answered() { None } else { self.expected[0].checked_sub(1) }
+    }
+
+    /// Notes where it lies, or that there is none.
+    pub(crate) fn set_attempt(&mut self, attempt: Option<u32>) {
+        if !self.tcp.is_answered() {
+            // Nothing is expected yet: the place is free for it.
+            self.expected = [attempt.map_or(0, |attempt| attempt + 1), 0];
+        }
+    }
+}
+
 /// What is kept of a flow beside its tuples.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -115,7 +137,8 @@ pub struct Session {
     pub last_hop: LastHop,
     /// How far its connection is; of no meaning for UDP.
     pub tcp: TcpState,
-    /// What each side expects next of the other, by its last acknowledgement: the client, then the backend. For resets.
+    /// What each side expects next of the other, by its last acknowledgement: the client, then the backend. For resets. Before the
+    /// backend has answered: see [`Session::attempt`].
     pub expected: [u32; 2],
     /// What the PROXY protocol needs to know of it.
     pub proxy: Proxy,

@@ -239,7 +239,9 @@ impl Sessions {
         self.sources.binary_search(&inside.source.address).ok().and_then(|place| u16::try_from(place).ok())
     }
 
-    fn most_embryonic(&self) -> u32 {
+    /// As many of them as there may be.
+    #[must_use]
+    pub fn most_embryonic(&self) -> u32 {
         (self.records.0.len() as u32).div_ceil(EMBRYONIC_SHARE)
     }
 
@@ -300,6 +302,41 @@ impl Sessions {
         self.embryonic -= 1;
         self.wheel.take(&mut self.records, id.0);
         self.wheel.arm(&mut self.records, id.0, until);
+    }
+
+    /// Gives a session another way to its backend: packets with the reverse of `inside` are found from now on, and those of the old
+    /// one no longer.
+    ///
+    /// # Errors
+    ///
+    /// Why it keeps the old one.
+    pub fn rebind(&mut self, id: SessionId, inside: &Tuple) -> Result<(), Full> {
+        let record = *self.record(id).ok_or(Full::Table)?;
+        let (outside, old) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
+        let source = self.source_of(&outside, inside).ok_or(Full::Taken)?;
+        let answer = inside.reversed();
+        let key = self.key(&answer);
+        if self.find_by(key, &answer).is_some() {
+            return Err(Full::Taken);
+        }
+        let old_key = self.key(&old);
+        self.index.remove(old_key, id.0, Side::Backend);
+        let (records, sources, hasher) = (&self.records.0, &self.sources, &self.hasher);
+        let hash_of = |number: u32, side: Side| {
+            let record = records.get(number as usize);
+            record.map_or(0, |record| hasher.hash(&record.tuple(side, sources).key()).0)
+        };
+        if !self.index.insert(key, id.0, Side::Backend, hash_of) {
+            // Its own place became free a moment ago.
+            let _ = self.index.insert(old_key, id.0, Side::Backend, hash_of);
+            return Err(Full::Table);
+        }
+        if let Some(record) = self.records.0.get_mut(id.0 as usize) {
+            record.source = source;
+            record.backend = inside.destination.address.to_be_bytes();
+            (record.ports[2], record.ports[3]) = (inside.source.port, inside.destination.port);
+        }
+        Ok(())
     }
 
     /// Takes a session out; its tuples, outside and inside, and what was kept of it.

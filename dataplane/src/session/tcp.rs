@@ -22,12 +22,25 @@ const ESTABLISHED: u8 = 1 << 1;
 const CLIENT_CLOSED: u8 = 1 << 2;
 const BACKEND_CLOSED: u8 = 1 << 3;
 const RESET: u8 = 1 << 4;
+const SPLICED: u8 = 1 << 5;
 
 impl TcpState {
     /// A SYN was seen.
     #[must_use]
     pub const fn new() -> Self {
         Self(0)
+    }
+
+    /// The client's SYN was answered by the SYN proxy.
+    #[must_use]
+    pub const fn spliced() -> Self {
+        Self(SPLICED)
+    }
+
+    /// Whether the SYN proxy answered its SYN.
+    #[must_use]
+    pub const fn is_spliced(self) -> bool {
+        self.0 & SPLICED != 0
     }
 
     /// What stands for a flow without connections of which a packet was seen.

@@ -16,6 +16,8 @@ pub const V4_UNREACHABLE: u8 = 3;
 pub const V4_FRAGMENTATION_NEEDED: u8 = 4;
 /// ICMP echo request.
 pub const V4_ECHO_REQUEST: u8 = 8;
+/// ICMPv6 destination unreachable.
+pub const V6_UNREACHABLE: u8 = 1;
 /// ICMPv6 packet too big; the MTU is the header's rest.
 pub const V6_PACKET_TOO_BIG: u8 = 2;
 /// ICMPv6 echo request.

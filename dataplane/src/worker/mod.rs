@@ -87,7 +87,8 @@ impl<P: Port> Worker<P> {
         let workers = peers.len() as u16;
         let sessions = parts.sessions.map(|of| {
             let pool = Arc::clone(&parts.pool);
-            SessionStage::new((parts.id, workers), of.capacity, of.sources, &hasher, pool)
+            let punts = Arc::clone(&parts.rings.punts);
+            SessionStage::new((parts.id, workers), of.capacity, of.sources, parts.secret, (pool, punts))
         });
         let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
         let delivery = Delivery {

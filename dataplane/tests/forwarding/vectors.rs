@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Reasons that take more than a few frames; their tests stand beside each.
-const NOT_BY_FRAMES: [(DropReason, &str); 20] = [
+const NOT_BY_FRAMES: [(DropReason, &str); 23] = [
     (DropReason::TransportChecksum, "device::the_word_of_the_device_about_checksums_counts_where_it_looks_at_them"),
     (DropReason::FragmentFull, "fragments::a_full_hold_is_a_named_drop_and_costs_nobody_else"),
     (DropReason::NoHeadroom, "properties::a_buffer_without_headroom_is_a_named_drop"),
@@ -28,6 +28,9 @@ const NOT_BY_FRAMES: [(DropReason, &str); 20] = [
     (DropReason::SessionTaken, "control: sessions::a_tuple_is_one_sessions"),
     (DropReason::SessionBackend, "control: sessions::a_backend_that_is_gone_serves_no_session"),
     (DropReason::SourcePorts, "control: sessions::source_ports_run_out"),
+    (DropReason::ConnectRetried, "control: sessions::retry::a_refusal_goes_to_another_backend"),
+    (DropReason::ConnectLate, "control: sessions::retry::silence_goes_to_another_backend_whose_predecessor_is_told"),
+    (DropReason::SynProxyJoining, "control: sessions::syn_proxy::a_backend_hears_of_those_only_who_are_there"),
     (DropReason::ProxyEarly, "proxy: vectors::a_spoofed_client_gets_no_header_sent"),
     (DropReason::ProxyConsumed, "proxy: vectors::bare_acknowledgements_of_the_header_are_consumed"),
     (DropReason::ProxySegment, "proxy: vectors::a_segment_in_several_buffers_is_refused"),

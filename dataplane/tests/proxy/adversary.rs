@@ -4,62 +4,12 @@
 //! `GUIDEWAY_CONNECTIONS` says how many connections of each kind; a test that comes often has some dozens.
 
 use crate::middle::Middle;
-use crate::stacks::Side;
 use guideway_dataplane::proxy::Style;
 use guideway_dataplane::time::Nanos;
-use std::collections::BTreeMap;
+use guideway_stacks::{Hostile, Random, Side};
 
 /// After so long a connection hangs. A lost segment comes again after a second, then two, and so on.
 const PATIENCE_MILLIS: i64 = 300_000;
-
-/// xorshift64* (Vigna, 2016).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 33) % limit
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-}
-
-/// A wire in one direction: frames by the time at which they arrive.
-#[derive(Default)]
-struct Hostile {
-    under_way: BTreeMap<(i64, u64), Vec<u8>>,
-    sent: u64,
-}
-
-impl Hostile {
-    /// Each frame is lost, comes twice, or late, with the chances of `percent`.
-    fn send(&mut self, frames: Vec<Vec<u8>>, now: i64, percent: u64, random: &mut Random) {
-        for frame in frames {
-            if random.below(100) < percent {
-                continue;
-            }
-            let copies = if random.below(100) < percent { 2 } else { 1 };
-            for _ in 0..copies {
-                let late = if random.below(100) < 4 * percent { random.below(60) } else { 0 };
-                self.sent += 1;
-                self.under_way.insert((now + 1 + late as i64, self.sent), frame.clone());
-            }
-        }
-    }
-
-    fn arrived(&mut self, now: i64) -> Vec<Vec<u8>> {
-        let later = self.under_way.split_off(&(now + 1, 0));
-        std::mem::replace(&mut self.under_way, later).into_values().collect()
-    }
-}
 
 /// How two sides talk.
 #[derive(Clone, Copy, Debug)]
@@ -77,12 +27,19 @@ struct Talk {
 
 /// One connection; why it failed.
 fn connect(talk: Talk, seed: u64) -> Result<(), String> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let [of_client, of_server] = talk.sizes.map(|len| random.bytes(len));
     let mut middle = Middle::new(talk.style);
     let port = 20_000 + (seed % 20_000) as u16;
-    let mut client = Side::client(port, random.next(), talk.buffer, (of_client.clone(), talk.waits[0]));
-    let mut server = Side::server(random.next(), talk.buffer, (of_server.clone(), talk.waits[1]));
+    let (from, service) = (([192, 0, 2, 7], port), ([203, 0, 113, 10], 80));
+    let say = |to_send: &[u8], waits| guideway_stacks::Talk {
+        to_send: to_send.to_vec(),
+        waits,
+        buffer: talk.buffer,
+        timestamps: true,
+    };
+    let mut client = Side::client(from, service, random.next(), say(&of_client, talk.waits[0]));
+    let mut server = Side::server(service, random.next(), say(&of_server, talk.waits[1]));
     // Client to middle, middle to server, and back.
     let mut wires: [Hostile; 4] = std::array::from_fn(|_| Hostile::default());
     for now in 0..PATIENCE_MILLIS {

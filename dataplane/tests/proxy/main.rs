@@ -3,5 +3,4 @@
 mod adversary;
 mod middle;
 mod segment;
-mod stacks;
 mod vectors;

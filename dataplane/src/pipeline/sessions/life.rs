@@ -1,6 +1,6 @@
 //! Sessions begin, are followed, and end.
 
-use super::{SessionStage, both};
+use super::{Arrival, NotPassed, SessionStage, both};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::ids::BackendId;
@@ -16,20 +16,39 @@ use zerocopy::FromBytes;
 
 impl<P: Packet> SessionStage<P> {
     /// The session that a client's packet belongs to. One that is over ends where a SYN begins another.
+    ///
+    /// # Errors
+    ///
+    /// What became of the packet, if that was the SYN proxy's to say.
     pub(super) fn ongoing(
         &mut self,
         tuple: &Tuple,
-        parsed: &Parsed,
-        counters: &WorkerCounters,
-        now: Nanos,
-    ) -> Option<SessionId> {
-        let (id, side) = self.sessions.find(tuple)?;
-        let is_over = self.sessions.get(id).is_some_and(|session| session.tcp.is_over());
-        if is_over && begins(parsed) && parsed.protocol == protocol::TCP {
-            self.end(id, counters, now);
-            return None;
+        (number, packet, parsed): (usize, &mut P, &Parsed),
+        selection: &mut Selection<'_>,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
+    ) -> Result<Option<SessionId>, NotPassed> {
+        let found = self.sessions.find(tuple);
+        let over = found.filter(|(id, _)| self.sessions.get(*id).is_some_and(|session| session.tcp.is_over()));
+        if let (Some((id, side)), None) = (found, over) {
+            return Ok((side == Side::Client).then_some(id));
         }
-        (side == Side::Client).then_some(id)
+        if self.is_guarded(selection, parsed, arrival) {
+            return Err(self.answer_syn(packet, parsed, selection, arrival, counters));
+        }
+        if let Some(proof) = self.proof(tuple, (&mut *packet, parsed), selection, arrival) {
+            if let Some((id, _)) = over {
+                self.end(id, counters, arrival.now);
+            }
+            self.admit(tuple, proof, (number, packet, parsed), selection, (arrival, counters))?;
+            return Err(DropReason::SynProxyJoining.into());
+        }
+        match over {
+            Some((id, _)) if begins(parsed) && parsed.protocol == protocol::TCP => {
+                self.end(id, counters, arrival.now);
+                Ok(None)
+            }
+            _ => Ok(over.filter(|(_, side)| *side == Side::Client).map(|(id, _)| id)),
+        }
     }
 
     /// Begins a session with the backend of the flow's slot.
@@ -44,27 +63,55 @@ impl<P: Packet> SessionStage<P> {
         if !begins(parsed) {
             return Err(DropReason::SessionNone);
         }
+        self.assign(outside, selection, TcpState::new(), now, counters)
+    }
+
+    /// Begins a session whose connection is so far.
+    pub(super) fn assign(
+        &mut self,
+        outside: &Tuple,
+        selection: &Selection<'_>,
+        tcp: TcpState,
+        now: Nanos,
+        counters: &WorkerCounters,
+    ) -> Result<SessionId, DropReason> {
         let index = selection.current().ok_or(DropReason::NoBackend)?;
-        let place = usize::from(index);
-        let (backend, nat) = both(selection.pool(), place).ok_or(DropReason::NoBackend)?;
+        let (backend, nat) = both(selection.pool(), usize::from(index)).ok_or(DropReason::NoBackend)?;
+        let inside = self.inside_of(outside, backend.id, nat, now)?;
+        let session = Session {
+            vip: selection.vip,
+            pool: selection.pool_id(),
+            index,
+            backend: backend.id,
+            tcp,
+            ..Session::NOTHING
+        };
+        let id = self.enter(outside, &inside, session, now, counters)?;
+        counters.sessions.created.add(1);
+        Ok(id)
+    }
+
+    /// The tuple of packets to a backend: for a client that is new there.
+    pub(super) fn inside_of(
+        &mut self,
+        outside: &Tuple,
+        backend: BackendId,
+        nat: &Nat,
+        now: Nanos,
+    ) -> Result<Tuple, DropReason> {
         let port = if nat.backend.port == 0 { outside.destination.port } else { nat.backend.port };
         let destination = Endpoint { port, ..nat.backend };
         let source = match &nat.sources {
             None => outside.source,
             Some(sources) => {
-                let avoid = (outside.protocol, PROBE_PORT_BASE + backend.id.0);
+                let avoid = (outside.protocol, PROBE_PORT_BASE + backend.0);
                 let sessions = &self.sessions;
                 let is_used = |tuple: &Tuple| sessions.find(&tuple.reversed()).is_some();
                 let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
                 drawn.map_err(|_| DropReason::SourcePorts)?
             }
         };
-        let inside = Tuple { source, destination, protocol: outside.protocol };
-        let session =
-            Session { vip: selection.vip, pool: selection.pool_id(), index, backend: backend.id, ..Session::NOTHING };
-        let id = self.enter(outside, &inside, session, now, counters)?;
-        counters.sessions.created.add(1);
-        Ok(id)
+        Ok(Tuple { source, destination, protocol: outside.protocol })
     }
 
     /// Takes a session in. The oldest one that is not established gives way to it, if one must.
@@ -117,6 +164,7 @@ impl<P: Packet> SessionStage<P> {
 
     /// Ends a session: its port rests.
     pub(super) fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
+        self.close_attempt(id);
         let Some((outside, inside, mut session)) = self.sessions.remove(id) else { return };
         self.proxying.close(&mut session.proxy);
         if inside.source != outside.source {
@@ -125,7 +173,7 @@ impl<P: Packet> SessionStage<P> {
         self.count(session.backend, -1, counters);
     }
 
-    fn count(&self, backend: BackendId, change: i64, counters: &WorkerCounters) {
+    pub(super) fn count(&self, backend: BackendId, change: i64, counters: &WorkerCounters) {
         counters.sessions.live.set(u64::from(self.sessions.live()));
         if let Some(of_backend) = counters.sessions_of(backend) {
             of_backend.set(of_backend.get().saturating_add_signed(change));

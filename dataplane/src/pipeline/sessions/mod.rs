@@ -5,6 +5,9 @@
 
 mod life;
 mod proxy;
+mod reset;
+mod retry;
+mod syn_proxy;
 
 use super::Arrival;
 use crate::counters::WorkerCounters;
@@ -15,21 +18,26 @@ use crate::nat::{self, Nat, Settings, owner_of_client, owner_of_port};
 use crate::parse::{Kind, Parsed, link_of};
 use crate::port::{BURST, Packet, PacketPool};
 use crate::proxy::{Proxying, Sent};
+use crate::punt::PuntRings;
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
+use crate::segment::Segment;
 use crate::select::Selection;
-use crate::session::{Endpoint, LastHop, Ports, Session, Sessions, Side, Tuple};
+use crate::session::{Attempts, Endpoint, LastHop, Ports, Session, SessionId, Sessions, Side, Tuple};
 use crate::snapshot::{Pool, Snapshot};
+use crate::syn_proxy::{Cookies, Splices, SynRates};
 use crate::time::Nanos;
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::protocol;
+use crate::wire::tcp::SYN;
 use life::begins;
 use proxy::put_before_datagram;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use syn_proxy::segment_size;
 use zerocopy::FromBytes;
 
-/// Frames beside a burst: one for each packet, and as many of the timer.
-const MOST_BESIDE: usize = 2 * BURST;
+/// Frames beside a burst: two for each packet, and as many of the timer as packets.
+const MOST_BESIDE: usize = 3 * BURST;
 
 /// Sessions whose time may be over, and headers that are due, that one poll looks at.
 const LOOKS: u32 = 32;
@@ -39,6 +47,13 @@ pub(crate) struct SessionStage<P> {
     sessions: Sessions,
     ports: Ports,
     proxying: Proxying,
+    /// Connections that no backend has answered yet.
+    attempts: Attempts,
+    /// Where backends that did not answer are told of.
+    punts: Arc<PuntRings<P>>,
+    cookies: Cookies,
+    rates: SynRates,
+    splices: Splices,
     /// Where buffers for headers come from.
     pool: Arc<dyn PacketPool<Packet = P>>,
     /// Frames that leave beside those of a burst, each before the packet of that number.
@@ -73,6 +88,8 @@ pub(super) enum NotPassed {
     Refusal(Refusal),
     /// Another worker has its session.
     Elsewhere(WorkerId),
+    /// It is an answer now, which goes back where it came from.
+    Answered,
 }
 
 impl From<Refusal> for NotPassed {
@@ -104,23 +121,29 @@ pub(super) struct Passed {
 }
 
 impl<P: Packet> SessionStage<P> {
-    /// For worker `worker` of `workers`: room for `capacity` sessions, whose clients `sources` may stand for. `hasher` has a secret
-    /// of the process for its key.
+    /// For worker `worker` of `workers`: room for `capacity` sessions, whose clients `sources` may stand for. `secret` is one of the
+    /// process, and the same at all workers.
     pub(crate) fn new(
         (worker, workers): (WorkerId, u16),
         capacity: u32,
         sources: Box<[u128]>,
-        hasher: &FlowHasher,
-        pool: Arc<dyn PacketPool<Packet = P>>,
+        secret: [u8; 16],
+        (pool, punts): (Arc<dyn PacketPool<Packet = P>>, Arc<PuntRings<P>>),
     ) -> Self {
+        let hasher = FlowHasher::new(secret);
         Self {
             sessions: Sessions::new(capacity, sources, hasher.clone()),
             ports: Ports::new((worker, workers), capacity, hasher.clone()),
             // As many as may be embryonic, and those whose header is on its way.
             proxying: Proxying::new(capacity.div_ceil(2)),
+            attempts: Attempts::new(capacity.div_ceil(2)),
+            punts,
+            cookies: Cookies::new(secret),
+            rates: SynRates::new(),
+            splices: Splices::new(capacity),
             pool,
             beside: VecDeque::with_capacity(MOST_BESIDE),
-            owners: hasher.clone(),
+            owners: hasher,
             worker,
             workers,
             identification: worker.0,
@@ -128,8 +151,8 @@ impl<P: Packet> SessionStage<P> {
     }
 
     /// Where a packet that no VIP takes belongs, if it may be a backend's answer.
-    pub(super) fn answer(&self, snapshot: &Snapshot, parsed: &Parsed) -> Option<Answer> {
-        let tuple = Tuple::of(parsed);
+    pub(super) fn answer(&self, arrival: Arrival<'_>, parsed: &Parsed) -> Option<Answer> {
+        let (snapshot, tuple) = (arrival.snapshot, Tuple::of(parsed));
         if !matches!(tuple.protocol, protocol::TCP | protocol::UDP) || !snapshot.is_nat_backend(tuple.source.address) {
             return None;
         }
@@ -142,7 +165,10 @@ impl<P: Packet> SessionStage<P> {
         } else {
             owner_of_client(&self.owners, address, port, self.workers)
         };
-        (owner != self.worker).then_some(Answer::At(owner))
+        if owner != self.worker {
+            return Some(Answer::At(owner));
+        }
+        self.is_late(parsed, arrival).then_some(Answer::Here)
     }
 
     /// Rewrites a packet for a VIP into the one that its backend gets. The backend of a new session is that of its slot, which
@@ -161,10 +187,9 @@ impl<P: Packet> SessionStage<P> {
                 return Err(NotPassed::Elsewhere(owner));
             }
         }
-        let ongoing = self.ongoing(&tuple, parsed, counters, arrival.now);
-        let id = match ongoing {
-            Some(id) => id,
-            None => self.begin(&tuple, parsed, selection, arrival.now, counters)?,
+        let (id, is_new) = match self.ongoing(&tuple, (number, &mut *packet, parsed), selection, (arrival, counters))? {
+            Some(id) => (id, false),
+            None => (self.begin(&tuple, parsed, selection, arrival.now, counters)?, true),
         };
         let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
         if parsed.kind != Kind::IcmpError
@@ -172,20 +197,31 @@ impl<P: Packet> SessionStage<P> {
         {
             session.last_hop = last_hop;
         }
+        let back = session.last_hop;
         let (backend, nat) = place_of(session, selection.pool()).ok_or(DropReason::SessionBackend)?;
         selection.chosen = Some(backend);
-        self.follow(id, Side::Client, parsed, packet.frame(), nat, arrival.now);
-        let mut parsed = *parsed;
-        let before = self.apply_proxy(id, (nat.proxy, ongoing.is_none()), packet, &mut parsed, arrival)?;
-        let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         let hop = backend.hops.of_flow(selection.hash).ok_or(DropReason::UnresolvedNeighbor)?;
+        if is_new {
+            self.attempt(id, packet, parsed, nat, arrival);
+        }
+        let mut parsed = *parsed;
+        let mut settings = self.settings();
+        settings.quoted_sequence = self.quoted_of_backend(id, packet, &parsed);
+        self.splice_to_backend(id, packet, &mut parsed, (arrival, counters))?;
+        self.follow(id, Side::Client, &parsed, packet.frame(), nat, arrival.now);
+        if begins(&parsed) {
+            limit_segments(packet, &mut parsed, (&tuple, nat), [hop_to(back, arrival.snapshot).as_ref(), Some(hop)]);
+        }
+        let before = self.apply_proxy(id, (nat.proxy, is_new), packet, &mut parsed, arrival)?;
+        let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP) {
             put_before_datagram(style, &tuple, packet, &mut parsed, hop)?;
         }
         if let Some(Sent { packet, parsed }) = before {
-            self.send_beside((number, packet), &parsed, &inside, hop, counters)?;
+            self.send_beside((number, packet), &parsed, &inside, hop)?;
+            counters.sessions.headers.add(1);
         }
-        let applied = nat::forward(packet, &parsed, &inside, &self.settings(), hop)?;
+        let applied = nat::forward(packet, &parsed, &inside, &settings, hop)?;
         for traffic in [counters.vip(selection.vip), counters.backend(backend.id)].into_iter().flatten() {
             traffic.add(packet.total_len());
         }
@@ -195,24 +231,43 @@ impl<P: Packet> SessionStage<P> {
     /// Rewrites a backend's answer in a session into the packet that the client gets.
     pub(super) fn pass_to_client(&mut self, passing: Passing<'_, '_, P>) -> Result<Passed, NotPassed> {
         let Passing { number, packet, parsed, arrival, counters } = passing;
-        let (id, _) = self.sessions.find(&Tuple::of(parsed)).ok_or(DropReason::SessionNone)?;
-        let Session { pool, last_hop, backend, .. } = *self.sessions.get(id).ok_or(DropReason::SessionNone)?;
-        let pool = arrival.snapshot.pool(pool);
+        let Some((id, _)) = self.sessions.find(&Tuple::of(parsed)) else {
+            let late = self.refuse_late((number, packet), parsed, arrival);
+            return Err(late.unwrap_or(DropReason::SessionNone).into());
+        };
+        self.hear_attempt(id, (number, &mut *packet), parsed, (arrival, counters))?;
         let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
-        if let Some((_, nat)) = pool.and_then(|pool| place_of(session, pool)) {
+        let Session { last_hop, backend, .. } = *session;
+        let place = arrival.snapshot.pool(session.pool).and_then(|pool| place_of(session, pool));
+        if let Some((_, nat)) = place {
             self.follow(id, Side::Backend, parsed, packet.frame(), nat, arrival.now);
         }
         let mut parsed = *parsed;
         let mut settings = self.settings();
         self.answer_proxy(id, (number, packet), &mut parsed, (arrival, counters), &mut settings)?;
+        self.splice_to_client(id, packet, &mut parsed);
         let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
         let hop = hop_to(last_hop, arrival.snapshot).ok_or(DropReason::PortDown)?;
+        if parsed.flags & SYN != 0
+            && let Some((backend, nat)) = place
+        {
+            let way = backend.hops.of_flow(arrival.snapshot.hasher.hash(&parsed.key));
+            limit_segments(packet, &mut parsed, (&outside, nat), [Some(&hop), way]);
+        }
         let applied = nat::forward(packet, &parsed, &outside.reversed(), &settings, &hop)?;
         Ok(Passed { applied, backend })
     }
 
+    /// What the sequence number of a backend's segment, which an ICMP error quotes, is for the backend.
+    fn quoted_of_backend(&self, id: SessionId, packet: &P, parsed: &Parsed) -> Option<u32> {
+        let splice = self.splice(id, self.sessions.get(id)?)?;
+        nat::quoted_sequence(packet.frame(), parsed).map(|quoted| quoted.wrapping_sub(splice.sequence))
+    }
+
     /// Ends sessions whose time is over, and sends headers again, a few at a time.
     pub(crate) fn tick(&mut self, snapshot: &Snapshot, now: Nanos, counters: &WorkerCounters) {
+        let arrival = Arrival { snapshot, worker: self.worker, port: PortId(0), now, first: None };
+        self.tick_attempts(arrival, counters, LOOKS);
         for _ in 0..LOOKS {
             let Some(id) = self.proxying.next_due(now) else { break };
             let sent = self.sessions.get(id).and_then(|session| self.proxying.again(&session.proxy, &*self.pool));
@@ -222,6 +277,9 @@ impl<P: Packet> SessionStage<P> {
         }
         let mut looks = LOOKS;
         while let Some(id) = self.sessions.next_expired(now, &mut looks) {
+            if self.reset_both(id, arrival) {
+                counters.sessions.reset.add(1);
+            }
             self.end(id, counters, now);
             counters.sessions.expired.add(1);
         }
@@ -245,6 +303,22 @@ fn place_of<'s>(session: &mut Session, pool: &'s Pool) -> Option<(&'s Backend, &
         session.index = u16::try_from(pool.backends.iter().position(is_it)?).ok()?;
     }
     both(pool, usize::from(session.index))
+}
+
+/// Lets a SYN, or the answer to one, ask for no larger segments than both ways carry.
+fn limit_segments<P: Packet>(
+    packet: &mut P,
+    parsed: &mut Parsed,
+    (outside, nat): (&Tuple, &Nat),
+    ways: [Option<&NextHop>; 2],
+) {
+    let is_syn = parsed.protocol == protocol::TCP && parsed.kind == Kind::Whole;
+    if let [Some(one), Some(other)] = ways
+        && is_syn
+        && let Some(mut segment) = Segment::new(packet, parsed)
+    {
+        segment.limit_segment_size(segment_size(outside, nat, [one, other]));
+    }
 }
 
 /// The way back to who sent a frame.

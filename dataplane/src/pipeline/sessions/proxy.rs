@@ -15,8 +15,8 @@ use crate::snapshot::Snapshot;
 use crate::wire::protocol;
 
 impl<P: Packet> SessionStage<P> {
-    /// What the PROXY protocol asks of a client's segment; `style` is what its pool has now; a session that `is_new` follows it. Returns the header that goes
-    /// before it.
+    /// What the PROXY protocol asks of a client's segment; `style` is what its pool has now; a session that `is_new` follows it.
+    /// Returns the header that goes before it.
     pub(super) fn apply_proxy(
         &mut self,
         id: SessionId,
@@ -86,24 +86,25 @@ impl<P: Packet> SessionStage<P> {
         let hop = place.and_then(|(backend, _)| backend.hops.of_flow(snapshot.hasher.hash(&parsed.key)));
         if let (Some(inside), Some(hop)) = (inside, hop) {
             // What cannot leave now is sent again by the timer.
-            let _ = self.send_beside((number, packet), &parsed, &inside, hop, counters);
+            if self.send_beside((number, packet), &parsed, &inside, hop).is_ok() {
+                counters.sessions.headers.add(1);
+            }
         }
     }
 
+    /// Sends a frame beside the burst, rewritten as a client's packet is.
     pub(super) fn send_beside(
         &mut self,
         (number, mut packet): (usize, P),
         parsed: &Parsed,
         inside: &Tuple,
         hop: &NextHop,
-        counters: &WorkerCounters,
     ) -> Result<(), NotPassed> {
         if self.beside.len() >= MOST_BESIDE {
             return Err(DropReason::NoBuffer.into());
         }
         let Applied { egress, .. } = nat::forward(&mut packet, parsed, inside, &self.settings(), hop)?;
         self.beside.push_back(Beside { number, egress, packet });
-        counters.sessions.headers.add(1);
         Ok(())
     }
 

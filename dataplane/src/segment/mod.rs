@@ -1,4 +1,14 @@
 //! A TCP segment in a frame, read and changed in place; checksums follow from what is replaced (RFC 1624).
+//!
+//! Beside it: what is kept of one to send others like it (`kept`), and segments made from nothing (`draft`).
+
+mod draft;
+mod kept;
+mod options;
+
+pub(crate) use draft::Draft;
+pub(crate) use kept::KeptHeaders;
+pub use kept::Sent;
 
 use crate::parse::{Family, Parsed};
 use crate::port::Packet;
@@ -9,22 +19,6 @@ use crate::wire::{checksum, protocol};
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// End of the options, and nothing (RFC 9293, section 3.2).
-const END: u8 = 0;
-const NOP: u8 = 1;
-/// Window scale (RFC 7323, section 2.2).
-const WINDOW_SCALE: u8 = 3;
-/// Selective acknowledgements (RFC 2018, section 3).
-const SACK: u8 = 5;
-/// Timestamps (RFC 7323, section 3.2).
-const TIMESTAMPS: u8 = 8;
-/// Multipath TCP (RFC 8684, section 3).
-const MPTCP: u8 = 30;
-/// TCP Fast Open (RFC 7413, section 4.1.1), and its experiment (RFC 6994).
-const FAST_OPEN: u8 = 34;
-const EXPERIMENT: u8 = 254;
-const EXPERIMENT_FAST_OPEN: [u8; 2] = [0xf9, 0x89];
-
 /// Places in the TCP header.
 const SEQUENCE_AT: usize = 4;
 const ACKNOWLEDGEMENT_AT: usize = 8;
@@ -32,24 +26,16 @@ const WINDOW_AT: usize = 14;
 const CHECKSUM_AT: usize = 16;
 
 /// The segment of a packet, whose headers lie in the frame's first segment.
-pub(super) struct Segment<'p, P> {
+pub(crate) struct Segment<'p, P> {
     packet: &'p mut P,
     parsed: &'p mut Parsed,
     /// What its header says.
-    pub(super) header: TcpHeader,
-}
-
-/// An option: where it lies in the frame, and its kind.
-#[derive(Clone, Copy)]
-struct OptionAt {
-    at: usize,
-    kind: u8,
-    len: usize,
+    pub(crate) header: TcpHeader,
 }
 
 impl<'p, P: Packet> Segment<'p, P> {
     /// The segment that `parsed` describes; `None` if its headers are not there.
-    pub(super) fn new(packet: &'p mut P, parsed: &'p mut Parsed) -> Option<Self> {
+    pub(crate) fn new(packet: &'p mut P, parsed: &'p mut Parsed) -> Option<Self> {
         let at = usize::from(parsed.transport_offset);
         let (header, _) = TcpHeader::ref_from_prefix(packet.frame().get(at..)?).ok()?;
         let header = *header;
@@ -72,28 +58,22 @@ impl<'p, P: Packet> Segment<'p, P> {
     }
 
     /// Its payload in bytes.
-    pub(super) fn payload_len(&self) -> usize {
+    pub(crate) fn payload_len(&self) -> usize {
         self.end().saturating_sub(self.payload_at())
     }
 
     /// Its frame up to the end of the TCP header.
-    pub(super) fn headers(&self) -> &[u8] {
+    pub(crate) fn headers(&self) -> &[u8] {
         self.packet.frame().get(..self.payload_at()).unwrap_or(&[])
     }
 
-    /// Where the parts of [`Segment::headers`] lie.
-    pub(super) fn parsed_without_payload(&self) -> Parsed {
-        let ip_len = self.payload_at().saturating_sub(usize::from(self.parsed.ip_offset)) as u16;
-        Parsed { ip_len, ..*self.parsed }
-    }
-
     /// Whether it says nothing but what its sender has and expects.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.payload_len() == 0 && !self.has(tcp::SYN | tcp::FIN | tcp::RST)
     }
 
     /// Whether it has one of these flags.
-    pub(super) const fn has(&self, flags: u8) -> bool {
+    pub(crate) const fn has(&self, flags: u8) -> bool {
         self.header.flags & flags != 0
     }
 
@@ -125,134 +105,28 @@ impl<'p, P: Packet> Segment<'p, P> {
         self.read_header();
     }
 
-    pub(super) fn set_sequence(&mut self, sequence: u32) {
+    pub(crate) fn set_sequence(&mut self, sequence: u32) {
         self.replace(SEQUENCE_AT, &sequence.to_be_bytes());
     }
 
-    pub(super) fn set_acknowledgement(&mut self, acknowledgement: u32) {
+    pub(crate) fn set_acknowledgement(&mut self, acknowledgement: u32) {
         self.replace(ACKNOWLEDGEMENT_AT, &acknowledgement.to_be_bytes());
     }
 
-    pub(super) fn set_window(&mut self, window: u16) {
+    pub(crate) fn set_window(&mut self, window: u16) {
         self.replace(WINDOW_AT, &window.to_be_bytes());
-    }
-
-    /// Its options, as far as they are well formed.
-    fn options(&self) -> impl Iterator<Item = OptionAt> + '_ {
-        let (mut at, end) = (tcp::HEADER_LEN, self.header.header_len());
-        let bytes = self.packet.frame().get(self.at()..self.at() + end).unwrap_or(&[]);
-        std::iter::from_fn(move || {
-            while at < bytes.len() {
-                let kind = bytes[at];
-                if kind == END {
-                    return None;
-                }
-                if kind == NOP {
-                    at += 1;
-                    continue;
-                }
-                let len = usize::from(*bytes.get(at + 1)?);
-                if len < 2 || at + len > bytes.len() {
-                    return None;
-                }
-                let found = OptionAt { at, kind, len };
-                at += len;
-                return Some(found);
-            }
-            None
-        })
-    }
-
-    fn option(&self, kind: u8) -> Option<OptionAt> {
-        self.options().find(|option| option.kind == kind)
-    }
-
-    fn bytes_of(&self, option: OptionAt) -> &[u8] {
-        let at = self.at() + option.at;
-        self.packet.frame().get(at..at + option.len).unwrap_or(&[])
-    }
-
-    fn blank(&mut self, option: OptionAt) {
-        self.replace(option.at, [NOP; 40].get(..option.len).unwrap_or(&[]));
-    }
-
-    /// The shift of its windows, if it is a SYN that says one.
-    pub(super) fn window_scale(&self) -> Option<u8> {
-        self.option(WINDOW_SCALE).and_then(|option| self.bytes_of(option).get(2).copied()).map(|shift| shift.min(14))
-    }
-
-    /// Its timestamps: its own, and the one that it echoes.
-    pub(super) fn timestamps(&self) -> Option<([u8; 4], [u8; 4])> {
-        let bytes = self.bytes_of(self.option(TIMESTAMPS)?);
-        Some((*bytes.get(2..)?.first_chunk()?, *bytes.get(6..)?.first_chunk()?))
-    }
-
-    pub(super) fn set_timestamps(&mut self, (own, echo): ([u8; 4], [u8; 4])) {
-        if let Some(option) = self.option(TIMESTAMPS).filter(|option| option.len == 10) {
-            self.replace(option.at + 2, &own);
-            self.replace(option.at + 6, &echo);
-        }
-    }
-
-    /// Takes out what speaks of data in a SYN, and of other paths.
-    pub(super) fn blank_fast_open_and_multipath(&mut self) {
-        loop {
-            let unwanted = self.options().find(|option| self.is_unwanted(*option));
-            let Some(option) = unwanted else { return };
-            self.blank(option);
-        }
-    }
-
-    fn is_unwanted(&self, option: OptionAt) -> bool {
-        match option.kind {
-            FAST_OPEN | MPTCP => true,
-            EXPERIMENT => self.bytes_of(option).get(2..4) == Some(&EXPERIMENT_FAST_OPEN),
-            _ => false,
-        }
-    }
-
-    /// Takes out the selective acknowledgements.
-    pub(super) fn blank_sack(&mut self) {
-        if let Some(option) = self.option(SACK) {
-            self.blank(option);
-        }
-    }
-
-    /// Takes out the selective acknowledgements of what lies before `first`.
-    pub(super) fn cut_sack(&mut self, first: u32) {
-        let Some(option) = self.option(SACK) else { return };
-        let mut kept = [NOP; 40];
-        let mut len = 2;
-        for block in self.bytes_of(option).get(2..).unwrap_or(&[]).as_chunks::<8>().0 {
-            let left = u32::from_be_bytes([block[0], block[1], block[2], block[3]]);
-            if left.wrapping_sub(first).cast_signed() >= 0
-                && let Some(place) = kept.get_mut(len..len + 8)
-            {
-                place.copy_from_slice(block);
-                len += 8;
-            }
-        }
-        if len == option.len {
-            return;
-        }
-        if len > 2 {
-            kept[0] = SACK;
-            kept[1] = len as u8;
-        }
-        let kept = kept;
-        self.replace(option.at, kept.get(..option.len).unwrap_or(&[]));
     }
 
     /// Takes its payload away. `false`, and nothing changed, if that lies in several buffers.
     #[must_use]
-    pub(super) fn cut_payload(&mut self) -> bool {
+    pub(crate) fn cut_payload(&mut self) -> bool {
         self.set_payload(&[], self.header.flags)
     }
 
     /// Takes bytes away from the front of its payload, and moves its sequence number on. `false`, and nothing changed, if that
     /// lies in several buffers.
     #[must_use]
-    pub(super) fn cut_front(&mut self, count: usize) -> bool {
+    pub(crate) fn cut_front(&mut self, count: usize) -> bool {
         let (from, end) = (self.payload_at(), self.end());
         let is_single = self.packet.frame().len() == self.packet.total_len();
         if !is_single || count > self.payload_len() || end > self.packet.frame().len() {
@@ -272,7 +146,7 @@ impl<'p, P: Packet> Segment<'p, P> {
 
     /// Gives it another payload, and flags. `false`, and nothing changed, if there is no room in one buffer.
     #[must_use]
-    pub(super) fn set_payload(&mut self, payload: &[u8], flags: u8) -> bool {
+    pub(crate) fn set_payload(&mut self, payload: &[u8], flags: u8) -> bool {
         let (from, end) = (self.payload_at(), self.payload_at() + payload.len());
         if self.packet.frame().len() != self.packet.total_len() || !self.packet.resize(end) {
             return false;

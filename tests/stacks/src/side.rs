@@ -1,8 +1,9 @@
-//! A client and a server with a TCP stack each (smoltcp), and a clock that tests turn.
+//! A client or a server with a TCP stack, and a clock that tests turn.
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+pub use smoltcp::socket::tcp::State;
+use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::collections::VecDeque;
@@ -62,12 +63,28 @@ pub struct Side {
     wire: Wire,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
-    to_send: Vec<u8>,
+    talk: Talk,
     sent: usize,
+    /// What it got.
     pub got: Vec<u8>,
-    /// It says nothing before it got something.
-    waits: bool,
     is_closed: bool,
+}
+
+/// What a side has to say.
+#[derive(Clone, Debug)]
+pub struct Talk {
+    /// The bytes.
+    pub to_send: Vec<u8>,
+    /// It says nothing before it got something.
+    pub waits: bool,
+    /// Of its buffers, in bytes: windows close when these are full.
+    pub buffer: usize,
+    /// Whether its segments have timestamps.
+    pub timestamps: bool,
+}
+
+fn ip([a, b, c, d]: [u8; 4]) -> IpAddress {
+    IpAddress::v4(a, b, c, d)
 }
 
 /// Milliseconds, as a stack's timestamps: of each side its own.
@@ -78,36 +95,38 @@ fn timestamps() -> u32 {
 }
 
 impl Side {
-    fn new(address: [u8; 4], seed: u64, buffer: usize, (to_send, waits): (Vec<u8>, bool)) -> Self {
+    fn new(address: [u8; 4], seed: u64, talk: Talk) -> Self {
         let mut wire = Wire::default();
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut interface = Interface::new(config, &mut wire, Instant::ZERO);
-        let [a, b, c, d] = address;
         interface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(IpAddress::v4(a, b, c, d), 0)).expect("room for an address");
+            addresses.push(IpCidr::new(ip(address), 0)).expect("room for an address");
         });
-        let buffer = || SocketBuffer::new(vec![0; buffer]);
+        let buffer = || SocketBuffer::new(vec![0; talk.buffer]);
         let mut socket = Socket::new(buffer(), buffer());
-        socket.set_tsval_generator(Some(timestamps));
+        if talk.timestamps {
+            socket.set_tsval_generator(Some(timestamps));
+        }
         let mut sockets = SocketSet::new(Vec::new());
         let handle = sockets.add(socket);
-        Self { interface, wire, sockets, handle, to_send, sent: 0, got: Vec::new(), waits, is_closed: false }
+        Self { interface, wire, sockets, handle, talk, sent: 0, got: Vec::new(), is_closed: false }
     }
 
-    /// Connects from `port`.
-    pub fn client(port: u16, seed: u64, buffer: usize, talk: (Vec<u8>, bool)) -> Self {
-        let mut side = Self::new([192, 0, 2, 7], seed, buffer, talk);
+    /// One at `from` that connects to `to` at once.
+    #[must_use]
+    pub fn client(from: ([u8; 4], u16), to: ([u8; 4], u16), seed: u64, talk: Talk) -> Self {
+        let mut side = Self::new(from.0, seed, talk);
         let socket = side.sockets.get_mut::<Socket>(side.handle);
-        let service = (IpAddress::v4(203, 0, 113, 10), 80);
-        socket.connect(side.interface.context(), service, port).expect("a connection");
+        socket.connect(side.interface.context(), (ip(to.0), to.1), from.1).expect("a connection");
         side
     }
 
-    /// Listens.
-    pub fn server(seed: u64, buffer: usize, talk: (Vec<u8>, bool)) -> Self {
-        let mut side = Self::new([203, 0, 113, 10], seed, buffer, talk);
-        side.sockets.get_mut::<Socket>(side.handle).listen(80).expect("a listener");
+    /// One that listens. At a port that nobody listens at it refuses.
+    #[must_use]
+    pub fn server(at: ([u8; 4], u16), seed: u64, talk: Talk) -> Self {
+        let mut side = Self::new(at.0, seed, talk);
+        side.sockets.get_mut::<Socket>(side.handle).listen(at.1).expect("a listener");
         side
     }
 
@@ -133,22 +152,31 @@ impl Side {
                 break;
             }
         }
-        let may_speak = !self.waits || !self.got.is_empty();
-        if may_speak && socket.can_send() && self.sent < self.to_send.len() {
-            self.sent += socket.send_slice(&self.to_send[self.sent..]).unwrap_or(0);
+        let may_speak = !self.talk.waits || !self.got.is_empty();
+        if may_speak && socket.can_send() && self.sent < self.talk.to_send.len() {
+            self.sent += socket.send_slice(&self.talk.to_send[self.sent..]).unwrap_or(0);
         }
-        if self.sent == self.to_send.len() && self.got.len() >= enough && !self.is_closed && socket.may_send() {
+        if self.sent == self.talk.to_send.len() && self.got.len() >= enough && !self.is_closed && socket.may_send() {
             socket.close();
             self.is_closed = true;
         }
     }
 
     /// Whether nothing is left to say or to hear.
+    #[must_use]
     pub fn is_over(&self) -> bool {
         let state = self.sockets.get::<Socket>(self.handle).state();
         self.is_closed && matches!(state, State::Closed | State::TimeWait)
     }
 
+    /// Whether it has, or had, a connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
+    }
+
+    /// Of its socket.
+    #[must_use]
     pub fn state(&self) -> State {
         self.sockets.get::<Socket>(self.handle).state()
     }

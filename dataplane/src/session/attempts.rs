@@ -1,0 +1,150 @@
+//! Connections that no backend has answered yet: the SYN, and who was asked.
+//!
+//! A slab of fixed size, whose places are named by the sessions, and a ring of times as that of sessions.
+
+use super::record::SessionId;
+use super::wheel::{Linked, Links, NONE, Wheel};
+use crate::ids::BackendId;
+use crate::segment::KeptHeaders;
+use crate::time::Nanos;
+use arrayvec::ArrayVec;
+use std::time::Duration;
+
+/// Backends that one connection may have tried before the one that it tries now.
+pub const MOST_RETRIES: usize = 4;
+
+/// A tick in milliseconds.
+const TICK_MILLIS: u64 = 8;
+
+/// A backend that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) backend: BackendId,
+    /// It refused, or was silent twice. Else a lost packet may have been all.
+    pub(crate) is_hopeless: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) session: SessionId,
+    /// The SYN, as the client sent it or would have.
+    pub(crate) syn: KeptHeaders,
+    /// Who was asked before.
+    pub(crate) tried: ArrayVec<Tried, { MOST_RETRIES + 1 }>,
+    /// How often the SYN was sent again to the one that is asked now.
+    pub(crate) repeated: u8,
+    links: Links,
+    due: u32,
+    next_free: u32,
+}
+
+impl Attempt {
+    /// It leaves a backend.
+    pub(crate) fn leave(&mut self, backend: BackendId, is_hopeless: bool) {
+        match self.tried.iter_mut().find(|tried| tried.backend == backend) {
+            Some(tried) => tried.is_hopeless |= is_hopeless,
+            // There is room for all that may be tried.
+            None => drop(self.tried.try_push(Tried { backend, is_hopeless })),
+        }
+    }
+
+    /// It goes to a backend: if it was there before, for the last time.
+    pub(crate) fn go_to(&mut self, backend: BackendId) {
+        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.backend == backend) {
+            tried.is_hopeless = true;
+        }
+    }
+}
+
+struct Places(Vec<Attempt>);
+
+impl Linked for Places {
+    fn links(&mut self, number: u32) -> Option<&mut Links> {
+        self.0.get_mut(number as usize).map(|attempt| &mut attempt.links)
+    }
+}
+
+/// All of a worker.
+pub(crate) struct Attempts {
+    /// Those that were ever taken: memory that nobody needed yet is not touched. Never more than there is room for from the start.
+    places: Places,
+    capacity: usize,
+    free: u32,
+    live: u32,
+    wheel: Wheel,
+}
+
+const fn ticks(now: Nanos) -> u32 {
+    (now.0 / (TICK_MILLIS * 1_000_000)) as u32
+}
+
+impl Attempts {
+    pub(crate) fn new(capacity: u32) -> Self {
+        let places = Places(Vec::with_capacity(capacity as usize));
+        Self { places, capacity: capacity as usize, free: NONE, live: 0, wheel: Wheel::new() }
+    }
+
+    /// Takes a place, to be looked at after `wait`; `None` if there is none.
+    pub(crate) fn open(&mut self, session: SessionId, syn: KeptHeaders, wait: Duration, now: Nanos) -> Option<u32> {
+        let (tried, links) = (ArrayVec::new(), Links::FREE);
+        let attempt = Attempt { session, syn, tried, repeated: 0, links, due: 0, next_free: NONE };
+        let number = self.free;
+        let number = if let Some(place) = self.places.0.get_mut(number as usize) {
+            self.free = place.next_free;
+            *place = attempt;
+            number
+        } else {
+            let number = self.places.0.len();
+            (number < self.capacity).then(|| self.places.0.push(attempt))?;
+            number as u32
+        };
+        if self.live == 0 {
+            self.wheel.begin(ticks(now));
+        }
+        self.live += 1;
+        self.wait(number, wait, now);
+        Some(number)
+    }
+
+    pub(crate) fn get(&mut self, number: u32) -> Option<&mut Attempt> {
+        self.places.0.get_mut(number as usize)
+    }
+
+    /// It is looked at again after `wait`.
+    pub(crate) fn wait(&mut self, number: u32, wait: Duration, now: Nanos) {
+        let due = ticks(now + wait).wrapping_add(1);
+        self.wheel.take(&mut self.places, number);
+        if let Some(attempt) = self.get(number) {
+            attempt.due = due;
+        }
+        self.wheel.arm(&mut self.places, number, due);
+    }
+
+    /// Gives a place back.
+    pub(crate) fn close(&mut self, number: u32) {
+        self.wheel.take(&mut self.places, number);
+        let free = self.free;
+        if let Some(attempt) = self.get(number) {
+            attempt.next_free = free;
+            self.free = number;
+            self.live -= 1;
+        }
+    }
+
+    /// One whose time has come, and whose it is. To be closed, or to wait again; `budget` is how many may be looked at.
+    pub(crate) fn next_due(&mut self, now: Nanos, budget: &mut u32) -> Option<(u32, SessionId)> {
+        let tick = ticks(now);
+        while self.live > 0 && *budget > 0 {
+            let number = self.wheel.next_at(tick)?;
+            *budget -= 1;
+            self.wheel.take(&mut self.places, number);
+            let Attempt { due, session, .. } = *self.get(number)?;
+            if tick.wrapping_sub(due).cast_signed() >= 0 {
+                return Some((number, session));
+            }
+            self.wheel.arm(&mut self.places, number, due);
+        }
+        None
+    }
+}
