@@ -6,12 +6,14 @@ mod hear;
 mod index;
 mod ports;
 mod record;
+mod rests;
 mod table;
 mod tcp;
 mod wheel;
 
 pub use index::SessionKey;
-pub use ports::{Exhausted, Ports};
-pub use record::{Endpoint, LastHop, Session, SessionId, Side, Tuple};
-pub use table::{Full, Sessions};
+pub use ports::{Drawn, Exhausted, PORTS_OF_ADDRESS, Ports};
+pub use record::{Endpoint, LastHop, Session, SessionId, SessionRoom, Side, Tuple, TupleHash};
+pub use rests::REST;
+pub use table::{Full, RECENT, Removed, Sessions};
 pub use tcp::{EMBRYONIC, TcpState};

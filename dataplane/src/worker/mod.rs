@@ -15,6 +15,7 @@ use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
 use crate::punt::{ControlRings, InjectRing, PuntClass, RateLimit};
 use crate::select::Verdict;
+use crate::session::SessionRoom;
 use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
@@ -51,7 +52,7 @@ pub struct WorkerParts<P: Port> {
 /// What sessions of a worker are made of.
 pub struct SessionParts<P: Port> {
     /// How many there may be.
-    pub capacity: u32,
+    pub room: SessionRoom,
     /// The addresses that stand for clients, of all pools, as [`crate::vip::address_bits`].
     pub sources: Box<[u128]>,
     /// The rings to all workers, by their number, this one's own among them.
@@ -87,7 +88,7 @@ impl<P: Port> Worker<P> {
         let workers = peers.len() as u16;
         let sessions = parts.sessions.map(|of| {
             let pool = Arc::clone(&parts.pool);
-            SessionStage::new((parts.id, workers), of.capacity, of.sources, &hasher, pool)
+            SessionStage::new((parts.id, workers), of.room, of.sources, &hasher, pool)
         });
         let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
         let delivery = Delivery {

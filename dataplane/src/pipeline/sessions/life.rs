@@ -8,7 +8,7 @@ use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::select::{PROBE_PORT_BASE, Selection};
-use crate::session::{EMBRYONIC, Endpoint, Full, Session, SessionId, Side, TcpState, Tuple};
+use crate::session::{EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
 use crate::time::Nanos;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
@@ -53,10 +53,10 @@ impl<P: Packet> SessionStage<P> {
             None => outside.source,
             Some(sources) => {
                 let avoid = (outside.protocol, PROBE_PORT_BASE + backend.id.0);
-                let sessions = &self.sessions;
-                let is_used = |tuple: &Tuple| sessions.find(&tuple.reversed()).is_some();
+                let table = &self.sessions;
+                let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
                 let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
-                drawn.map_err(|_| DropReason::SourcePorts)?
+                drawn.map_err(|_| DropReason::SourcePorts)?.source
             }
         };
         let inside = Tuple { source, destination, protocol: outside.protocol };
@@ -67,7 +67,8 @@ impl<P: Packet> SessionStage<P> {
         Ok(id)
     }
 
-    /// Takes a session in. The oldest one that is not established gives way to it, if one must.
+    /// Takes a session in. The oldest one that is not established gives way to it, if one must; where that is configured, one that
+    /// is silent does if there is no such.
     fn enter(
         &mut self,
         outside: &Tuple,
@@ -77,10 +78,10 @@ impl<P: Packet> SessionStage<P> {
         counters: &WorkerCounters,
     ) -> Result<SessionId, DropReason> {
         let mut entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
-        if matches!(entered, Err(Full::Table | Full::Embryonic))
-            && let Some(oldest) = self.sessions.oldest_embryonic()
+        if let Err(full @ (Full::Table | Full::Embryonic)) = entered
+            && let Some(gives_way) = self.who_gives_way(full, now)
         {
-            self.end(oldest, counters, now);
+            self.end(gives_way, counters, now);
             counters.sessions.evicted.add(1);
             entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
         }
@@ -90,6 +91,13 @@ impl<P: Packet> SessionStage<P> {
         })?;
         self.count(session.backend, 1, counters);
         Ok(id)
+    }
+
+    fn who_gives_way(&mut self, full: Full, now: Nanos) -> Option<SessionId> {
+        if let Some(oldest) = self.sessions.oldest_embryonic() {
+            return Some(oldest);
+        }
+        if full == Full::Table && self.evict_silent { self.sessions.next_silent(now) } else { None }
     }
 
     /// Notes how far a session is, and for how long it may be silent from now on.
@@ -117,10 +125,10 @@ impl<P: Packet> SessionStage<P> {
 
     /// Ends a session: its port rests.
     pub(super) fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
-        let Some((outside, inside, mut session)) = self.sessions.remove(id) else { return };
+        let Some(Removed { outside, inside, answer, mut session }) = self.sessions.remove(id) else { return };
         self.proxying.close(&mut session.proxy);
         if inside.source != outside.source {
-            self.ports.free(&inside, now);
+            self.ports.free(answer, now);
         }
         self.count(session.backend, -1, counters);
     }

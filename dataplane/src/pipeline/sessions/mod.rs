@@ -17,7 +17,7 @@ use crate::port::{BURST, Packet, PacketPool};
 use crate::proxy::{Proxying, Sent};
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::select::Selection;
-use crate::session::{Endpoint, LastHop, Ports, Session, Sessions, Side, Tuple};
+use crate::session::{Endpoint, LastHop, Ports, Session, SessionRoom, Sessions, Side, Tuple};
 use crate::snapshot::{Pool, Snapshot};
 use crate::time::Nanos;
 use crate::wire::ethernet::EthernetHeader;
@@ -38,6 +38,8 @@ const LOOKS: u32 = 32;
 pub(crate) struct SessionStage<P> {
     sessions: Sessions,
     ports: Ports,
+    /// Whether a session that is silent makes room for a new one.
+    evict_silent: bool,
     proxying: Proxying,
     /// Where buffers for headers come from.
     pool: Arc<dyn PacketPool<Packet = P>>,
@@ -104,20 +106,21 @@ pub(super) struct Passed {
 }
 
 impl<P: Packet> SessionStage<P> {
-    /// For worker `worker` of `workers`: room for `capacity` sessions, whose clients `sources` may stand for. `hasher` has a secret
-    /// of the process for its key.
+    /// For worker `worker` of `workers`: sessions whose clients `sources` may stand for. `hasher` has a secret of the process for
+    /// its key.
     pub(crate) fn new(
         (worker, workers): (WorkerId, u16),
-        capacity: u32,
+        room: SessionRoom,
         sources: Box<[u128]>,
         hasher: &FlowHasher,
         pool: Arc<dyn PacketPool<Packet = P>>,
     ) -> Self {
         Self {
-            sessions: Sessions::new(capacity, sources, hasher.clone()),
-            ports: Ports::new((worker, workers), capacity, hasher.clone()),
+            ports: Ports::new((worker, workers), if sources.is_empty() { 0 } else { room.rate }, hasher.clone()),
+            sessions: Sessions::new(room.capacity, sources, hasher.clone()).with_most_embryonic(room.embryonic),
+            evict_silent: room.evict_silent,
             // As many as may be embryonic, and those whose header is on its way.
-            proxying: Proxying::new(capacity.div_ceil(2)),
+            proxying: Proxying::new(room.capacity.div_ceil(2)),
             pool,
             beside: VecDeque::with_capacity(MOST_BESIDE),
             owners: hasher.clone(),
