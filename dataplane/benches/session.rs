@@ -128,7 +128,7 @@ fn ports(criterion: &mut Criterion) {
             living.push_back(id);
             if living.len() == LIVING {
                 let ended = living.pop_front().and_then(|id| sessions.remove(id)).expect("it lives");
-                ports.free(ended.answer, now);
+                ports.free(ended.answer, now, now);
             }
         });
     });

@@ -135,8 +135,8 @@ impl Ports {
         half
     }
 
-    /// A session ended whose backend's answers had the tuple with this hash: its port rests.
-    pub fn free(&mut self, answer: TupleHash, now: Nanos) {
-        self.rests.add(answer, now);
+    /// A session ended whose backend's answers had the tuple with this hash: its port rests, since `since`, which may be earlier.
+    pub fn free(&mut self, answer: TupleHash, since: Nanos, now: Nanos) {
+        self.rests.add(answer, since, now);
     }
 }

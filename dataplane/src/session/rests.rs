@@ -75,19 +75,22 @@ impl Rests {
         ((u128::from(hash.0 as u64) * self.lines.len() as u128) >> 64) as usize
     }
 
-    /// A tuple rests from now on.
-    pub(super) fn add(&mut self, hash: TupleHash, now: Nanos) {
-        let (place, span) = (self.place(hash), span(now));
+    /// A tuple rests, since a moment that may have passed.
+    pub(super) fn add(&mut self, hash: TupleHash, since: Nanos, now: Nanos) {
+        let (place, since, span) = (self.place(hash), span(since), span(now));
         let Some(line) = self.lines.get_mut(place) else { return };
-        let passed = span.wrapping_sub(line.span).cast_signed();
+        let passed = span.saturating_sub(line.span);
         if passed > 0 {
-            for gone in 1..=passed.cast_unsigned().min(SPANS) {
-                line.words[place_of_span(line.span.wrapping_add(gone))] = [0; WORDS];
+            for gone in 1..=passed.min(SPANS) {
+                line.words[place_of_span(line.span + gone)] = [0; WORDS];
             }
-            // Who was asleep for longer has forgotten everything, whichever spans these were.
             line.span = span;
         }
-        for (word, bit) in line.words[place_of_span(line.span)].iter_mut().zip(bits(hash)) {
+        let age = line.span.saturating_sub(since);
+        if age >= SPANS {
+            return;
+        }
+        for (word, bit) in line.words[place_of_span(line.span - age)].iter_mut().zip(bits(hash)) {
             *word |= bit;
         }
     }
@@ -95,12 +98,12 @@ impl Rests {
     /// Whether a tuple rests, or seems to.
     pub(super) fn contains(&self, hash: TupleHash, now: Nanos) -> bool {
         let Some(line) = self.lines.get(self.place(hash)) else { return false };
-        let passed = span(now).wrapping_sub(line.span).cast_signed().max(0).cast_unsigned();
+        let passed = span(now).saturating_sub(line.span);
         let bits = bits(hash);
         let is_in = |words: &[u32; WORDS]| words.iter().zip(bits).all(|(word, bit)| word & bit != 0);
         (0..SPANS.saturating_sub(passed)).any(|age| {
-            // The first spans since the epoch have none before them.
-            is_in(&line.words[place_of_span(line.span.wrapping_sub(age))]) && age <= line.span
+            // The first spans have none before them.
+            line.span.checked_sub(age).is_some_and(|span| is_in(&line.words[place_of_span(span)]))
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
 use deliver::{Delivery, first_identification};
 use inject::Received;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -110,6 +111,12 @@ impl<P: Port> Worker<P> {
             previous_poll: None,
             slept: None,
         }
+    }
+
+    /// The addresses of the memory of its sessions, for wishes about pages.
+    #[must_use]
+    pub fn session_memory(&self) -> Vec<Range<usize>> {
+        self.stages.session_memory()
     }
 
     /// Polls until `stop` is set. `clock` is read once a poll.

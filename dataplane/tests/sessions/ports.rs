@@ -63,12 +63,12 @@ fn a_port_rests_and_none_is_used_twice() {
             // Every second one ends at once, the others later.
             if round % 2 == 0 {
                 used.remove(&drawn);
-                ports.free(answer, now);
+                ports.free(answer, now, now);
                 freed.insert(drawn, now);
             }
             if used.len() > 20_000 {
                 for tuple in used.drain() {
-                    ports.free(tuple.reversed().hash(&hasher()), now);
+                    ports.free(tuple.reversed().hash(&hasher()), now, now);
                     freed.insert(tuple, now);
                 }
             }
@@ -91,16 +91,25 @@ fn a_port_comes_again() {
             (0..5_000).find_map(|_| ports.draw(&sources, end(BACKEND, 80), (protocol::TCP, 0), now, is_used).ok())
         };
         assert_eq!(only(&mut ports, start), Some(drawn));
-        ports.free(drawn.answer, start);
+        ports.free(drawn.answer, start, start);
         for seconds in [0, 1, 30, 59, 60] {
             assert_eq!(only(&mut ports, start + Duration::from_secs(seconds)), None, "{seconds} s after {start:?}");
         }
         for later in [75, 76, 90, 1_000, 86_400 * 365] {
             assert_eq!(only(&mut ports, start + Duration::from_secs(later)), Some(drawn), "{later} s after {start:?}");
         }
+        // Who has been silent for a while before has a part of its rest behind it.
+        let (since, later) = (start + Duration::from_secs(200), start + Duration::from_secs(220));
+        ports.free(drawn.answer, since, later);
+        for seconds in [220, 240, 260] {
+            assert_eq!(only(&mut ports, start + Duration::from_secs(seconds)), None, "{seconds} s after {start:?}");
+        }
+        assert_eq!(only(&mut ports, start + Duration::from_secs(275)), Some(drawn));
+        ports.free(drawn.answer, start + Duration::from_secs(200), start + Duration::from_secs(290));
+        assert_eq!(only(&mut ports, start + Duration::from_secs(290)), Some(drawn));
         // Another that rests in the same line does not bring it back.
         let later = start + Duration::from_secs(400);
-        ports.free(drawn_tuple(end("10.0.0.1", 5)).reversed().hash(&hasher()), later);
+        ports.free(drawn_tuple(end("10.0.0.1", 5)).reversed().hash(&hasher()), later, later);
         assert_eq!(only(&mut ports, later), Some(drawn));
     }
 }
@@ -117,7 +126,7 @@ fn what_rests_costs_a_draw_of_twenty() {
         for _ in 0..75 * RATE {
             now = now + Duration::from_micros(100);
             let drawn = draw(&mut ports, &sources, &HashSet::new(), now).expect("a port");
-            ports.free(drawn.answer, now);
+            ports.free(drawn.answer, now, now);
         }
         let draws = std::cell::Cell::new(0);
         let mut fresh = 0;

@@ -12,6 +12,7 @@ use crate::session::{EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Sid
 use crate::time::Nanos;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
+use std::time::Duration;
 use zerocopy::FromBytes;
 
 impl<P: Packet> SessionStage<P> {
@@ -123,12 +124,14 @@ impl<P: Packet> SessionStage<P> {
         self.sessions.touch(id, timeout, now);
     }
 
-    /// Ends a session: its port rests.
+    /// Ends a session: its port rests. That of a connection that is over has rested since its last segment: TIME_WAIT began then.
     pub(super) fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
+        let silence = self.sessions.silence(id, now);
         let Some(Removed { outside, inside, answer, mut session }) = self.sessions.remove(id) else { return };
         self.proxying.close(&mut session.proxy);
         if inside.source != outside.source {
-            self.ports.free(answer, now);
+            let rested = if session.tcp.is_over() { silence } else { Duration::ZERO };
+            self.ports.free(answer, Nanos(now.0.saturating_sub(rested.as_nanos() as u64)), now);
         }
         self.count(session.backend, -1, counters);
     }

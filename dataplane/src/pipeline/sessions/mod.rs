@@ -25,6 +25,7 @@ use crate::wire::protocol;
 use life::begins;
 use proxy::put_before_datagram;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
@@ -128,6 +129,19 @@ impl<P: Packet> SessionStage<P> {
             workers,
             identification: worker.0,
         }
+    }
+
+    /// Asks for the sessions of packets with these tuples, of a burst at most.
+    #[inline]
+    pub(super) fn prefetch(&self, tuples: impl Iterator<Item = Tuple>) {
+        if self.sessions.live() > 0 {
+            self.sessions.prefetch(&tuples.take(BURST).collect());
+        }
+    }
+
+    /// The addresses of the memory of sessions, for wishes about pages.
+    pub(crate) fn memory(&self) -> impl Iterator<Item = Range<usize>> {
+        self.sessions.memory().into_iter().chain([self.ports.memory()])
     }
 
     /// Where a packet that no VIP takes belongs, if it may be a backend's answer.

@@ -39,7 +39,7 @@ impl Sessions {
         let count = self.wheel.soonest(&mut self.kept, &mut sampled);
         let mut most: Option<(Duration, u32)> = None;
         for &number in sampled.iter().take(count) {
-            let silent = self.silence(number, now);
+            let silent = self.silence(SessionId(number), now);
             if silent >= RECENT {
                 most = most.max(Some((silent, number)));
             } else if let Some(record) = self.records.get(number as usize) {
@@ -51,9 +51,10 @@ impl Sessions {
         most.map(|(_, number)| SessionId(number))
     }
 
-    /// For how long a session has had no packet, some seconds less at most.
-    fn silence(&self, number: u32, now: Nanos) -> Duration {
-        let place = number as usize;
+    /// For how long a session has had no packet, or some seconds less.
+    #[must_use]
+    pub fn silence(&self, id: SessionId, now: Nanos) -> Duration {
+        let place = id.0 as usize;
         let (Some(record), Some(kept)) = (self.records.get(place), self.kept.0.get(place)) else { return Duration::ZERO };
         let ahead = i64::from(record.deadline.wrapping_sub(ticks(now)).cast_signed()) * TICK_MILLIS as i64;
         let silent = i64::from(kept.patience) * (PATIENCE_STEP * 1_000) as i64 - ahead;
