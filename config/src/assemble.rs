@@ -85,6 +85,9 @@ pub(crate) fn config(draft: Draft, links: &Links) -> Option<Config> {
         state_file: state.file?,
         arm_time: state.arm_time?,
         sessions: state.sessions?,
+        embryonic_sessions: state.embryonic_sessions?,
+        sessions_full: state.sessions_full?,
+        connection_rate: state.connection_rate?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! `[fleet]`, `[dpdk]`, `[api]` and `[state]`: what concerns the whole process.
 
-use crate::model::{DEFAULT_SOCKET, Listen};
-use crate::reader::{Located, Reader, Value};
+use crate::model::{DEFAULT_SOCKET, Listen, SessionsFull};
+use crate::reader::{Located, Reader, Value, Word};
 use crate::report::Report;
 use crate::scalar::{self, Fault};
 use crate::schema;
@@ -29,6 +29,15 @@ const ARM_TIME: Duration = Duration::from_secs(3);
 const SESSIONS: u32 = 1 << 18;
 const FEWEST_SESSIONS: u64 = 1 << 10;
 const MOST_SESSIONS: u64 = 1 << 25;
+/// Percent of them that may be in their handshake unless configured.
+const EMBRYONIC_SESSIONS: u8 = 25;
+const SESSIONS_FULL: [Word<SessionsFull>; 2] = [("drop", Ok(SessionsFull::Drop)), ("evict", Ok(SessionsFull::Evict))];
+
+/// New sessions a second of a worker unless configured: 12 MB for their ports.
+const CONNECTION_RATE: u32 = 100_000;
+const LOWEST_RATE: u64 = 1_000;
+/// 1.2 GB.
+const HIGHEST_RATE: u64 = 10_000_000;
 
 pub(crate) struct ProcessDraft {
     pub(crate) hash_key: Option<[u8; 16]>,
@@ -48,6 +57,9 @@ pub(crate) struct StateDraft {
     pub(crate) arm_time: Option<Duration>,
     pub(crate) file: Option<Option<PathBuf>>,
     pub(crate) sessions: Option<u32>,
+    pub(crate) embryonic_sessions: Option<u8>,
+    pub(crate) sessions_full: Option<SessionsFull>,
+    pub(crate) connection_rate: Option<u32>,
 }
 
 /// Reads the four sections out of the file.
@@ -196,6 +208,9 @@ fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
         arm_time: Some(ARM_TIME),
         file: Some(None),
         sessions: Some(SESSIONS),
+        embryonic_sessions: Some(EMBRYONIC_SESSIONS),
+        sessions_full: Some(SessionsFull::Drop),
+        connection_rate: Some(CONNECTION_RATE),
     };
     let Some(value) = file.get("state") else { return Some(default) };
     let mut state = value.table(&schema::STATE, report)?;
@@ -219,8 +234,21 @@ fn state(file: &mut Reader<'_>, report: &mut Report) -> Option<StateDraft> {
         Some(value) => value.integer(FEWEST_SESSIONS, MOST_SESSIONS, report).map(|sessions| sessions.value as u32),
         None => default.sessions,
     };
+    let embryonic_sessions = match state.get("embryonic_sessions") {
+        Some(value) => value.integer(1, 100, report).map(|percent| percent.value as u8),
+        None => default.embryonic_sessions,
+    };
+    let sessions_full = match state.get("sessions_full") {
+        Some(value) => value.word(&SESSIONS_FULL, report).map(|full| full.value),
+        None => default.sessions_full,
+    };
+    let connection_rate = match state.get("connection_rate") {
+        Some(value) => value.integer(LOWEST_RATE, HIGHEST_RATE, report).map(|rate| rate.value as u32),
+        None => default.connection_rate,
+    };
     state.finish(report);
-    Some(StateDraft { table_memory, pins, arm_time, file, sessions })
+    let of_file = StateDraft { table_memory, pins, arm_time, file, ..default };
+    Some(StateDraft { sessions, embryonic_sessions, sessions_full, connection_rate, ..of_file })
 }
 
 fn table_memory(value: Value<'_>, report: &mut Report) -> Option<u64> {

@@ -74,7 +74,16 @@ pub const API: Section =
 /// `[state]`.
 pub const STATE: Section = Section {
     title: "[state]",
-    keys: &[built("table_memory"), built("pins"), built("arm_time"), built("file"), built("sessions")],
+    keys: &[
+        built("table_memory"),
+        built("pins"),
+        built("arm_time"),
+        built("file"),
+        built("sessions"),
+        built("embryonic_sessions"),
+        built("sessions_full"),
+        built("connection_rate"),
+    ],
 };
 
 /// `[[port]]`.

@@ -10,6 +10,7 @@ use guideway_dataplane::consistency::{Parts, Special};
 use guideway_dataplane::nat::Nat;
 use guideway_dataplane::quic::{LbConfig, ServerIds};
 use guideway_dataplane::rewrite::{Backend, Hops, NextHop};
+use guideway_dataplane::select::PROBE_PORT_BASE;
 use guideway_dataplane::snapshot::{Pool, Snapshot};
 use guideway_dataplane::table::{Slot, Table};
 use guideway_dataplane::vip::{Prefix, address_bits};
@@ -52,6 +53,7 @@ pub fn reconcile(state: &mut State) -> Snapshot {
         pins: Arc::clone(&state.pins),
         pools: state.pools.iter().map(|pool| Arc::clone(&pool.built)).collect(),
         nat_backends: nat_backends(&config),
+        probe_ports_end: probe_ports_end(state),
         observe: None,
     }
 }
@@ -153,6 +155,12 @@ fn nat_backends(config: &model::Config) -> Box<[u128]> {
     let addresses: BTreeSet<u128> =
         pools.flat_map(|pool| &pool.backends).map(|backend| address_bits(backend.address)).collect();
     addresses.into_iter().collect()
+}
+
+/// Probes of a backend come from a port that its id says.
+fn probe_ports_end(state: &State) -> u16 {
+    let ids = state.pools.iter().flat_map(|pool| &pool.backends).map(|backend| backend.id.0);
+    ids.max().map_or(PROBE_PORT_BASE, |id| PROBE_PORT_BASE + id + 1)
 }
 
 /// Those of interfaces, and those that stand for clients.

@@ -1,8 +1,9 @@
 //! What the workers' sessions are made of, by a configuration.
 
-use guideway_config::model::{Config, Forward};
+use guideway_config::model::{Config, Forward, SessionsFull};
 use guideway_dataplane::port::Port;
 use guideway_dataplane::punt::ControlRings;
+use guideway_dataplane::session::SessionRoom;
 use guideway_dataplane::vip::address_bits;
 use guideway_dataplane::worker::SessionParts;
 use std::collections::BTreeSet;
@@ -16,7 +17,18 @@ pub fn session_parts<P: Port>(config: &Config, rings: &[ControlRings<P>]) -> Opt
         return None;
     }
     let peers = rings.iter().map(|rings| Arc::clone(&rings.inject)).collect();
-    Some(SessionParts { capacity: config.sessions, sources: sources(config), peers })
+    Some(SessionParts { room: room(config), sources: sources(config), peers })
+}
+
+/// What each worker has room for.
+fn room(config: &Config) -> SessionRoom {
+    let embryonic = (u64::from(config.sessions) * u64::from(config.embryonic_sessions)).div_ceil(100);
+    SessionRoom {
+        capacity: config.sessions,
+        embryonic: u32::try_from(embryonic).unwrap_or(u32::MAX),
+        evict_silent: config.sessions_full == SessionsFull::Evict,
+        rate: config.connection_rate,
+    }
 }
 
 /// The addresses that stand for clients: those that pools name, and own addresses where one names none.

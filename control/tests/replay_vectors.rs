@@ -118,6 +118,9 @@ fn config(context: &Context) -> Option<Config> {
         pins: 1 << 10,
         arm_time: Duration::from_secs(3),
         sessions: 1 << 10,
+        embryonic_sessions: 25,
+        sessions_full: model::SessionsFull::Drop,
+        connection_rate: 1_000,
     })
 }
 

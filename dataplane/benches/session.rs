@@ -82,7 +82,7 @@ fn tables(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("prefetch and find", count), |bencher| {
             bencher.iter(|| {
                 let tuples = burst(&mut next);
-                tuples.iter().for_each(|tuple| sessions.prefetch(tuple));
+                sessions.prefetch(&tuples.iter().copied().collect());
                 assert_eq!(find(&sessions, &tuples), BATCH / 2);
             });
         });
@@ -104,11 +104,12 @@ fn tables(criterion: &mut Criterion) {
 /// A connection of `fullnat` from its SYN to its end, a microsecond each, with sources whose ports suffice for it.
 fn ports(criterion: &mut Criterion) {
     const ROOM: u32 = 1_000_000;
+    const RATE: u32 = 1_000_000;
     const LIVING: usize = 1_024;
     let sources: Vec<u128> = (0..64).map(|number| end(0x0a01_0000 + number, 0).address).collect();
     let hasher = FlowHasher::new([7; 16]);
     let mut sessions = Sessions::new(ROOM, sources.clone().into(), hasher.clone());
-    let mut ports = Ports::new((WorkerId(0), 1), ROOM, hasher);
+    let mut ports = Ports::new((WorkerId(0), 1), RATE, hasher);
     let mut living = std::collections::VecDeque::with_capacity(LIVING);
     let (mut number, mut now) = (0, START);
     let mut group = criterion.benchmark_group("session");
@@ -118,14 +119,16 @@ fn ports(criterion: &mut Criterion) {
             now = now + Duration::from_micros(1);
             let (outside, Tuple { destination, .. }) = tuples(number % 500_000_000);
             number = number.wrapping_add(1);
-            let is_used = |tuple: &Tuple| sessions.find(&tuple.reversed()).is_some();
-            let source = ports.draw(&sources, destination, (protocol::TCP, 0), now, is_used).expect("a port");
-            let inside = Tuple { source, destination, protocol: protocol::TCP };
-            let id = sessions.insert(&outside, &inside, Session::NOTHING, (true, IDLE), now).expect("room");
+            let is_used = |tuple: &Tuple, hash| sessions.find_hashed(tuple, hash).is_some();
+            let drawn = ports.draw(&sources, destination, (protocol::TCP, 0), now, is_used).expect("a port");
+            let inside = Tuple { source: drawn.source, destination, protocol: protocol::TCP };
+            let life = (true, IDLE);
+            let entered = sessions.insert_hashed((&outside, &inside), drawn.answer, Session::NOTHING, life, now);
+            let id = entered.expect("room");
             living.push_back(id);
             if living.len() == LIVING {
                 let ended = living.pop_front().and_then(|id| sessions.remove(id)).expect("it lives");
-                ports.free(&ended.1, now);
+                ports.free(ended.answer, now, now);
             }
         });
     });

@@ -37,6 +37,8 @@ pub struct Snapshot {
     /// Backends whose packets have their addresses rewritten, as [`crate::vip::address_bits`], sorted: what no VIP takes may
     /// be their answer in a session.
     pub nat_backends: Box<[u128]>,
+    /// The port behind the highest that probes of backends come from.
+    pub probe_ports_end: u16,
     /// Packets that somebody looks for; `None` almost always, which costs a worker one look a poll.
     pub observe: Option<Arc<Observe>>,
 }
@@ -207,6 +209,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_nat_backend(&self, address: u128) -> bool {
         self.nat_backends.binary_search(&address).is_ok()
+    }
+
+    /// Whether an answer to this own port may be one to a probe. The ports above are of sessions only.
+    #[must_use]
+    pub fn is_probe_port(&self, port: u16) -> bool {
+        port < self.probe_ports_end
     }
 
     /// Whether an address, as [`crate::vip::address_bits`], is one of the balancer's own.

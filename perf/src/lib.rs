@@ -8,6 +8,7 @@
 
 pub mod churn;
 pub mod clock;
+pub mod connections;
 pub mod cycles;
 pub mod device;
 #[cfg(feature = "dpdk")]

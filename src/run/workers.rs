@@ -86,6 +86,8 @@ impl Workers {
                 secret,
                 counters,
             });
+            // Each packet of a session reads lines of it that nobody guesses.
+            worker.session_memory().into_iter().for_each(guideway_dpdk::prefer_huge_pages);
             Ok((worker, idling))
         });
         Ok(Self { workers: workers.collect::<Result<_, Failure>>()?, rings })

@@ -53,6 +53,21 @@ pub struct Config {
     pub arm_time: Duration,
     /// Sessions that each worker has room for, 1,024 to 33,554,432: flows of pools that rewrite addresses.
     pub sessions: u32,
+    /// Percent of them that may be in their handshake, 1 to 100.
+    pub embryonic_sessions: u8,
+    /// What becomes of a new flow when there is no room for its session.
+    pub sessions_full: SessionsFull,
+    /// New `fullnat` sessions a second at each worker that the memory of resting source ports is made for.
+    pub connection_rate: u32,
+}
+
+/// What happens when a worker has no room for another session, and none in its handshake gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionsFull {
+    /// The new flow is dropped.
+    Drop,
+    /// The one that has been silent for longest gives way, if that is long enough.
+    Evict,
 }
 
 /// `[api] listen` and what goes with it.

@@ -99,8 +99,19 @@ entries! {
         a change can reach two backends.";
     "sessions": Integer { low: 1024, high: 33554432, unit: "sessions" }, Value("262144"), Restart, "sessions = 1000000",
         "Flows of `nat` and `fullnat` pools that each worker has room for, at 128 bytes each; the memory is taken at the \
-        start, and only if a pool needs it. When it is full the flow that has been in its handshake for longest gives way, \
-        never an established one.";
+        start, and only if a pool needs it. When it is full the flow that has been in its handshake for longest gives way.";
+    "embryonic_sessions": Integer { low: 1, high: 100, unit: "percent of `sessions`" }, Value("25"), Restart,
+        "embryonic_sessions = 10",
+        "How many of them may be in their handshake: beyond it the one that has been so for longest gives way, however much \
+        room there is. So a flood of SYNs leaves the rest to flows that stand.";
+    "sessions_full": Words(&["drop", "evict"]), Value(r#""drop""#), Restart, r#"sessions_full = "evict""#,
+        "What becomes of a new flow when the table is full and no flow is in its handshake. `drop`: it is dropped \
+        (`sessions_full`). `evict`: of some flows whose time is over soonest the one that has been silent for longest gives way, \
+        if that is 10 s or more; else the new flow is dropped. A flow with packets in the last 10 s never gives way.";
+    "connection_rate": Integer { low: 1000, high: 10000000, unit: "connections a second" }, Value("100000"), Restart,
+        "connection_rate = 1000000",
+        "New connections a second to `fullnat` pools at each worker that its memory of resting source ports is made for, at 120 \
+        bytes each. With three times as many every second draw of a port fails, which costs time; no port rests for less than 60 s.";
     "file": PATH, Nothing, Restart, r#"file = "/var/lib/guideway/state.json""#,
         "Where `drain`, `disable`, weights, additions and removals of the command line are kept, so that a restart \
         finds them. Without it a restart forgets them.";

@@ -23,6 +23,11 @@ pub(super) fn compare(old: &Config, new: &Config, found: &mut Found) {
     restart(old.exception == new.exception, "[exception] changes: its devices are made at the start");
     restart(old.audit == new.audit, "[audit] changes: its logs are opened at the start");
     restart(old.sessions == new.sessions, "[state] sessions changes: their table is made at the start");
+    let limits = |config: &Config| (config.embryonic_sessions, config.sessions_full, config.connection_rate);
+    restart(
+        limits(old) == limits(new),
+        "[state] embryonic_sessions, sessions_full or connection_rate changes: workers get them at the start",
+    );
     let rewrites = |config: &Config| config.pools.iter().any(|pool| pool.forward.is_nat());
     restart(
         rewrites(old) || !rewrites(new),

@@ -22,7 +22,8 @@
 //!
 //! Addresses and ports are in network order. An IPv4 flow is that one block. An IPv6 flow has two more: block 1 is the
 //! source address, block 2 the destination address. The key of a client (affinity) is that of a flow with its domain, and
-//! with zeros for protocol, destination and ports. A digest is followed by its bytes, padded with zeros to a whole
+//! with zeros for protocol, destination and ports. A number that chooses source ports is block 0 of a digest with the number in
+//! place of the length, the worker in bytes 12..14, and nothing behind it. A digest is followed by its bytes, padded with zeros to a whole
 //! block. The 16 bytes of the result, read in little endian, are the number that [`FlowHash`] and
 //! [`FlowHasher::digest`] hold.
 
@@ -69,6 +70,8 @@ pub enum Domain {
     Slot = 3,
     /// What names a fragmented datagram; under a secret of the process, never under the fleet's key.
     Datagram = 4,
+    /// A number of a worker's sequence that chooses source ports; under a secret of the process.
+    SourcePort = 5,
 }
 
 /// The flow hash with its expanded key. Immutable; each worker keeps a clone.
@@ -238,6 +241,17 @@ impl FlowHasher {
             padded[..chunk.len()].copy_from_slice(chunk);
             self.cipher.encrypt_one(state ^ Block::from_le_bytes(padded))
         })
+    }
+
+    /// Numbers `first` and following of the sequence of a worker, in [`Domain::SourcePort`]: unpredictable for who does not know
+    /// the key, and computed together.
+    #[inline]
+    pub(crate) fn sequence<const COUNT: usize>(&self, worker: u16, first: u64) -> [u128; COUNT] {
+        let header = digest_header(Domain::SourcePort, 0) | Block::from(worker) << 96;
+        let mut blocks: [Block; COUNT] =
+            std::array::from_fn(|place| header | Block::from(first.wrapping_add(place as u64)) << 32);
+        self.cipher.encrypt(&mut blocks);
+        blocks
     }
 
     /// Calls `each` with every slot number of `slots` and its digest: [`digest`](Self::digest) of the number's 4 bytes

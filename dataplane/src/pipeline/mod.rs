@@ -18,6 +18,7 @@ use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 pub(crate) use sessions::SessionStage;
+use std::ops::Range;
 
 /// Senders of packets that are too big who are told so, a second and worker (RFC 1812, section 4.3.2.8; RFC 4443, section
 /// 2.4 f): each needs it once a flow, and a flood must not be answered one for one.
@@ -122,6 +123,11 @@ impl<P: Packet> Stages<P> {
     /// Fragments that are held.
     pub(crate) fn fragments(&mut self) -> &mut Fragments<P> {
         &mut self.fragments
+    }
+
+    /// The addresses of the memory of sessions.
+    pub(crate) fn session_memory(&self) -> Vec<Range<usize>> {
+        self.sessions.iter().flat_map(|sessions| sessions.memory()).collect()
     }
 
     /// What sessions do by time.

@@ -1,30 +1,28 @@
 //! From a tuple to a session: buckets of a cache line, two for each key.
 //!
-//! An entry is 32 bits: 25 of the session's number plus one, one for the side, six of the key's hash. Of its two buckets a key
+//! An entry is 32 bits: the session's number plus one, a bit for the side, and in the rest, six or more, a part of the key's hash.
+//! So a key meets the entry of another seldom, and the fewer sessions the seldomer. Of its two buckets a key
 //! goes to the emptier one, so that they fill evenly (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 //! 2001). Where both are full nevertheless, an entry of theirs moves to its other bucket (Pagh and Rodler, "Cuckoo Hashing",
 //! 2004), one step and no further. Removal leaves nothing behind.
 
 use super::Side;
 use crate::prefetch::prefetch;
+use std::ops::Range;
 
 /// Entries of a bucket.
 const WAYS: usize = 16;
 /// Percent of the entries that are used when every session is there.
 const LOAD: u64 = 75;
-const NUMBER_BITS: u32 = 25;
-const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
-const SIDE: u32 = 1 << NUMBER_BITS;
-const TAG_SHIFT: u32 = NUMBER_BITS + 1;
 
 /// The most sessions that entries can name.
-pub(super) const MOST: u32 = NUMBER;
+pub(super) const MOST: u32 = (1 << 25) - 1;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Bucket([u32; WAYS]);
 
-/// What stands for a key: where it may be, and six bits to tell it from others there.
+/// What stands for a key: where it may be, and some bits to tell it from others there, in their place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKey {
     buckets: [u32; 2],
@@ -35,18 +33,17 @@ pub struct SessionKey {
 #[derive(Debug)]
 pub(super) struct Index {
     buckets: Box<[Bucket]>,
+    /// The bit of an entry that is its side: those below are its number, those above its tag.
+    side: u32,
 }
 
-const fn entry(number: u32, side: Side, tag: u32) -> u32 {
-    let side = match side {
-        Side::Client => 0,
-        Side::Backend => SIDE,
-    };
-    tag << TAG_SHIFT | side | (number + 1)
-}
-
-const fn side(entry: u32) -> Side {
-    if entry & SIDE == 0 { Side::Client } else { Side::Backend }
+impl Bucket {
+    /// A bit for each entry that is as asked for.
+    #[inline(always)]
+    fn which(&self, is_it: impl Fn(u32) -> bool) -> u32 {
+        let bits = self.0.iter().enumerate().map(|(way, entry)| u32::from(is_it(*entry)) << way);
+        bits.fold(0, |all, bit| all | bit)
+    }
 }
 
 impl Index {
@@ -54,7 +51,33 @@ impl Index {
     pub(super) fn new(capacity: u32) -> Self {
         let entries = u64::from(capacity) * 2 * 100 / LOAD;
         let buckets = (entries / WAYS as u64 + 1) as usize;
-        Self { buckets: vec![Bucket([0; WAYS]); buckets].into() }
+        // The highest number is the capacity less one, and entries have it plus one.
+        Self { buckets: vec![Bucket([0; WAYS]); buckets].into(), side: (capacity.min(MOST) + 1).next_power_of_two() }
+    }
+
+    const fn entry(&self, number: u32, side: Side, tag: u32) -> u32 {
+        let side = match side {
+            Side::Client => 0,
+            Side::Backend => self.side,
+        };
+        tag | side | (number + 1)
+    }
+
+    /// The session of an entry that is not empty, and which of its keys it is.
+    const fn named(&self, entry: u32) -> (u32, Side) {
+        let side = if entry & self.side == 0 { Side::Client } else { Side::Backend };
+        ((entry & (self.side - 1)) - 1, side)
+    }
+
+    /// The bits of a tag.
+    const fn tag_mask(&self) -> u32 {
+        !(self.side | (self.side - 1))
+    }
+
+    /// The addresses of its memory.
+    pub(super) fn memory(&self) -> Range<usize> {
+        let Range { start, end } = self.buckets.as_ptr_range();
+        start.addr()..end.addr()
     }
 
     /// Bytes that it takes.
@@ -63,12 +86,15 @@ impl Index {
     }
 
     /// The key with this hash.
+    #[inline]
     pub(super) fn key(&self, hash: u128) -> SessionKey {
         let count = self.buckets.len() as u64;
         let place = |bits: u32| ((u64::from(bits) * count) >> 32) as u32;
-        SessionKey { buckets: [place(hash as u32), place((hash >> 32) as u32)], tag: (hash >> 64) as u32 & 0x3f }
+        let buckets = [place(hash as u32), place((hash >> 32) as u32)];
+        SessionKey { buckets, tag: (hash >> 64) as u32 & self.tag_mask() }
     }
 
+    #[inline]
     pub(super) fn prefetch(&self, key: SessionKey) {
         for place in key.buckets {
             if let Some(bucket) = self.buckets.get(place as usize) {
@@ -77,12 +103,22 @@ impl Index {
         }
     }
 
-    /// The sessions that may have this key: their numbers, and which of their keys it would be.
-    pub(super) fn candidates(&self, key: SessionKey) -> impl Iterator<Item = (u32, Side)> + '_ {
-        let buckets = key.buckets.into_iter().filter_map(|place| self.buckets.get(place as usize));
-        let entries = buckets.flat_map(|bucket| bucket.0);
-        let tagged = entries.filter(move |entry| *entry != 0 && entry >> TAG_SHIFT == key.tag);
-        tagged.map(|entry| ((entry & NUMBER) - 1, side(entry)))
+    /// The first session that may have this key and is the one: by its number, and by which of its keys it would be.
+    #[inline]
+    pub(super) fn find(&self, key: SessionKey, mut is_it: impl FnMut(u32, Side) -> bool) -> Option<(u32, Side)> {
+        let mask = self.tag_mask();
+        for place in key.buckets {
+            let Some(bucket) = self.buckets.get(place as usize) else { continue };
+            let mut tagged = bucket.which(|entry| (entry != 0) & (entry & mask == key.tag));
+            while tagged != 0 {
+                let (number, side) = self.named(bucket.0[tagged.trailing_zeros() as usize % WAYS]);
+                if is_it(number, side) {
+                    return Some((number, side));
+                }
+                tagged &= tagged - 1;
+            }
+        }
+        None
     }
 
     /// Enters a session under a key. If both buckets are full, an entry gives way; `hash_of` says the hash of a session's
@@ -95,21 +131,25 @@ impl Index {
         side: Side,
         hash_of: impl Fn(u32, Side) -> u128,
     ) -> bool {
-        let used = |place: u32| {
+        let free = |place: u32| {
             let bucket = self.buckets.get(place as usize);
-            bucket.map_or(WAYS, |bucket| bucket.0.iter().filter(|entry| **entry != 0).count())
+            bucket.map_or(0, |bucket| bucket.which(|entry| entry == 0).count_ones())
         };
         let [first, second] = key.buckets;
-        let place = if used(second) < used(first) { second } else { first };
-        let entry = entry(number, side, key.tag);
+        let place = if free(second) > free(first) { second } else { first };
+        let entry = self.entry(number, side, key.tag);
         self.put(place, entry) || key.buckets.into_iter().any(|place| self.displace(place, entry, &hash_of))
     }
 
     /// Puts an entry where its bucket has room for it.
     fn put(&mut self, place: u32, entry: u32) -> bool {
-        let bucket = self.buckets.get_mut(place as usize);
-        let free = bucket.and_then(|bucket| bucket.0.iter_mut().find(|entry| **entry == 0));
-        free.map(|free| *free = entry).is_some()
+        let Some(bucket) = self.buckets.get_mut(place as usize) else { return false };
+        let free = bucket.which(|entry| entry == 0);
+        if free == 0 {
+            return false;
+        }
+        bucket.0[free.trailing_zeros() as usize % WAYS] = entry;
+        true
     }
 
     /// Puts an entry into a full bucket in place of one whose other bucket has room. Reads as many records as a bucket has
@@ -117,9 +157,13 @@ impl Index {
     fn displace(&mut self, place: u32, entry: u32, hash_of: &impl Fn(u32, Side) -> u128) -> bool {
         let Some(&Bucket(entries)) = self.buckets.get(place as usize) else { return false };
         // A session whose other key is just being entered has no record yet.
-        let others = entries.into_iter().enumerate().filter(|(_, other)| other & NUMBER != entry & NUMBER);
-        for (way, other) in others {
-            let [first, second] = self.key(hash_of((other & NUMBER) - 1, side(other))).buckets;
+        let (number, _) = self.named(entry);
+        for (way, other) in entries.into_iter().enumerate() {
+            let (of_other, side) = self.named(other);
+            if of_other == number {
+                continue;
+            }
+            let [first, second] = self.key(hash_of(of_other, side)).buckets;
             let elsewhere = if first == place { second } else { first };
             if self.put(elsewhere, other) {
                 if let Some(bucket) = self.buckets.get_mut(place as usize) {
@@ -133,11 +177,12 @@ impl Index {
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, key: SessionKey, number: u32, side: Side) {
-        let gone = entry(number, side, key.tag);
+        let gone = self.entry(number, side, key.tag);
         for place in key.buckets {
-            let bucket = self.buckets.get_mut(place as usize);
-            if let Some(found) = bucket.and_then(|bucket| bucket.0.iter_mut().find(|entry| **entry == gone)) {
-                *found = 0;
+            let Some(bucket) = self.buckets.get_mut(place as usize) else { continue };
+            let found = bucket.which(|entry| entry == gone);
+            if found != 0 {
+                bucket.0[found.trailing_zeros() as usize % WAYS] = 0;
                 return;
             }
         }

@@ -2,75 +2,94 @@
 //!
 //! There is no list of free ports. A port is drawn at random (RFC 6056, section 3.3.1, algorithm 2) among those of this worker,
 //! and taken if no session has its tuple and if it did not serve the same backend lately: the table of sessions knows the one, and
-//! a table of what rests the other. So it takes no memory for each backend, and while a tenth of the ports is free a draw
-//! succeeds at once, or nearly.
+//! a filter of what rests the other. So it takes no memory for each backend, and while a tenth of the ports is free a draw
+//! succeeds at once, or nearly. The random numbers are a counter, encrypted: who does not know the key cannot tell the next one
+//! from those before (RFC 6056, section 3.1).
 //!
 //! A port rests since a backend may still remember its connection in TIME_WAIT, and would refuse another client's SYN whose
 //! timestamp is older (PAWS, RFC 7323, section 5).
 
-use super::record::{Endpoint, Tuple};
+use super::record::{Endpoint, Tuple, TupleHash};
+use super::rests::Rests;
 use crate::hash::FlowHasher;
 use crate::ids::WorkerId;
 use crate::time::Nanos;
-use std::time::Duration;
+use std::ops::Range;
 
-/// For how long a port rests: TIME_WAIT of Linux.
-pub const REST: Duration = Duration::from_secs(60);
 /// The lowest port that is given away: those below are of services.
 const FIRST: u32 = 1_024;
 /// The ports from here on are those of checks that are conversations.
 const END: u32 = crate::select::CONVERSATION_PORT_BASE as u32;
+/// Source ports that one address has for a backend, at all workers together.
+pub const PORTS_OF_ADDRESS: u32 = END - FIRST;
 /// Draws before a backend counts as exhausted: with one port of ten free, one in a thousand finds none.
 const DRAWS: usize = 64;
-/// Entries of a bucket of resting ports: a cache line. At a quarter of the room one bucket in a million overflows.
-const WAYS: usize = 16;
+/// Numbers that are encrypted together: as many as AES in software takes at once.
+const AHEAD: usize = 8;
 
 /// No port is free for a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
 
-/// A resting tuple: a part of its hash, and the second at which it was freed, plus one; 0: nobody.
-#[derive(Clone, Copy, Debug, Default)]
-struct Resting {
-    tag: u16,
-    freed: u16,
+/// A source that stands for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Its address and port.
+    pub source: Endpoint,
+    /// The hash of the tuple of the backend's answers.
+    pub answer: TupleHash,
 }
 
 /// Draws ports, and lets them rest.
 pub struct Ports {
-    worker: u32,
+    worker: WorkerId,
+    /// The first port of this worker, how many it has, and the distance between two.
+    first: u32,
+    count: u32,
     workers: u32,
-    rest: u16,
-    random: u64,
     hasher: FlowHasher,
-    resting: Box<[[Resting; WAYS]]>,
+    /// Numbers of the sequence that are encrypted, and how many of their halves are used.
+    numbers: [u128; AHEAD],
+    used: usize,
+    /// The next number of the sequence.
+    next: u64,
+    rests: Rests,
 }
 
 impl Ports {
-    /// For worker `worker` of `workers`. `room` is for resting tuples: of a worker that ends more than a quarter of it within
-    /// 60 s some rest for a shorter time. `hasher` has a secret of the process for its key.
+    /// For worker `worker` of `workers`. Of `rate` sessions that end in a second one draw of twenty fails for what rests; with more of
+    /// them more do, and a port rests as long. `hasher` has a secret of the process for its key.
     #[must_use]
-    pub fn new((worker, workers): (WorkerId, u16), room: u32, hasher: FlowHasher) -> Self {
-        let buckets = (room as usize / WAYS).max(1);
-        let seed = hasher.hash(&FlowSeed::key(worker)).0 as u64;
+    pub fn new((worker, workers): (WorkerId, u16), rate: u32, hasher: FlowHasher) -> Self {
+        let workers = u32::from(workers.max(1));
+        let first = FIRST.next_multiple_of(workers) + u32::from(worker.0);
         Self {
-            worker: u32::from(worker.0),
-            workers: u32::from(workers.max(1)),
-            rest: REST.as_secs() as u16,
-            random: seed | 1,
+            worker,
+            first,
+            count: END.saturating_sub(first).div_ceil(workers),
+            workers,
             hasher,
-            resting: vec![[Resting::default(); WAYS]; buckets].into(),
+            numbers: [0; AHEAD],
+            used: 2 * AHEAD,
+            next: 0,
+            rests: Rests::new(rate),
         }
     }
 
     /// Bytes that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.resting)
+        self.rests.bytes()
+    }
+
+    /// The addresses of its memory, for wishes about pages.
+    #[must_use]
+    pub fn memory(&self) -> Range<usize> {
+        self.rests.memory()
     }
 
     /// A source for packets to `destination`: one of `sources`, and a port of this worker. `is_used` says whether a session has a
-    /// tuple; `avoid` is a port that is not for sessions with this backend.
+    /// tuple, which is that of the backend's answers; `avoid` is a port that is not for sessions with this backend.
     ///
     /// # Errors
     ///
@@ -81,17 +100,18 @@ impl Ports {
         destination: Endpoint,
         (protocol, avoid): (u8, u16),
         now: Nanos,
-        is_used: impl Fn(&Tuple) -> bool,
-    ) -> Result<Endpoint, Exhausted> {
+        is_used: impl Fn(&Tuple, TupleHash) -> bool,
+    ) -> Result<Drawn, Exhausted> {
         for _ in 0..DRAWS {
             let random = self.next_random();
             let place = ((u64::from(random as u32) * sources.len() as u64) >> 32) as usize;
             let address = *sources.get(place).ok_or(Exhausted)?;
             let Some(port) = self.port((random >> 32) as u32).filter(|port| *port != avoid) else { continue };
             let source = Endpoint { address, port };
-            let tuple = Tuple { source, destination, protocol };
-            if !self.rests(&tuple, now) && !is_used(&tuple) {
-                return Ok(source);
+            let tuple = Tuple { source: destination, destination: source, protocol };
+            let answer = tuple.hash(&self.hasher);
+            if !self.rests.contains(answer, now) && !is_used(&tuple, answer) {
+                return Ok(Drawn { source, answer });
             }
         }
         Err(Exhausted)
@@ -99,65 +119,24 @@ impl Ports {
 
     /// A port of this worker: those whose remainder by the number of workers is its own.
     fn port(&self, random: u32) -> Option<u16> {
-        let first = FIRST.next_multiple_of(self.workers) + self.worker;
-        let count = END.checked_sub(first)?.div_ceil(self.workers);
-        let step = ((u64::from(random) * u64::from(count)) >> 32) as u32;
-        u16::try_from(first + step * self.workers).ok()
+        let step = ((u64::from(random) * u64::from(self.count)) >> 32) as u32;
+        u16::try_from(self.first + step * self.workers).ok().filter(|_| self.count > 0)
     }
 
-    /// xorshift64* (Vigna, 2016).
     fn next_random(&mut self) -> u64 {
-        let mut state = self.random;
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.random = state;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A session with this tuple ended: the port rests.
-    pub fn free(&mut self, tuple: &Tuple, now: Nanos) {
-        let (place, tag) = self.place(tuple);
-        let (second, rest) = (second(now), self.rest);
-        let Some(bucket) = self.resting.get_mut(place) else { return };
-        let age = |resting: &Resting| if resting.freed == 0 { u16::MAX } else { age(resting, second) };
-        if let Some(oldest) = bucket.iter_mut().max_by_key(|resting| age(resting).min(rest)) {
-            *oldest = Resting { tag, freed: second };
+        if self.used >= 2 * AHEAD {
+            self.numbers = self.hasher.sequence(self.worker.0, self.next);
+            self.next = self.next.wrapping_add(AHEAD as u64);
+            self.used = 0;
         }
+        let number = self.numbers[self.used / 2 % AHEAD];
+        let half = if self.used.is_multiple_of(2) { number as u64 } else { (number >> 64) as u64 };
+        self.used += 1;
+        half
     }
 
-    /// Whether a session with this tuple ended a moment ago.
-    #[must_use]
-    pub fn rests(&self, tuple: &Tuple, now: Nanos) -> bool {
-        let (place, tag) = self.place(tuple);
-        let second = second(now);
-        let is_it = |resting: &Resting| resting.freed != 0 && resting.tag == tag && age(resting, second) <= self.rest;
-        self.resting.get(place).is_some_and(|bucket| bucket.iter().any(is_it))
-    }
-
-    fn place(&self, tuple: &Tuple) -> (usize, u16) {
-        let hash = self.hasher.hash(&tuple.key()).0;
-        let place = (u128::from(hash as u64) * self.resting.len() as u128) >> 64;
-        (place as usize, (hash >> 64) as u16)
-    }
-}
-
-/// Seconds, never zero.
-const fn second(now: Nanos) -> u16 {
-    (now.0 / 1_000_000_000 % 0xffff) as u16 + 1
-}
-
-/// Seconds since a port was freed. What is older than 18 hours looks young again for a minute: a draw more.
-const fn age(resting: &Resting, second: u16) -> u16 {
-    let ages = (second as u32 + 0xffff - resting.freed as u32) % 0xffff;
-    ages as u16
-}
-
-/// What the random numbers of a worker begin with.
-struct FlowSeed;
-
-impl FlowSeed {
-    fn key(worker: WorkerId) -> crate::hash::FlowKey {
-        crate::hash::FlowKey::v4(0, [0; 4], [0; 4], worker.0, 0)
+    /// A session ended whose backend's answers had the tuple with this hash: its port rests, since `since`, which may be earlier.
+    pub fn free(&mut self, answer: TupleHash, since: Nanos, now: Nanos) {
+        self.rests.add(answer, since, now);
     }
 }

@@ -1,7 +1,7 @@
 //! One session, and how its packets are recognised.
 
 use super::tcp::TcpState;
-use crate::hash::FlowKey;
+use crate::hash::{FlowHasher, FlowKey};
 use crate::ids::{BackendId, LinkId, PoolId, VipId};
 use crate::parse::Parsed;
 use crate::proxy::Proxy;
@@ -52,6 +52,13 @@ impl Tuple {
         is_v4(self.destination.address)
     }
 
+    /// Its hash, under a secret of the process.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, hasher: &FlowHasher) -> TupleHash {
+        TupleHash(hasher.hash(&self.key()).0)
+    }
+
     /// What is hashed of it.
     pub(crate) fn key(&self) -> FlowKey {
         let (from, to) = (self.source, self.destination);
@@ -63,6 +70,23 @@ impl Tuple {
         }
     }
 }
+
+/// How much room a worker has for sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRoom {
+    /// How many there may be.
+    pub capacity: u32,
+    /// How many of them may be embryonic.
+    pub embryonic: u32,
+    /// Whether one that is silent makes room for a new one.
+    pub evict_silent: bool,
+    /// How many a second may end whose ports rest then; see [`super::Ports::new`].
+    pub rate: u32,
+}
+
+/// The keyed hash of a tuple: where its session and its rest are looked for. It is computed once for each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TupleHash(pub(super) u128);
 
 /// Names a session of one worker while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

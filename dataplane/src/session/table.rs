@@ -1,17 +1,27 @@
 //! The table of one worker's sessions.
 
+mod room;
+
 use super::index::{Index, MOST, SessionKey};
-use super::record::{Endpoint, Session, SessionId, Side, Tuple};
+use super::record::{Endpoint, Session, SessionId, Side, Tuple, TupleHash};
 use super::wheel::{EMBRYONIC, Linked, Links, NONE, TICK_MILLIS, Wheel};
-use crate::hash::FlowHasher;
+use crate::hash::{FlowHash, FlowHasher, FlowKey};
+use crate::port::BURST;
+use crate::prefetch::prefetch;
 use crate::time::Nanos;
+use arrayvec::ArrayVec;
+use std::ops::Range;
 use std::time::Duration;
 
-/// Of how many sessions one may be embryonic: what comes above is refused, or takes the place of the oldest of them.
+pub use room::RECENT;
+
+/// Of how many sessions one may be embryonic unless said otherwise: what comes above is refused, or takes the place of the oldest
+/// of them.
 const EMBRYONIC_SHARE: u32 = 4;
 
-/// A place of the table: a session, or a link of the list of free ones.
+/// What a place of the table is found by: a session's tuples, or a link of the list of free places. One cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Record {
     client: [u8; 16],
     vip: [u8; 16],
@@ -20,19 +30,26 @@ struct Record {
     ports: [u16; 4],
     /// Ticks.
     deadline: u32,
-    session: Session,
-    links: Links,
     /// Which of the source addresses stands for the client; [`CLIENT`]: it keeps its own.
     source: u16,
     /// 0: free.
     protocol: u8,
 }
 
+/// The rest of a place.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    session: Session,
+    links: Links,
+    /// After how much silence its time is over, see [`patience`]: the deadline less this is when its last packet came.
+    patience: u16,
+}
+
 /// No address stands for the client.
 const CLIENT: u16 = u16::MAX;
 
 // With two entries of four bytes in an index that is three quarters full: 127 bytes a session.
-const _: () = assert!(size_of::<Record>() <= 116);
+const _: () = assert!(size_of::<Record>() == 64 && size_of::<Kept>() <= 52);
 
 /// Why there is no session for a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +62,26 @@ pub enum Full {
     Taken,
 }
 
-struct Records(Box<[Record]>);
+/// A session that is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed {
+    /// The tuple of the client's packets.
+    pub outside: Tuple,
+    /// The tuple of packets to the backend.
+    pub inside: Tuple,
+    /// The hash of the tuple of the backend's packets, for [`super::Ports::free`].
+    pub answer: TupleHash,
+    /// What was kept of it.
+    pub session: Session,
+}
+
+/// What is kept of sessions, with their links.
+struct Rest(Box<[Kept]>);
 
 /// The sessions of one worker, in both directions. Of fixed size; nothing is allocated after [`Sessions::new`].
 pub struct Sessions {
-    records: Records,
+    records: Box<[Record]>,
+    kept: Rest,
     index: Index,
     wheel: Wheel,
     hasher: FlowHasher,
@@ -59,15 +91,18 @@ pub struct Sessions {
     free: u32,
     live: u32,
     embryonic: u32,
+    most_embryonic: u32,
 }
 
-impl Linked for Records {
+impl Linked for Rest {
+    #[inline]
     fn links(&mut self, number: u32) -> Option<&mut Links> {
-        self.0.get_mut(number as usize).map(|record| &mut record.links)
+        self.0.get_mut(number as usize).map(|kept| &mut kept.links)
     }
 }
 
 impl Record {
+    #[inline]
     fn tuple(&self, side: Side, sources: &[u128]) -> Tuple {
         let [client_port, vip_port, source_port, backend_port] = self.ports;
         let end = |address, port| Endpoint { address: u128::from_be_bytes(address), port };
@@ -94,27 +129,34 @@ const fn deadline(now: Nanos, timeout: Duration) -> u32 {
     ticks(now).wrapping_add(millis.div_ceil(TICK_MILLIS) as u32).wrapping_add(1)
 }
 
+/// Seconds of a step of [`Kept::patience`]: 24 hours fit, the longest timeout.
+const PATIENCE_STEP: u64 = 2;
+
+/// A timeout in steps, rounded down: a session seems to have had its last packet later rather than earlier.
+fn patience(timeout: Duration) -> u16 {
+    u16::try_from(timeout.as_secs() / PATIENCE_STEP).unwrap_or(u16::MAX)
+}
+
 impl Sessions {
-    /// Room for so many sessions, which may be none; `sources` are the addresses that stand for clients, at most 65,535. `hasher` has a secret of the process for its key, so that no client can aim
-    /// at a bucket.
+    /// Room for so many sessions, which may be none; `sources` are the addresses that stand for clients, at most 65,535.
+    /// `hasher` has a secret of the process for its key, so that no client can aim at a bucket.
     #[must_use]
     pub fn new(capacity: u32, mut sources: Box<[u128]>, hasher: FlowHasher) -> Self {
         let capacity = capacity.min(MOST);
         sources.sort_unstable();
-        let nobody = Session::NOTHING;
+        let nobody = Kept { session: Session::NOTHING, links: Links::FREE, patience: 0 };
         let record = |number: u32| Record {
             client: [0; 16],
             vip: [0; 16],
             backend: [0; 16],
             ports: [0; 4],
-            links: Links::FREE,
             source: CLIENT,
             deadline: if number + 1 < capacity { number + 1 } else { NONE },
-            session: nobody,
             protocol: 0,
         };
         Self {
-            records: Records((0..capacity).map(record).collect()),
+            records: (0..capacity).map(record).collect(),
+            kept: Rest(vec![nobody; capacity as usize].into()),
             index: Index::new(capacity),
             wheel: Wheel::new(),
             hasher,
@@ -122,13 +164,21 @@ impl Sessions {
             free: if capacity > 0 { 0 } else { NONE },
             live: 0,
             embryonic: 0,
+            most_embryonic: capacity.div_ceil(EMBRYONIC_SHARE),
         }
     }
 
     /// Bytes that the table takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.records.0) + self.index.bytes()
+        size_of_val(&*self.records) + size_of_val(&*self.kept.0) + self.index.bytes()
+    }
+
+    /// The addresses of its memory, for wishes about pages.
+    #[must_use]
+    pub fn memory(&self) -> [Range<usize>; 3] {
+        let (records, kept) = (self.records.as_ptr_range(), self.kept.0.as_ptr_range());
+        [records.start.addr()..records.end.addr(), kept.start.addr()..kept.end.addr(), self.index.memory()]
     }
 
     /// Sessions now.
@@ -143,26 +193,54 @@ impl Sessions {
         self.embryonic
     }
 
-    fn key(&self, tuple: &Tuple) -> SessionKey {
-        self.index.key(self.hasher.hash(&tuple.key()).0)
+    fn key(&self, hash: TupleHash) -> SessionKey {
+        self.index.key(hash.0)
     }
 
-    /// Asks for the cache lines where a session with this tuple would be found.
-    pub fn prefetch(&self, tuple: &Tuple) {
-        self.index.prefetch(self.key(tuple));
+    /// Asks for the cache lines where sessions with these tuples are found: of all of them those of the index, then those of the
+    /// sessions. So the memory is waited for once, not for each.
+    pub fn prefetch(&self, tuples: &ArrayVec<Tuple, BURST>) {
+        let keys: ArrayVec<FlowKey, BURST> = tuples.iter().map(Tuple::key).collect();
+        let mut hashes = [FlowHash::default(); BURST];
+        self.hasher.hash_burst(&keys, &mut hashes);
+        let keys: ArrayVec<SessionKey, BURST> =
+            hashes.iter().take(keys.len()).map(|hash| self.index.key(hash.0)).collect();
+        keys.iter().for_each(|key| self.index.prefetch(*key));
+        for key in keys {
+            // None is it, so all are asked for.
+            self.index.find(key, |number, _| {
+                self.prefetch_session(number);
+                false
+            });
+        }
+        // The next ones begin here.
+        self.prefetch_session(self.free);
+    }
+
+    fn prefetch_session(&self, number: u32) {
+        if let (Some(record), Some(kept)) = (self.records.get(number as usize), self.kept.0.get(number as usize)) {
+            prefetch(record);
+            // It lies in two lines, mostly.
+            prefetch(&kept.session);
+            prefetch(&kept.links);
+        }
     }
 
     /// The session that a packet with this tuple belongs to, and who sent it.
+    #[inline]
     #[must_use]
     pub fn find(&self, tuple: &Tuple) -> Option<(SessionId, Side)> {
-        self.find_by(self.key(tuple), tuple)
+        self.find_hashed(tuple, tuple.hash(&self.hasher))
     }
 
-    fn find_by(&self, key: SessionKey, tuple: &Tuple) -> Option<(SessionId, Side)> {
-        let is_it = |&(number, side): &(u32, Side)| {
-            self.records.0.get(number as usize).is_some_and(|record| record.tuple(side, &self.sources) == *tuple)
-        };
-        self.index.candidates(key).find(is_it).map(|(number, side)| (SessionId(number), side))
+    /// [`Sessions::find`] where the tuple's hash is known already.
+    #[inline]
+    #[must_use]
+    pub fn find_hashed(&self, tuple: &Tuple, hash: TupleHash) -> Option<(SessionId, Side)> {
+        let found = self.index.find(self.key(hash), |number, side| {
+            self.records.get(number as usize).is_some_and(|record| record.tuple(side, &self.sources) == *tuple)
+        });
+        found.map(|(number, side)| (SessionId(number), side))
     }
 
     /// Takes in a session: packets with the tuple `outside` (client to VIP), and with the reverse of `inside` (source to
@@ -176,6 +254,23 @@ impl Sessions {
         outside: &Tuple,
         inside: &Tuple,
         session: Session,
+        life: (bool, Duration),
+        now: Nanos,
+    ) -> Result<SessionId, Full> {
+        let answer = inside.reversed().hash(&self.hasher);
+        self.insert_hashed((outside, inside), answer, session, life, now)
+    }
+
+    /// [`Sessions::insert`] where the hash of the tuple of the backend's packets is known already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn insert_hashed(
+        &mut self,
+        (outside, inside): (&Tuple, &Tuple),
+        answer_hash: TupleHash,
+        session: Session,
         (is_embryonic, timeout): (bool, Duration),
         now: Nanos,
     ) -> Result<SessionId, Full> {
@@ -183,19 +278,20 @@ impl Sessions {
         if number == NONE {
             return Err(Full::Table);
         }
-        if is_embryonic && self.embryonic >= self.most_embryonic() {
+        if is_embryonic && self.embryonic >= self.most_embryonic {
             return Err(Full::Embryonic);
         }
         let Some(source) = self.source_of(outside, inside) else { return Err(Full::Taken) };
         let answer = inside.reversed();
-        let keys = [self.key(outside), self.key(&answer)];
-        if self.find_by(keys[0], outside).is_some() || self.find_by(keys[1], &answer).is_some() {
+        let outside_hash = outside.hash(&self.hasher);
+        let keys = [outside_hash, answer_hash].map(|hash| self.key(hash));
+        if self.find_hashed(outside, outside_hash).is_some() || self.find_hashed(&answer, answer_hash).is_some() {
             return Err(Full::Taken);
         }
-        let (records, sources, hasher) = (&self.records.0, &self.sources, &self.hasher);
+        let (records, sources, hasher) = (&self.records, &self.sources, &self.hasher);
         let hash_of = |number: u32, side: Side| {
             let record = records.get(number as usize);
-            record.map_or(0, |record| hasher.hash(&record.tuple(side, sources).key()).0)
+            record.map_or(0, |record| record.tuple(side, sources).hash(hasher).0)
         };
         if !self.index.insert(keys[0], number, Side::Client, hash_of) {
             return Err(Full::Table);
@@ -204,7 +300,10 @@ impl Sessions {
             self.index.remove(keys[0], number, Side::Client);
             return Err(Full::Table);
         }
-        let Some(record) = self.records.0.get_mut(number as usize) else { return Err(Full::Table) };
+        let place = number as usize;
+        let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get_mut(place)) else {
+            return Err(Full::Table);
+        };
         self.free = record.deadline;
         let until = deadline(now, timeout);
         *record = Record {
@@ -213,20 +312,20 @@ impl Sessions {
             source,
             backend: inside.destination.address.to_be_bytes(),
             ports: [outside.source.port, outside.destination.port, inside.source.port, inside.destination.port],
-            links: Links::FREE,
             deadline: until,
-            session,
             protocol: outside.protocol,
         };
+        kept.session = session;
+        kept.patience = patience(timeout);
         if self.live == 0 {
             self.wheel.begin(ticks(now));
         }
         self.live += 1;
         if is_embryonic {
             self.embryonic += 1;
-            self.wheel.append(&mut self.records, number, EMBRYONIC);
+            self.wheel.append(&mut self.kept, number, EMBRYONIC);
         } else {
-            self.wheel.arm(&mut self.records, number, until);
+            self.wheel.arm(&mut self.kept, number, until);
         }
         Ok(SessionId(number))
     }
@@ -239,27 +338,28 @@ impl Sessions {
         self.sources.binary_search(&inside.source.address).ok().and_then(|place| u16::try_from(place).ok())
     }
 
-    /// As many of them as there may be.
-    #[must_use]
-    pub fn most_embryonic(&self) -> u32 {
-        (self.records.0.len() as u32).div_ceil(EMBRYONIC_SHARE)
+    fn record(&self, id: SessionId) -> Option<&Record> {
+        self.records.get(id.0 as usize).filter(|record| record.protocol != 0)
     }
 
-    fn record(&self, id: SessionId) -> Option<&Record> {
-        self.records.0.get(id.0 as usize).filter(|record| record.protocol != 0)
+    /// `None`: there is no such session.
+    fn is_embryonic(&self, id: SessionId) -> Option<bool> {
+        self.record(id)?;
+        self.kept.0.get(id.0 as usize).map(|kept| kept.links.is_embryonic())
     }
 
     /// What is kept of a session.
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<&Session> {
-        self.record(id).map(|record| &record.session)
+        self.record(id)?;
+        self.kept.0.get(id.0 as usize).map(|kept| &kept.session)
     }
 
     /// The same, to be changed.
     #[must_use]
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        let record = self.records.0.get_mut(id.0 as usize).filter(|record| record.protocol != 0);
-        record.map(|record| &mut record.session)
+        self.record(id)?;
+        self.kept.0.get_mut(id.0 as usize).map(|kept| &mut kept.session)
     }
 
     /// The tuple of the client's packets.
@@ -276,116 +376,91 @@ impl Sessions {
 
     /// It is looked at again after this long. For one that is not embryonic: those have their time from the start.
     pub fn touch(&mut self, id: SessionId, timeout: Duration, now: Nanos) {
-        let Some(record) = self.records.0.get_mut(id.0 as usize) else { return };
         // The deadline of a free place is a link.
-        if record.protocol == 0 || record.links.is_embryonic() {
+        if self.is_embryonic(id) != Some(false) {
             return;
         }
+        let place = id.0 as usize;
+        let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get_mut(place)) else { return };
+        kept.patience = patience(timeout);
         let until = deadline(now, timeout);
         let is_sooner = until.wrapping_sub(record.deadline).cast_signed() < 0;
         record.deadline = until;
         if is_sooner {
             // The ring would look too late.
-            self.wheel.take(&mut self.records, id.0);
-            self.wheel.arm(&mut self.records, id.0, until);
+            self.wheel.take(&mut self.kept, id.0);
+            self.wheel.arm(&mut self.kept, id.0, until);
         }
     }
 
     /// It is embryonic no longer.
     pub fn establish(&mut self, id: SessionId, timeout: Duration, now: Nanos) {
-        let Some(record) = self.records.0.get_mut(id.0 as usize) else { return };
-        if !record.links.is_embryonic() {
+        if self.is_embryonic(id) != Some(true) {
             return;
         }
+        let place = id.0 as usize;
+        let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get_mut(place)) else { return };
+        kept.patience = patience(timeout);
         record.deadline = deadline(now, timeout);
         let until = record.deadline;
         self.embryonic -= 1;
-        self.wheel.take(&mut self.records, id.0);
-        self.wheel.arm(&mut self.records, id.0, until);
+        self.wheel.take(&mut self.kept, id.0);
+        self.wheel.arm(&mut self.kept, id.0, until);
     }
 
     /// Gives a session another way to its backend: packets with the reverse of `inside` are found from now on, and those of the old
-    /// one no longer.
+    /// one no longer. Returns the hash of the tuple of the old backend's packets.
     ///
     /// # Errors
     ///
     /// Why it keeps the old one.
-    pub fn rebind(&mut self, id: SessionId, inside: &Tuple) -> Result<(), Full> {
-        let record = *self.record(id).ok_or(Full::Table)?;
+    pub fn rebind(&mut self, id: SessionId, inside: &Tuple) -> Result<TupleHash, Full> {
+        let record = self.record(id).ok_or(Full::Table)?;
         let (outside, old) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
         let source = self.source_of(&outside, inside).ok_or(Full::Taken)?;
         let answer = inside.reversed();
-        let key = self.key(&answer);
-        if self.find_by(key, &answer).is_some() {
+        let [old_hash, hash] = [old, answer].map(|tuple| tuple.hash(&self.hasher));
+        if self.find_hashed(&answer, hash).is_some() {
             return Err(Full::Taken);
         }
-        let old_key = self.key(&old);
+        let (old_key, key) = (self.key(old_hash), self.key(hash));
         self.index.remove(old_key, id.0, Side::Backend);
-        let (records, sources, hasher) = (&self.records.0, &self.sources, &self.hasher);
+        let (records, sources, hasher) = (&self.records, &self.sources, &self.hasher);
         let hash_of = |number: u32, side: Side| {
             let record = records.get(number as usize);
-            record.map_or(0, |record| hasher.hash(&record.tuple(side, sources).key()).0)
+            record.map_or(0, |record| record.tuple(side, sources).hash(hasher).0)
         };
         if !self.index.insert(key, id.0, Side::Backend, hash_of) {
             // Its own place became free a moment ago.
             let _ = self.index.insert(old_key, id.0, Side::Backend, hash_of);
             return Err(Full::Table);
         }
-        if let Some(record) = self.records.0.get_mut(id.0 as usize) {
+        if let Some(record) = self.records.get_mut(id.0 as usize) {
             record.source = source;
             record.backend = inside.destination.address.to_be_bytes();
             (record.ports[2], record.ports[3]) = (inside.source.port, inside.destination.port);
         }
-        Ok(())
+        Ok(old_hash)
     }
 
-    /// Takes a session out; its tuples, outside and inside, and what was kept of it.
-    pub fn remove(&mut self, id: SessionId) -> Option<(Tuple, Tuple, Session)> {
-        let record = *self.record(id)?;
+    /// Takes a session out.
+    pub fn remove(&mut self, id: SessionId) -> Option<Removed> {
+        let record = self.record(id)?;
         let (outside, answer) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
-        self.index.remove(self.key(&outside), id.0, Side::Client);
-        self.index.remove(self.key(&answer), id.0, Side::Backend);
-        if record.links.is_embryonic() {
+        let session = self.get(id).copied()?;
+        let hash = answer.hash(&self.hasher);
+        self.index.remove(self.key(outside.hash(&self.hasher)), id.0, Side::Client);
+        self.index.remove(self.key(hash), id.0, Side::Backend);
+        if self.is_embryonic(id) == Some(true) {
             self.embryonic -= 1;
         }
-        self.wheel.take(&mut self.records, id.0);
-        if let Some(record) = self.records.0.get_mut(id.0 as usize) {
+        self.wheel.take(&mut self.kept, id.0);
+        if let Some(record) = self.records.get_mut(id.0 as usize) {
             record.protocol = 0;
             record.deadline = self.free;
             self.free = id.0;
         }
         self.live -= 1;
-        Some((outside, answer.reversed(), record.session))
-    }
-
-    /// The session that has been embryonic for longest.
-    #[must_use]
-    pub fn oldest_embryonic(&self) -> Option<SessionId> {
-        self.wheel.oldest_embryonic().map(SessionId)
-    }
-
-    /// A session whose time is over; looks at `budget` of them at most, and counts it down.
-    pub fn next_expired(&mut self, now: Nanos, budget: &mut u32) -> Option<SessionId> {
-        if self.live == 0 {
-            return None;
-        }
-        let tick = ticks(now);
-        let is_over = |record: &Record| tick.wrapping_sub(record.deadline).cast_signed() >= 0;
-        let oldest = self.oldest_embryonic().filter(|id| self.record(*id).is_some_and(is_over));
-        if oldest.is_some() && *budget > 0 {
-            *budget -= 1;
-            return oldest;
-        }
-        while *budget > 0 {
-            let number = self.wheel.next_at(tick)?;
-            *budget -= 1;
-            let until = self.records.0.get(number as usize)?.deadline;
-            if tick.wrapping_sub(until).cast_signed() >= 0 {
-                return Some(SessionId(number));
-            }
-            self.wheel.take(&mut self.records, number);
-            self.wheel.arm(&mut self.records, number, until);
-        }
-        None
+        Some(Removed { outside, inside: answer.reversed(), answer: hash, session })
     }
 }

@@ -121,4 +121,21 @@ impl Wheel {
         }
         None
     }
+
+    /// The sessions of the ring that are to be looked at soonest, in that order. Returns how many there are.
+    pub(super) fn soonest(&self, records: &mut impl Linked, numbers: &mut [u32]) -> usize {
+        let mut places = numbers.iter_mut();
+        let mut count = 0;
+        for ahead in 0..SLOTS {
+            let slot = self.tick.wrapping_add(ahead) % SLOTS;
+            let mut number = self.lists.get(slot as usize).map_or(NONE, |ends| ends.first);
+            while number != NONE {
+                let Some(place) = places.next() else { return count };
+                *place = number;
+                count += 1;
+                number = records.links(number).map_or(NONE, |links| links.next);
+            }
+        }
+        count
+    }
 }

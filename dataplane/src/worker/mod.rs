@@ -15,11 +15,13 @@ use crate::port::{Burst, Packet, Port, RxQueue};
 use crate::prefetch::prefetch;
 use crate::punt::{ControlRings, InjectRing, PuntClass, RateLimit};
 use crate::select::Verdict;
+use crate::session::SessionRoom;
 use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::time::Nanos;
 use crate::transmit::{Transmit, TxPath};
 use deliver::{Delivery, first_identification};
 use inject::Received;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -51,7 +53,7 @@ pub struct WorkerParts<P: Port> {
 /// What sessions of a worker are made of.
 pub struct SessionParts<P: Port> {
     /// How many there may be.
-    pub capacity: u32,
+    pub room: SessionRoom,
     /// The addresses that stand for clients, of all pools, as [`crate::vip::address_bits`].
     pub sources: Box<[u128]>,
     /// The rings to all workers, by their number, this one's own among them.
@@ -88,7 +90,7 @@ impl<P: Port> Worker<P> {
         let sessions = parts.sessions.map(|of| {
             let pool = Arc::clone(&parts.pool);
             let punts = Arc::clone(&parts.rings.punts);
-            SessionStage::new((parts.id, workers), of.capacity, of.sources, parts.secret, (pool, punts))
+            SessionStage::new((parts.id, workers), of.room, of.sources, parts.secret, (pool, punts))
         });
         let rate = |class: PuntClass| if class == PuntClass::Exception { parts.exception_rate } else { class.rate() };
         let delivery = Delivery {
@@ -110,6 +112,12 @@ impl<P: Port> Worker<P> {
             previous_poll: None,
             slept: None,
         }
+    }
+
+    /// The addresses of the memory of its sessions, for wishes about pages.
+    #[must_use]
+    pub fn session_memory(&self) -> Vec<Range<usize>> {
+        self.stages.session_memory()
     }
 
     /// Polls until `stop` is set. `clock` is read once a poll.

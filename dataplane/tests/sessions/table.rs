@@ -1,7 +1,7 @@
 //! The table: both directions, room, time.
 
 use super::{end, hasher, session, tuple};
-use guideway_dataplane::session::{EMBRYONIC, Full, SessionId, Sessions, Side, Tuple};
+use guideway_dataplane::session::{EMBRYONIC, Full, Removed, SessionId, Sessions, Side, Tuple};
 use guideway_dataplane::time::Nanos;
 use proptest::prelude::*;
 use std::collections::{HashMap, VecDeque};
@@ -66,8 +66,7 @@ struct Known {
 fn expire(sessions: &mut Sessions, now: Nanos) -> Vec<u16> {
     let mut gone = Vec::new();
     while let Some(id) = sessions.next_expired(now, &mut 1_000) {
-        let (.., session) = sessions.remove(id).expect("it lives");
-        gone.push(session.vip.0);
+        gone.push(sessions.remove(id).expect("it lives").session.vip.0);
     }
     gone
 }
@@ -102,7 +101,7 @@ proptest! {
                 }
                 Step::Remove(number) => {
                     if let Some((id, _)) = sessions.find(&tuples(number).0) {
-                        let (outside, inside, _) = sessions.remove(id).expect("it was found");
+                        let Removed { outside, inside, .. } = sessions.remove(id).expect("it was found");
                         prop_assert_eq!((outside, inside), tuples(number));
                     }
                     known.remove(&number);

@@ -1,7 +1,7 @@
 //! A table in long use: full and always changing, with any clock, told of sessions that are gone.
 
 use super::{end, hasher, session, tuple};
-use guideway_dataplane::session::{Sessions, Side, Tuple};
+use guideway_dataplane::session::{Full, Sessions, Side, Tuple};
 use guideway_dataplane::time::Nanos;
 use std::time::Duration;
 
@@ -92,4 +92,87 @@ fn a_session_that_is_gone_is_not_touched() {
     assert_eq!(sessions.next_expired(START + IDLE * 2, &mut 10), None);
     assert!((3..6).all(|number| enter(&mut sessions, number, START)));
     assert!((3..6).all(|number| sessions.find(&tuples(number).1.reversed()).is_some()));
+}
+
+/// Who has been silent gives way, the longest silent one of a small table first; who had a packet lately never does.
+#[test]
+fn the_silent_give_way_and_the_busy_never() {
+    const CAPACITY: u32 = 6;
+    let mut sessions = table(CAPACITY);
+    let second = |count: u64| START + Duration::from_secs(count);
+    for number in 0..CAPACITY {
+        assert!(enter(&mut sessions, number, second(u64::from(number))));
+    }
+    assert_eq!(sessions.next_silent(second(9)), None, "all had a packet within ten seconds");
+    let find = |sessions: &Sessions, number: u32| sessions.find(&tuples(number).0).map(|(id, _)| id);
+    // Session 0 speaks; the others are silent since they began.
+    let first = find(&sessions, 0).expect("it lives");
+    sessions.touch(first, IDLE, second(30));
+    for number in 1..CAPACITY {
+        let silent = sessions.next_silent(second(32)).expect("it is silent");
+        assert_eq!(Some(silent), find(&sessions, number));
+        sessions.remove(silent).expect("it lives");
+    }
+    assert_eq!(sessions.next_silent(second(32)), None);
+    assert!(find(&sessions, 0).is_some());
+}
+
+/// In a table with many, whoever gives way was silent, whatever the clock and the timeouts are; busy ones are passed over, and the
+/// silent one among them is found.
+#[test]
+fn one_silent_session_among_many_is_found() {
+    const CAPACITY: u32 = 500;
+    for (start, idle) in [(START, IDLE), (Nanos(1), Duration::from_secs(900)), (START, Duration::from_secs(86_400))] {
+        let mut sessions = table(CAPACITY);
+        for number in 0..CAPACITY {
+            let (outside, inside) = tuples(number);
+            let entered = sessions.insert(&outside, &inside, session(number as u16), (false, idle), start);
+            assert!(entered.is_ok());
+        }
+        let later = start + Duration::from_secs(20);
+        for number in (0..CAPACITY).filter(|number| *number != 321) {
+            let (id, _) = sessions.find(&tuples(number).0).expect("it lives");
+            sessions.touch(id, idle, later);
+        }
+        let found = (0..CAPACITY).find_map(|_| sessions.next_silent(later)).expect("one is silent");
+        assert_eq!(sessions.get(found).map(|session| session.vip.0), Some(321));
+        sessions.remove(found);
+        assert_eq!((0..CAPACITY).find_map(|_| sessions.next_silent(later)), None);
+        // They keep their times all the same.
+        assert_eq!(sessions.next_expired(later + (idle - Duration::from_secs(1)), &mut 100_000), None);
+        let over = later + idle + Duration::from_secs(1);
+        let mut gone = 0;
+        while let Some(id) = sessions.next_expired(over, &mut 100_000) {
+            sessions.remove(id).expect("it lives");
+            gone += 1;
+        }
+        assert_eq!(gone, CAPACITY - 1);
+    }
+}
+
+#[test]
+fn as_many_are_embryonic_as_may_be() {
+    let mut sessions = table(100).with_most_embryonic(7);
+    let mut entered = (0..20).map(|number| {
+        let (outside, inside) = tuples(number);
+        sessions.insert(&outside, &inside, session(0), (true, IDLE), START).map(drop)
+    });
+    assert!(entered.by_ref().take(7).all(|entered| entered == Ok(())));
+    assert!(entered.all(|entered| entered == Err(Full::Embryonic)));
+    assert_eq!(sessions.embryonic(), 7);
+    assert_eq!([0, 1, 1_000].map(|most| table(100).with_most_embryonic(most).most_embryonic()), [1, 1, 100]);
+}
+
+/// A burst is asked for without harm: tuples with a session, without one, of both families, and none.
+#[test]
+fn prefetching_changes_nothing() {
+    let mut sessions = table(50);
+    assert!((0..50).all(|number| enter(&mut sessions, number, START)));
+    let v4 = tuple(end("192.0.2.7", 1), end("203.0.113.10", 80));
+    let burst = (0..63).map(|number| tuples(number).0).chain([v4]).collect();
+    sessions.prefetch(&burst);
+    sessions.prefetch(&Default::default());
+    table(0).prefetch(&burst);
+    let found = burst.iter().filter(|tuple| sessions.find(tuple).is_some()).count();
+    assert_eq!((found, sessions.live()), (50, 50));
 }

@@ -73,6 +73,7 @@ fn copy(snapshot: &Snapshot) -> Snapshot {
         pins: Arc::clone(&snapshot.pins),
         pools: snapshot.pools.clone(),
         nat_backends: snapshot.nat_backends.clone(),
+        probe_ports_end: snapshot.probe_ports_end,
         observe: snapshot.observe.clone(),
     }
 }

@@ -54,6 +54,7 @@ impl Case {
             pins: Arc::new(self.pins()),
             pools: pools?.into_iter().collect(),
             nat_backends: Box::default(),
+            probe_ports_end: 0,
             observe: None,
         })
     }

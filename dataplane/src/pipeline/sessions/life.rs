@@ -8,10 +8,11 @@ use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::select::{PROBE_PORT_BASE, Selection};
-use crate::session::{EMBRYONIC, Endpoint, Full, Session, SessionId, Side, TcpState, Tuple};
+use crate::session::{EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
 use crate::time::Nanos;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
+use std::time::Duration;
 use zerocopy::FromBytes;
 
 impl<P: Packet> SessionStage<P> {
@@ -105,16 +106,17 @@ impl<P: Packet> SessionStage<P> {
             None => outside.source,
             Some(sources) => {
                 let avoid = (outside.protocol, PROBE_PORT_BASE + backend.0);
-                let sessions = &self.sessions;
-                let is_used = |tuple: &Tuple| sessions.find(&tuple.reversed()).is_some();
+                let table = &self.sessions;
+                let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
                 let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
-                drawn.map_err(|_| DropReason::SourcePorts)?
+                drawn.map_err(|_| DropReason::SourcePorts)?.source
             }
         };
         Ok(Tuple { source, destination, protocol: outside.protocol })
     }
 
-    /// Takes a session in. The oldest one that is not established gives way to it, if one must.
+    /// Takes a session in. The oldest one that is not established gives way to it, if one must; where that is configured, one that
+    /// is silent does if there is no such.
     fn enter(
         &mut self,
         outside: &Tuple,
@@ -124,10 +126,10 @@ impl<P: Packet> SessionStage<P> {
         counters: &WorkerCounters,
     ) -> Result<SessionId, DropReason> {
         let mut entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
-        if matches!(entered, Err(Full::Table | Full::Embryonic))
-            && let Some(oldest) = self.sessions.oldest_embryonic()
+        if let Err(full @ (Full::Table | Full::Embryonic)) = entered
+            && let Some(gives_way) = self.who_gives_way(full, now)
         {
-            self.end(oldest, counters, now);
+            self.end(gives_way, counters, now);
             counters.sessions.evicted.add(1);
             entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
         }
@@ -137,6 +139,13 @@ impl<P: Packet> SessionStage<P> {
         })?;
         self.count(session.backend, 1, counters);
         Ok(id)
+    }
+
+    fn who_gives_way(&mut self, full: Full, now: Nanos) -> Option<SessionId> {
+        if let Some(oldest) = self.sessions.oldest_embryonic() {
+            return Some(oldest);
+        }
+        if full == Full::Table && self.evict_silent { self.sessions.next_silent(now) } else { None }
     }
 
     /// Notes how far a session is, and for how long it may be silent from now on.
@@ -162,13 +171,15 @@ impl<P: Packet> SessionStage<P> {
         self.sessions.touch(id, timeout, now);
     }
 
-    /// Ends a session: its port rests.
+    /// Ends a session: its port rests. That of a connection that is over has rested since its last segment: TIME_WAIT began then.
     pub(super) fn end(&mut self, id: SessionId, counters: &WorkerCounters, now: Nanos) {
         self.close_attempt(id);
-        let Some((outside, inside, mut session)) = self.sessions.remove(id) else { return };
+        let silence = self.sessions.silence(id, now);
+        let Some(Removed { outside, inside, answer, mut session }) = self.sessions.remove(id) else { return };
         self.proxying.close(&mut session.proxy);
         if inside.source != outside.source {
-            self.ports.free(&inside, now);
+            let rested = if session.tcp.is_over() { silence } else { Duration::ZERO };
+            self.ports.free(answer, Nanos(now.0.saturating_sub(rested.as_nanos() as u64)), now);
         }
         self.count(session.backend, -1, counters);
     }

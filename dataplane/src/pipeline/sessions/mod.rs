@@ -22,7 +22,7 @@ use crate::punt::PuntRings;
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::segment::Segment;
 use crate::select::Selection;
-use crate::session::{Attempts, Endpoint, LastHop, Ports, Session, SessionId, Sessions, Side, Tuple};
+use crate::session::{Attempts, Endpoint, LastHop, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple};
 use crate::snapshot::{Pool, Snapshot};
 use crate::syn_proxy::{Cookies, Splices, SynRates};
 use crate::time::Nanos;
@@ -32,6 +32,7 @@ use crate::wire::tcp::SYN;
 use life::begins;
 use proxy::put_before_datagram;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use syn_proxy::segment_size;
 use zerocopy::FromBytes;
@@ -46,6 +47,8 @@ const LOOKS: u32 = 32;
 pub(crate) struct SessionStage<P> {
     sessions: Sessions,
     ports: Ports,
+    /// Whether a session that is silent makes room for a new one.
+    evict_silent: bool,
     proxying: Proxying,
     /// Connections that no backend has answered yet.
     attempts: Attempts,
@@ -121,26 +124,27 @@ pub(super) struct Passed {
 }
 
 impl<P: Packet> SessionStage<P> {
-    /// For worker `worker` of `workers`: room for `capacity` sessions, whose clients `sources` may stand for. `secret` is one of the
+    /// For worker `worker` of `workers`: sessions whose clients `sources` may stand for. `secret` is one of the
     /// process, and the same at all workers.
     pub(crate) fn new(
         (worker, workers): (WorkerId, u16),
-        capacity: u32,
+        room: SessionRoom,
         sources: Box<[u128]>,
         secret: [u8; 16],
         (pool, punts): (Arc<dyn PacketPool<Packet = P>>, Arc<PuntRings<P>>),
     ) -> Self {
         let hasher = FlowHasher::new(secret);
         Self {
-            sessions: Sessions::new(capacity, sources, hasher.clone()),
-            ports: Ports::new((worker, workers), capacity, hasher.clone()),
+            ports: Ports::new((worker, workers), if sources.is_empty() { 0 } else { room.rate }, hasher.clone()),
+            sessions: Sessions::new(room.capacity, sources, hasher.clone()).with_most_embryonic(room.embryonic),
+            evict_silent: room.evict_silent,
             // As many as may be embryonic, and those whose header is on its way.
-            proxying: Proxying::new(capacity.div_ceil(2)),
-            attempts: Attempts::new(capacity.div_ceil(2)),
+            proxying: Proxying::new(room.capacity.div_ceil(2)),
+            attempts: Attempts::new(room.embryonic),
             punts,
             cookies: Cookies::new(secret),
             rates: SynRates::new(),
-            splices: Splices::new(capacity),
+            splices: Splices::new(room.capacity),
             pool,
             beside: VecDeque::with_capacity(MOST_BESIDE),
             owners: hasher,
@@ -148,6 +152,19 @@ impl<P: Packet> SessionStage<P> {
             workers,
             identification: worker.0,
         }
+    }
+
+    /// Asks for the sessions of packets with these tuples, of a burst at most.
+    #[inline]
+    pub(super) fn prefetch(&self, tuples: impl Iterator<Item = Tuple>) {
+        if self.sessions.live() > 0 {
+            self.sessions.prefetch(&tuples.take(BURST).collect());
+        }
+    }
+
+    /// The addresses of the memory of sessions, for wishes about pages.
+    pub(crate) fn memory(&self) -> impl Iterator<Item = Range<usize>> {
+        self.sessions.memory().into_iter().chain([self.ports.memory()])
     }
 
     /// Where a packet that no VIP takes belongs, if it may be a backend's answer.

@@ -173,11 +173,12 @@ impl<P: Packet> SessionStage<P> {
         let (backend, nat) = both(pool, usize::from(index))?;
         attempt.leave(session.backend, is_refused);
         attempt.go_to(backend.id);
-        let (outside, old) = (self.sessions.outside(id)?, self.sessions.inside(id)?);
+        let outside = self.sessions.outside(id)?;
         let inside = self.inside_of(&outside, backend.id, nat, arrival.now).ok()?;
-        self.sessions.rebind(id, &inside).ok()?;
-        // Also where clients keep their port: an answer that comes late is known by it.
-        self.ports.free(&old, arrival.now);
+        let old = self.sessions.rebind(id, &inside).ok()?;
+        if inside.source != outside.source {
+            self.ports.free(old, arrival.now, arrival.now);
+        }
         self.count(session.backend, -1, counters);
         self.count(backend.id, 1, counters);
         let moved = self.sessions.get_mut(id)?;
@@ -255,8 +256,10 @@ impl<P: Packet> SessionStage<P> {
         let is_answer = parsed.protocol == protocol::TCP
             && parsed.kind == Kind::Whole
             && parsed.flags & (SYN | ACK | RST) == SYN | ACK;
-        // An answer to a probe looks the same: but not on a port that served a session a moment ago.
-        is_answer && self.ports.rests(&Tuple::of(parsed).reversed(), arrival.now)
+        // An answer to a probe looks the same, but for its port.
+        let is_probes =
+            arrival.snapshot.is_own(parsed.destination) && arrival.snapshot.is_probe_port(parsed.destination_port);
+        is_answer && !is_probes
     }
 }
 

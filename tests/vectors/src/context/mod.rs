@@ -142,6 +142,7 @@ impl Context {
             pins: Arc::new(PinTable::smallest()),
             pools: pools?.into(),
             nat_backends: Box::default(),
+            probe_ports_end: 0,
             observe: None,
             hasher,
         })
