@@ -4,7 +4,10 @@ use crate::Failure;
 use guideway_config::memory::Memory;
 use guideway_config::model::Config;
 use guideway_config::{Intrinsics, Machine, Parsed, load};
+use guideway_control::source_ports;
+use guideway_dataplane::session::REST;
 use guideway_dpdk::power;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Options of `check`.
@@ -33,6 +36,23 @@ pub(crate) fn this_machine() -> Machine {
     Machine::this().with_intrinsics(Intrinsics { pause, monitor, monitor_several })
 }
 
+/// A line for each `fullnat` pool: what its source ports allow.
+fn new_connections(config: &Config) -> String {
+    let mut lines = String::new();
+    for pool in &config.pools {
+        let of_backends = pool.backends.iter().filter_map(|backend| source_ports::total(pool, backend.address));
+        let Some(ports) = of_backends.min() else { continue };
+        let rest = REST.as_secs();
+        let _ = writeln!(
+            lines,
+            "pool {}: {ports} source ports for each backend, which rest for {rest} s: at most {} new connections a second with it",
+            pool.name,
+            ports / rest,
+        );
+    }
+    lines
+}
+
 pub(crate) fn check(args: &Args) -> Result<(), Failure> {
     let machine = (!args.any_machine).then(this_machine);
     let config = load_config(&args.config, machine.as_ref())?;
@@ -46,5 +66,6 @@ pub(crate) fn check(args: &Args) -> Result<(), Failure> {
         config.pools.len(),
     );
     println!("{}", Memory::of(&config));
+    print!("{}", new_connections(&config));
     Ok(())
 }

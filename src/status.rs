@@ -7,7 +7,7 @@ use crate::backend::{failure, pool_of, split};
 use anyhow::Context;
 use guideway_control::api::client::Client;
 use guideway_control::status::model::{
-    BackendStatus, ControlStatus, PinsStatus, Status, TransitionStatus, WorkerStatus,
+    BackendStatus, ControlStatus, PinsStatus, PoolStatus, SourcePortsStatus, Status, TransitionStatus, WorkerStatus,
 };
 use serde_json::json;
 use std::fmt::Write;
@@ -92,6 +92,7 @@ fn screen(status: &Status) -> Result<String, std::fmt::Error> {
             backend_line(&mut out, backend)?;
             checks::check_lines(&mut out, backend)?;
         }
+        source_ports_line(&mut out, pool)?;
     }
     writeln!(out)?;
     for port in &status.ports {
@@ -220,6 +221,15 @@ fn transition_line(out: &mut String, transition: &TransitionStatus) -> std::fmt:
         "  slots: {armed} armed, {moving} in transition, {folded} folded, {look} looked at; {differing} with flows that \
          stay elsewhere{until}{waits}"
     )
+}
+
+/// How far source ports are used up, of the backend that has the fewest left.
+fn source_ports_line(out: &mut String, pool: &PoolStatus) -> std::fmt::Result {
+    let percent = |ports: &SourcePortsStatus| (ports.in_use + ports.resting) * 100 / ports.total.max(1);
+    let backends = pool.backends.iter().filter_map(|backend| Some((backend.source_ports?, &backend.name)));
+    let Some((ports, name)) = backends.max_by_key(|(ports, _)| percent(ports)) else { return Ok(()) };
+    let SourcePortsStatus { in_use, resting, total } = ports;
+    writeln!(out, "source ports: {name} has the fewest left, {in_use} in use and {resting} resting of {total}")
 }
 
 fn pins_line(out: &mut String, pins: &PinsStatus) -> std::fmt::Result {

@@ -10,6 +10,7 @@ use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
+use crate::source_ports::SourcePorts;
 use crate::state::{Admin, BackendHealth, Change, ChangeError, Moment, Stage, State};
 use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
@@ -44,6 +45,7 @@ pub struct Control {
     doorbells: Vec<Arc<Doorbell>>,
     counters: Vec<Arc<WorkerCounters>>,
     beginnings: Beginnings,
+    pub(crate) source_ports: SourcePorts,
     devices: Arc<dyn Devices>,
     started: Instant,
     /// The same by the calendar.
@@ -86,6 +88,7 @@ impl Control {
             doorbells: Vec::new(),
             counters,
             beginnings: Beginnings::default(),
+            source_ports: SourcePorts::default(),
             devices,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -386,6 +389,7 @@ impl Control {
             self.forget_pins(now);
         }
         self.sweep(now);
+        self.source_ports.step(&self.state, &self.counters, now);
         let workers_agree = acknowledged == self.publisher.generation();
         let hasty = !self.state.rules.hold(Rule::WorkersAgree);
         let crowded = self.pins_in_use() * 100 > self.state.pins.capacity() as u64 * CROWDED_PERCENT;

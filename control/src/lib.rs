@@ -28,6 +28,7 @@ pub mod rt;
 pub mod runtime;
 pub mod saved;
 pub mod sessions;
+pub mod source_ports;
 pub mod state;
 pub mod status;
 pub mod suspects;

@@ -155,6 +155,7 @@ pub struct WorkerCounters {
     vips: Box<[Traffic]>,
     backends: Box<[Traffic]>,
     sessions_of: Box<[Counter]>,
+    ports_freed_of: Box<[Counter]>,
 }
 
 /// A worker that did not poll for this long was stopped by somebody: the scheduler, a debugger, the hypervisor. Half of
@@ -188,6 +189,7 @@ impl Default for WorkerCounters {
             vips: table(MAX_VIPS),
             backends: table(MAX_BACKENDS),
             sessions_of: (0..MAX_BACKENDS).map(|_| Counter::default()).collect(),
+            ports_freed_of: (0..MAX_BACKENDS).map(|_| Counter::default()).collect(),
         }
     }
 }
@@ -218,6 +220,13 @@ impl WorkerCounters {
     #[must_use]
     pub fn sessions_of(&self, backend: BackendId) -> Option<&Counter> {
         self.sessions_of.get(backend.index())
+    }
+
+    /// Source ports of sessions with a backend that were let rest.
+    #[inline]
+    #[must_use]
+    pub fn ports_freed_of(&self, backend: BackendId) -> Option<&Counter> {
+        self.ports_freed_of.get(backend.index())
     }
 
     /// Sum of all drops.

@@ -132,6 +132,25 @@ pub(super) fn backends(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
         "backend_sessions",
         "Sessions with the backend now.",
         sessions.map(|(labels, _, backend)| (labels, sessions_of(&sample.counters, backend.id))),
+    )?;
+    let ports = each().filter_map(|(labels, _, backend)| Some((labels, backend.source_ports?)));
+    let ports: Vec<_> = ports.collect();
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let states = ports.iter().flat_map(|([pool, name], of_backend)| {
+        [("in_use", of_backend.in_use), ("resting", of_backend.resting)]
+            .map(|(state, count)| ([*pool, *name, ("state", state)], count))
+    });
+    families.gauges(
+        "backend_source_ports",
+        "Source ports that no new session with the backend can have, by whether a session has them or they rest.",
+        states,
+    )?;
+    families.gauges(
+        "backend_source_ports_capacity",
+        "Source ports that there are for the backend: of all source addresses, at all workers.",
+        ports.iter().map(|(labels, of_backend)| (*labels, of_backend.total)),
     )
 }
 

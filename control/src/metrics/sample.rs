@@ -6,12 +6,13 @@ use crate::control::Control;
 use crate::devices::DeviceCounters;
 use crate::neighbor;
 use crate::rt::Report;
+use crate::source_ports::PortUse;
 use crate::state::{BackendHealth, BackendState, PoolState};
 use crate::status::checks::{Checks, checks, is_held, together};
 use crate::status::model::CheckStatus;
 use crate::status::pools::{current, is_settled, word};
 use crate::traffic::Beginnings;
-use guideway_config::model::Config;
+use guideway_config::model::{Config, Pool};
 use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::ids::{BackendId, PortId, VipId};
 use guideway_dataplane::table::Table;
@@ -60,6 +61,8 @@ pub(super) struct BackendSample {
     pub(super) pins: u32,
     pub(super) transitions: u64,
     pub(super) check: Option<CheckStatus>,
+    /// `None`: its pool is not `fullnat`.
+    pub(super) source_ports: Option<PortUse>,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,12 @@ impl Sample {
             vip_ids: state.vip_ids.clone(),
             counters: control.counters().to_vec(),
             beginnings: control.beginnings().clone(),
-            pools: state.pools.iter().map(|pool| pool_sample(control, pool, &checks)).collect(),
+            pools: state
+                .pools
+                .iter()
+                .zip(&state.config.pools)
+                .map(|(pool, of_config)| pool_sample(control, pool, of_config, &checks))
+                .collect(),
             ports: (0..).zip(state.ports.iter().map(|port| port.up)).map(port).collect(),
             started: unix(control.started_at()),
             generation: control.generation(),
@@ -109,7 +117,10 @@ fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-fn pool_sample(control: &Control, pool: &PoolState, checks: &Checks<'_>) -> PoolSample {
+fn pool_sample(control: &Control, pool: &PoolState, of_config: &Pool, checks: &Checks<'_>) -> PoolSample {
+    let source_ports = |backend: &BackendState, address| {
+        control.source_ports.of(of_config, address, backend.id, control.counters())
+    };
     let phases = pool.plan.phases();
     PoolSample {
         table: current(pool).clone(),
@@ -118,11 +129,16 @@ fn pool_sample(control: &Control, pool: &PoolState, checks: &Checks<'_>) -> Pool
         phases: if phases.special() == 0 { Counts::default() } else { phases.counts() },
         waiting: pool.plan.waiting(),
         settled: is_settled(control, pool),
-        backends: pool.backends.iter().map(|backend| backend_sample(backend, checks)).collect(),
+        backends: pool
+            .backends
+            .iter()
+            .zip(&of_config.backends)
+            .map(|(backend, named)| backend_sample(backend, source_ports(backend, named.address), checks))
+            .collect(),
     }
 }
 
-fn backend_sample(backend: &BackendState, checks: &Checks<'_>) -> BackendSample {
+fn backend_sample(backend: &BackendState, source_ports: Option<PortUse>, checks: &Checks<'_>) -> BackendSample {
     let known = checks.get(&backend.id).map_or(&[][..], Vec::as_slice);
     BackendSample {
         id: backend.id,
@@ -132,5 +148,6 @@ fn backend_sample(backend: &BackendState, checks: &Checks<'_>) -> BackendSample 
         pins: backend.pins,
         transitions: backend.transitions,
         check: together(known),
+        source_ports,
     }
 }

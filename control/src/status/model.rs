@@ -6,7 +6,7 @@ mod pools;
 use crate::devices::DeviceCounters;
 use crate::drain::DrainStatus;
 pub use checks::{CheckDetail, CheckHistory, ResultStatus, ShareStatus};
-pub use pools::{BackendStatus, CheckStatus, PoolStatus, TransitionStatus, VipStatus};
+pub use pools::{BackendStatus, CheckStatus, PoolStatus, SourcePortsStatus, TransitionStatus, VipStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;

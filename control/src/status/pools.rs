@@ -1,10 +1,11 @@
 //! VIPs, pools and backends in `status`.
 
 use super::checks::{Checks, Known, asked, checks, details, is_held, share, together};
-use super::model::{BackendStatus, PoolStatus, TransitionStatus, VipStatus};
+use super::model::{BackendStatus, PoolStatus, SourcePortsStatus, TransitionStatus, VipStatus};
 use crate::checks::Asked;
 use crate::control::{Control, sessions_of};
 use crate::rt::Report;
+use crate::source_ports::PortUse;
 use crate::state::{Admin, BackendHealth, BackendState, PoolState, Stage};
 use guideway_config::model as config;
 use guideway_dataplane::ids::{BackendId, VipId};
@@ -29,7 +30,7 @@ pub fn backend(control: &Control, report: &Report, id: BackendId) -> Option<Back
     let asked = asked(state, pool.index());
     let checks = checks(report);
     let known = (asked.as_slice(), checks.get(&id).map_or(&[][..], Vec::as_slice));
-    Some(backend_status(control, &of_pool.backends[index], &of_config.backends[index], slots, known))
+    Some(backend_status(control, &of_pool.backends[index], (of_config, &of_config.backends[index]), slots, known))
 }
 
 pub(super) fn vip_status(control: &Control, id: VipId, vip: &config::Vip) -> VipStatus {
@@ -63,7 +64,9 @@ pub(super) fn pool_status(control: &Control, index: usize, checks: &Checks<'_>, 
         slots_moved: moved(table, pool.plan.undisturbed()),
         table_digest: format!("{:016x}", digest(table, &of.backends)),
         transition: transition_status(control, pool, now),
-        backends: backends.map(|((b, of), slots)| backend_status(control, b, of, slots, known(b.id))).collect(),
+        backends: backends
+            .map(|((backend, named), slots)| backend_status(control, backend, (of, named), slots, known(backend.id)))
+            .collect(),
     }
 }
 
@@ -122,7 +125,7 @@ fn digest(table: &Table, backends: &[config::Backend]) -> u64 {
 fn backend_status(
     control: &Control,
     backend: &BackendState,
-    of: &config::Backend,
+    (pool, of): (&config::Pool, &config::Backend),
     slots: u32,
     (asked, known): (&[Asked], &[Known<'_>]),
 ) -> BackendStatus {
@@ -154,6 +157,9 @@ fn backend_status(
         slots,
         pins: backend.pins,
         sessions: sessions_of(control.counters(), backend.id),
+        source_ports: control.source_ports.of(pool, of.address, backend.id, control.counters()).map(
+            |PortUse { in_use, resting, total }| SourcePortsStatus { in_use, resting, total },
+        ),
         traffic: control.backend_traffic(backend.id),
         share: share(backend),
         check: together(known),

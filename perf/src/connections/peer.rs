@@ -4,9 +4,11 @@ use crate::memory::{Buffer, FreeList};
 use guideway_dataplane::craft::Craft;
 use guideway_dataplane::port::{BURST, Burst, Packet, PacketPool, Port, RxQueue, TxQueue};
 use guideway_dataplane::wire::ethernet::Mac;
+use guideway_dataplane::wire::ipv4::Ipv4Header;
 use guideway_dataplane::wire::tcp::{ACK, FIN, SYN};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zerocopy::FromBytes;
 
 /// Segments of a connection.
 pub const SEGMENTS: usize = 6;
@@ -16,6 +18,7 @@ const ROUTER: Mac = [2, 0, 0, 0, 0, 0xfe];
 const VIP: [u8; 4] = [203, 0, 113, 10];
 
 /// Where fields lie in a frame of IPv4 without options.
+const IP: usize = 14;
 const ADDRESSES: usize = 26;
 const PORTS: usize = 34;
 const NUMBERS: usize = 38;
@@ -146,6 +149,9 @@ impl Peers {
             frame[NUMBERS..NUMBERS + 4].copy_from_slice(&sequence.to_be_bytes());
             frame[NUMBERS + 4..NUMBERS + 8].copy_from_slice(&acknowledged.to_be_bytes());
             frame[FLAGS] = flags;
+            if let Some(Ok((header, _))) = frame.get_mut(IP..).map(Ipv4Header::mut_from_prefix) {
+                header.fill_checksum();
+            }
             frames.push(packet);
         }
     }

@@ -22,6 +22,17 @@ pub struct VipStatus {
     pub traffic: TrafficStatus,
 }
 
+/// Source ports of one backend: a new connection needs one that is neither in use nor rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourcePortsStatus {
+    /// Ports of sessions that are there.
+    pub in_use: u64,
+    /// Ports of those that ended in the last minute, or a little before.
+    pub resting: u64,
+    /// How many there are: of all source addresses, at all workers.
+    pub total: u64,
+}
+
 /// One pool.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
@@ -97,6 +108,9 @@ pub struct BackendStatus {
     /// Sessions with it now; none unless its pool rewrites addresses.
     #[serde(default)]
     pub sessions: u64,
+    /// Its source ports; absent unless its pool is `fullnat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ports: Option<SourcePortsStatus>,
     /// Sent to it.
     #[serde(flatten)]
     pub traffic: TrafficStatus,

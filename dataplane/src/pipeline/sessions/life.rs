@@ -180,6 +180,9 @@ impl<P: Packet> SessionStage<P> {
         if inside.source != outside.source {
             let rested = if session.tcp.is_over() { silence } else { Duration::ZERO };
             self.ports.free(answer, Nanos(now.0.saturating_sub(rested.as_nanos() as u64)), now);
+            if let Some(freed) = counters.ports_freed_of(session.backend) {
+                freed.add(1);
+            }
         }
         self.count(session.backend, -1, counters);
     }
