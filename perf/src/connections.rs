@@ -6,6 +6,7 @@
 //! many sessions end as begin, and as many ports rest as come free, though it takes less than a minute. Only the worker's polls are
 //! timed, not what makes segments of its output.
 
+pub mod flood;
 mod peer;
 
 use crate::clock::Clock;
@@ -119,7 +120,8 @@ impl fmt::Display for Report {
     }
 }
 
-fn config(options: &Options) -> Result<Config, Error> {
+/// `keys` are those of the pool, beside what the options say.
+fn config(options: &Options, keys: &str) -> Result<Config, Error> {
     let mut text = format!(
         "[fleet]\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n[cores]\ncontrol = 0\nworkers = [1]\n\
          [state]\nsessions = {}\nconnection_rate = {}\n\
@@ -137,7 +139,7 @@ fn config(options: &Options) -> Result<Config, Error> {
     let sources: Vec<String> = (1..=options.sources).map(|number| format!("\"10.0.2.{number}\"")).collect();
     let _ = write!(
         text,
-        "[[pool]]\nname = \"web\"\nforward = \"fullnat\"\nhealth = {{ kind = \"none\" }}\nsource_addresses = [{}]\n",
+        "[[pool]]\nname = \"web\"\nforward = \"fullnat\"\nhealth = {{ kind = \"none\" }}\nsource_addresses = [{}]\n{keys}\n",
         sources.join(", ")
     );
     for number in 1..=options.backends {
@@ -184,7 +186,7 @@ fn worker(
 ///
 /// [`Error`].
 pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
-    let config = Arc::new(config(options)?);
+    let config = Arc::new(config(options, "")?);
     let (input, output) = (Line::default(), Line::default());
     let counters = Arc::new(WorkerCounters::default());
     let mut worker = worker(&config, &input, &output, &counters)?;

@@ -5,7 +5,7 @@ use guideway_dataplane::craft::Craft;
 use guideway_dataplane::port::{BURST, Burst, Packet, PacketPool, Port, RxQueue, TxQueue};
 use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::ipv4::Ipv4Header;
-use guideway_dataplane::wire::tcp::{ACK, FIN, SYN};
+use guideway_dataplane::wire::tcp::{ACK, FIN, PSH, SYN};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zerocopy::FromBytes;
@@ -88,6 +88,17 @@ fn reversed(ends: Ends) -> Ends {
     [e, f, g, h, a, b, c, d, k, l, i, j]
 }
 
+/// Makes a segment of the template.
+fn write(frame: &mut [u8], ends: Ends, flags: u8, (sequence, acknowledged): (u32, u32)) {
+    frame[ADDRESSES..PORTS + 4].copy_from_slice(&ends);
+    frame[NUMBERS..NUMBERS + 4].copy_from_slice(&sequence.to_be_bytes());
+    frame[NUMBERS + 4..NUMBERS + 8].copy_from_slice(&acknowledged.to_be_bytes());
+    frame[FLAGS] = flags;
+    if let Some(Ok((header, _))) = frame.get_mut(IP..).map(Ipv4Header::mut_from_prefix) {
+        header.fill_checksum();
+    }
+}
+
 /// Both sides of the connections of a wave.
 pub(super) struct Peers {
     template: Vec<u8>,
@@ -143,17 +154,75 @@ impl Peers {
         let mut frames = line.frames();
         for place in burst * BURST..(burst + 1) * BURST {
             let Some(mut packet) = self.pool.alloc(&self.template) else { continue };
-            let frame = packet.frame_mut();
             let ends = if is_clients { self.outside(place) } else { reversed(self.inside[place]) };
-            frame[ADDRESSES..PORTS + 4].copy_from_slice(&ends);
-            frame[NUMBERS..NUMBERS + 4].copy_from_slice(&sequence.to_be_bytes());
-            frame[NUMBERS + 4..NUMBERS + 8].copy_from_slice(&acknowledged.to_be_bytes());
-            frame[FLAGS] = flags;
-            if let Some(Ok((header, _))) = frame.get_mut(IP..).map(Ipv4Header::mut_from_prefix) {
-                header.fill_checksum();
-            }
+            write(packet.frame_mut(), ends, flags, (sequence, acknowledged));
             frames.push(packet);
         }
+    }
+
+    /// Puts a packet of data of each connection of a burst into the worker's queue.
+    pub(super) fn send_data(&self, burst: usize, line: &Line) {
+        let of_handshake = line.frames().len();
+        self.send(2, burst, line);
+        for packet in line.frames().iter_mut().skip(of_handshake) {
+            packet.frame_mut()[FLAGS] = ACK | PSH;
+        }
+    }
+
+    /// Puts a burst of SYNs from anywhere into the worker's queue. `number` is that of the first one, of all that ever were.
+    pub(super) fn send_flood(&self, number: u64, line: &Line) {
+        let mut frames = line.frames();
+        for number in number..number + BURST as u64 {
+            let Some(mut packet) = self.pool.alloc(&self.template) else { continue };
+            // Addresses from 64.0.0.0 to 127.255.255.255, ports and numbers: all are others, in no order.
+            let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let [a, b, c, d] = (0x4000_0000 | (random >> 34) as u32).to_be_bytes();
+            let [high, low] = (random as u16 | 1 << 14).to_be_bytes();
+            let [e, f, g, h] = VIP;
+            let ends = [a, b, c, d, e, f, g, h, high, low, 0, 80];
+            write(packet.frame_mut(), ends, SYN, (random as u32, 0));
+            frames.push(packet);
+        }
+    }
+
+    /// Takes what the worker sent: how many packets have these flags.
+    pub(super) fn count(&self, flags: u8, line: &Line) -> u64 {
+        let mut frames = line.frames();
+        let count = frames.iter().filter(|frame| frame.frame().get(FLAGS) == Some(&flags)).count() as u64;
+        while !frames.is_empty() {
+            let count = frames.len().min(BURST);
+            self.pool.give_back(&mut frames.drain(..count).collect());
+        }
+        count
+    }
+
+    /// A client that is none of a wave's goes through a handshake that the SYN proxy guards; `pass` lets the worker run. Whether
+    /// its backend and itself were told of each other.
+    pub(super) fn visit(&self, number: u32, lines: (&Line, &Line), mut pass: impl FnMut()) -> bool {
+        let [a, b, c, d] = (0x0a80_0000 + (number >> 14)).to_be_bytes();
+        let [high, low] = (1 << 14 | (number & 0x3fff) as u16).to_be_bytes();
+        let [e, f, g, h] = VIP;
+        let client = [a, b, c, d, e, f, g, h, high, low, 0, 80];
+        let mut exchange = |ends: Ends, flags: u8, numbers: (u32, u32)| {
+            if let Some(mut packet) = self.pool.alloc(&self.template) {
+                write(packet.frame_mut(), ends, flags, numbers);
+                lines.0.frames().push(packet);
+            }
+            pass();
+            let answers: Vec<_> = lines.1.frames().iter().map(|packet| packet.frame().to_vec()).collect();
+            self.count(0, lines.1);
+            answers
+        };
+        let answer = exchange(client, SYN, (100, 0));
+        let cookie =
+            answer.first().and_then(|answer| answer.get(NUMBERS..)?.first_chunk().copied()).map(u32::from_be_bytes);
+        let Some(cookie) = cookie else { return false };
+        let syn = exchange(client, ACK, (101, cookie.wrapping_add(1)));
+        let [syn] = &syn[..] else { return false };
+        let Some(inside) = ends(syn).filter(|_| syn.get(FLAGS) == Some(&SYN)) else { return false };
+        // The backend gets the acknowledgement, the client its window.
+        let joined = exchange(reversed(inside), SYN | ACK, (900, 101));
+        joined.len() == 2 && joined.iter().all(|frame| frame.get(FLAGS) == Some(&ACK))
     }
 
     /// Takes what the worker sent, in the order of the connections, and gives the buffers back.
