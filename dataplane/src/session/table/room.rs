@@ -55,7 +55,9 @@ impl Sessions {
     #[must_use]
     pub fn silence(&self, id: SessionId, now: Nanos) -> Duration {
         let place = id.0 as usize;
-        let (Some(record), Some(kept)) = (self.records.get(place), self.kept.0.get(place)) else { return Duration::ZERO };
+        let (Some(record), Some(kept)) = (self.records.get(place), self.kept.0.get(place)) else {
+            return Duration::ZERO;
+        };
         let ahead = i64::from(record.deadline.wrapping_sub(ticks(now)).cast_signed()) * TICK_MILLIS as i64;
         let silent = i64::from(kept.patience) * (PATIENCE_STEP * 1_000) as i64 - ahead;
         Duration::from_millis(silent.max(0).cast_unsigned())
