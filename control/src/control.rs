@@ -10,7 +10,7 @@ use crate::neighbor;
 use crate::reconcile::reconcile;
 use crate::reload::{Plan, Refusal, Remedy};
 use crate::responder::Conflict;
-use crate::source_ports::SourcePorts;
+use crate::source_ports::{PortUse, SourcePorts};
 use crate::state::{Admin, BackendHealth, Change, ChangeError, Moment, Stage, State};
 use crate::status::model::TrafficStatus;
 use crate::topology::link_name;
@@ -45,7 +45,7 @@ pub struct Control {
     doorbells: Vec<Arc<Doorbell>>,
     counters: Vec<Arc<WorkerCounters>>,
     beginnings: Beginnings,
-    pub(crate) source_ports: SourcePorts,
+    source_ports: SourcePorts,
     devices: Arc<dyn Devices>,
     started: Instant,
     /// The same by the calendar.
@@ -451,6 +451,18 @@ impl Control {
     /// Frees snapshots that no worker uses any more.
     pub fn reclaim(&mut self) {
         self.publisher.reclaim();
+    }
+
+    /// Source ports of a backend at an address in a pool; `None`: the pool is not `fullnat`.
+    #[must_use]
+    pub fn source_ports_of(&self, pool: &model::Pool, address: IpAddr, id: BackendId) -> Option<PortUse> {
+        self.source_ports.of(pool, address, id, &self.counters)
+    }
+
+    /// Backends that have few source ports left, as warnings.
+    #[must_use]
+    pub fn crowded_source_ports(&self) -> Vec<String> {
+        self.source_ports.warnings().collect()
     }
 
     /// Who claims our addresses, as warnings.

@@ -38,7 +38,10 @@ impl PortUse {
     /// Percent of the ports that no new session can have.
     #[must_use]
     pub const fn percent(&self) -> u64 {
-        if self.total == 0 { 0 } else { (self.in_use + self.resting) * 100 / self.total }
+        match ((self.in_use + self.resting) * 100).checked_div(self.total) {
+            Some(percent) => percent,
+            None => 0,
+        }
     }
 }
 

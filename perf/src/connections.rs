@@ -10,6 +10,7 @@ pub mod flood;
 mod peer;
 
 use crate::clock::Clock;
+use crate::window::thread_time;
 use guideway_config::model::Config;
 use guideway_control::reconcile::reconcile;
 use guideway_control::sessions::session_parts;
@@ -196,20 +197,26 @@ pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
     let mut now = Nanos(1_000_000_000);
     let mut waves: Vec<[f64; SEGMENTS]> = Vec::with_capacity(options.waves as usize);
     for wave in 0..options.warm_up + options.waves {
-        let mut ticks = [0; SEGMENTS];
+        let mut ticks = [0.0; SEGMENTS];
         for (segment, ticks) in ticks.iter_mut().enumerate() {
+            let (begun, cpu_begun) = (clock.ticks(), thread_time());
+            let mut spent = 0;
             for burst in 0..peers.len() as usize / BURST {
                 peers.send(segment, burst, &input);
                 now = Nanos(now.0 + step);
                 let before = clock.ticks();
                 worker.poll(now, &mut ());
-                *ticks += clock.ticks().saturating_sub(before);
+                spent += clock.ticks().saturating_sub(before);
                 peers.receive(segment, burst, &output);
             }
+            // Of the time in which the thread had its core.
+            let cpu = thread_time().saturating_sub(cpu_begun).as_secs_f64();
+            let wall = clock.ticks().saturating_sub(begun) as f64 / clock.hz() as f64;
+            *ticks = spent as f64 * (cpu / wall).min(1.0);
         }
         peers.next_wave();
         if wave >= options.warm_up {
-            waves.push(ticks.map(|ticks| ticks as f64 / f64::from(peers.len())));
+            waves.push(ticks.map(|ticks| ticks / f64::from(peers.len())));
         }
     }
     if peers.lost() > 0 {

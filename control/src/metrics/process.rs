@@ -151,7 +151,7 @@ pub(super) fn sessions(families: &mut Families<'_>, sample: &Sample) -> fmt::Res
     )?;
     families.counter(
         "sessions_evicted",
-        "Sessions in their handshake that gave way to others.",
+        "Sessions that gave way to others: in their handshake, or silent where [state] sessions_full is evict.",
         sum(|sessions| &sessions.evicted),
     )?;
     families.counter(

@@ -118,9 +118,7 @@ fn unix(time: SystemTime) -> f64 {
 }
 
 fn pool_sample(control: &Control, pool: &PoolState, of_config: &Pool, checks: &Checks<'_>) -> PoolSample {
-    let source_ports = |backend: &BackendState, address| {
-        control.source_ports.of(of_config, address, backend.id, control.counters())
-    };
+    let source_ports = |backend: &BackendState, address| control.source_ports_of(of_config, address, backend.id);
     let phases = pool.plan.phases();
     PoolSample {
         table: current(pool).clone(),

@@ -243,7 +243,7 @@ fn warnings(
 ) -> Vec<String> {
     let mut warnings = control.conflicts();
     warnings.extend(control.unsaved().map(str::to_owned));
-    warnings.extend(control.source_ports.warnings());
+    warnings.extend(control.crowded_source_ports());
     let (void, sent) = (report.prober.void + report.prober.skipped, report.prober.sent);
     if void * 10 > sent {
         warnings.push(format!(

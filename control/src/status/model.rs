@@ -183,7 +183,7 @@ pub struct SessionsStatus {
     pub created: u64,
     /// Sessions that ended by their silence; ended connections are among them.
     pub expired: u64,
-    /// Sessions in their handshake that gave way to others.
+    /// Sessions that gave way to others: in their handshake, or silent where `[state] sessions_full` is `evict`.
     pub evicted: u64,
     /// PROXY headers sent in segments of their own.
     pub proxy_headers: u64,

@@ -157,9 +157,9 @@ fn backend_status(
         slots,
         pins: backend.pins,
         sessions: sessions_of(control.counters(), backend.id),
-        source_ports: control.source_ports.of(pool, of.address, backend.id, control.counters()).map(
-            |PortUse { in_use, resting, total }| SourcePortsStatus { in_use, resting, total },
-        ),
+        source_ports: control
+            .source_ports_of(pool, of.address, backend.id)
+            .map(|PortUse { in_use, resting, total }| SourcePortsStatus { in_use, resting, total }),
         traffic: control.backend_traffic(backend.id),
         share: share(backend),
         check: together(known),

@@ -6,6 +6,7 @@ mod machine;
 mod retry;
 mod syn_proxy;
 
+use guideway_control::source_ports::PortUse;
 use guideway_control::state::Change;
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::time::Nanos;
@@ -125,6 +126,88 @@ fn source_ports_run_out() {
         }
     }
     assert!((27_000..=30_000).contains(&opened), "{opened} connections, then exhausted");
+}
+
+/// Operators are told before there is none left, and no longer than that lasts. What rests counts, for a minute.
+#[test]
+fn source_ports_are_counted_and_warned_of() {
+    let pools = pool("forward = \"fullnat\"", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+    let mut machine = Machine::new(config(&format!("[state]\nsessions = 40000\n{pools}")));
+    let used = |machine: &Machine| {
+        let state = machine.control.state();
+        let (pool, backend) = (&state.config.pools[0], &state.config.pools[0].backends[0]);
+        machine.control.source_ports_of(pool, backend.address, state.pools[0].backends[0].id).expect("it is fullnat")
+    };
+    machine.control.step(machine.now);
+    assert_eq!(used(&machine), PortUse { in_use: 0, resting: 0, total: 60_000 });
+    // Each worker has the half of the ports.
+    let client = |number: u32| format!("198.51.{}.9:{}", number >> 8, 10_000 + (number & 0xff));
+    for number in 0..49_000_u32 {
+        let (at, from) = (number as usize % 2, client(number));
+        let left = machine.client(at, &from, VIP, SYN, (100, 0));
+        let [Left { source, destination, .. }] = left[..] else { panic!("{number}: {left:?}") };
+        machine.backend(at, destination, source, SYN | ACK, (900, 101));
+        machine.client(at, &from, VIP, ACK, (101, 901));
+        // A third of them are reset at once.
+        if number % 3 == 0 {
+            machine.client(at, &from, VIP, RST | ACK, (101, 901));
+        }
+    }
+    let after = |seconds: u64, machine: &mut Machine| {
+        for _ in 0..seconds {
+            machine.now = machine.now + Duration::from_secs(1);
+            (0..600).for_each(|_| machine.idle());
+            machine.control.step(machine.now);
+        }
+        machine.control.crowded_source_ports()
+    };
+    let warnings = after(6, &mut machine);
+    assert_eq!(used(&machine), PortUse { in_use: 49_000, resting: 0, total: 60_000 });
+    assert!(
+        matches!(&warnings[..], [one] if one.starts_with("web/web1: 49000 source ports are in use")),
+        "{warnings:?}"
+    );
+    // Those that were reset are forgotten after 20 s, and their ports rest.
+    let warnings = after(24, &mut machine);
+    assert_eq!(used(&machine), PortUse { in_use: 49_000 - 16_334, resting: 16_334, total: 60_000 });
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let warnings = after(75, &mut machine);
+    assert_eq!(used(&machine), PortUse { in_use: 49_000 - 16_334, resting: 0, total: 60_000 });
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+/// With `sessions_full = "evict"` a new flow takes the place of one that is silent, and of no other.
+#[test]
+fn silent_sessions_give_way_where_they_may() {
+    for (full, gives_way) in [("drop", false), ("evict", true)] {
+        let pools = pool("forward = \"fullnat\"", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+        let state = format!("[state]\nsessions = 1024\nsessions_full = \"{full}\"\nembryonic_sessions = 10\n{pools}");
+        let mut machine = Machine::new(config(&state));
+        let client = |number: u32| format!("198.51.100.8:{}", 10_000 + number);
+        for number in 0..1_024 {
+            machine.connect(&client(number), VIP);
+        }
+        assert_eq!(machine.client(0, CLIENT, VIP, SYN, (1, 0)), [], "nobody has been silent for long");
+        machine.now = machine.now + Duration::from_secs(30);
+        // All but the last ten speak.
+        for number in 0..1_014 {
+            assert_eq!(machine.client(0, &client(number), VIP, ACK, (101, 901)).len(), 1);
+        }
+        let mut entered = 0;
+        // Who asks again and again gets a place: a look is at eight sessions, and passes over those that speak.
+        for attempt in 0..400 {
+            entered += machine.client(0, &format!("198.51.100.9:{}", 1_024 + attempt), VIP, SYN, (1, 0)).len();
+        }
+        let speak = (0..1_014).filter(|number| machine.client(0, &client(*number), VIP, ACK, (101, 901)).len() == 1);
+        assert_eq!(speak.count(), 1_014, "who speaks keeps his place");
+        let silent =
+            (1_014..1_024).filter(|number| machine.client(0, &client(*number), VIP, ACK, (101, 901)).len() == 1);
+        if gives_way {
+            assert!(entered > 0 && silent.count() < 10, "{entered}");
+        } else {
+            assert_eq!((entered, silent.count()), (0, 10));
+        }
+    }
 }
 
 #[test]

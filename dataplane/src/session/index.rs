@@ -91,7 +91,8 @@ impl Index {
         let count = self.buckets.len() as u64;
         let place = |bits: u32| ((u64::from(bits) * count) >> 32) as u32;
         let buckets = [place(hash as u32), place((hash >> 32) as u32)];
-        SessionKey { buckets, tag: (hash >> 64) as u32 & self.tag_mask() }
+        // Never zero, which is what an empty entry has.
+        SessionKey { buckets, tag: ((hash >> 64) as u32 & self.tag_mask()).max(self.side << 1) }
     }
 
     #[inline]
@@ -109,7 +110,7 @@ impl Index {
         let mask = self.tag_mask();
         for place in key.buckets {
             let Some(bucket) = self.buckets.get(place as usize) else { continue };
-            let mut tagged = bucket.which(|entry| (entry != 0) & (entry & mask == key.tag));
+            let mut tagged = bucket.which(|entry| entry & mask == key.tag);
             while tagged != 0 {
                 let (number, side) = self.named(bucket.0[tagged.trailing_zeros() as usize % WAYS]);
                 if is_it(number, side) {
