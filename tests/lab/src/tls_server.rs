@@ -65,7 +65,7 @@ impl TlsServer {
         write_certificate(&folder, certificate)?;
         let path = folder.to_string_lossy();
         let text = configuration.replace(CERTIFICATE, &format!("{path}/web1")).replace(NGINX_LOGS, &path);
-        let file = folder.join("configuration");
+        let file = folder.join(program.file());
         std::fs::write(&file, program.whole(&text)).with_context(|| format!("cannot write {}", file.display()))?;
         let output = folder.join("output.log");
         let arguments = program.arguments(&path, &file.to_string_lossy());
@@ -90,6 +90,15 @@ impl TlsServer {
 impl TlsProgram {
     fn is_nginx(self) -> bool {
         matches!(self, Self::NginxHttp | Self::NginxStream)
+    }
+
+    /// The name of its configuration: Envoy tells the language by the ending.
+    fn file(self) -> &'static str {
+        match self {
+            Self::NginxHttp | Self::NginxStream => "nginx.conf",
+            Self::HaProxy => "haproxy.cfg",
+            Self::Envoy => "envoy.yaml",
+        }
     }
 
     fn executable(self) -> Result<PathBuf> {
