@@ -1,6 +1,6 @@
 //! Servers behind `fullnat` and the PROXY protocol: what their tests have in common, and servers that speak first.
 
-use crate::setup::{PATIENCE, Site, patient_checks};
+use crate::setup::{PATIENCE, Site, patient_checks, with_port};
 use anyhow::{Context, Result, ensure};
 use guideway_lab::{Device, GuidewayConfig, Lab, LabOptions, address, runnable};
 use std::io::{Read, Write};
@@ -26,27 +26,40 @@ const MYSQL: Dialogue = Dialogue {
     request: b"\x25\0\0\x01\x85\xa2\x1a\0\0\0\0\x01\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0root\0",
 };
 
-/// Both families before backends of IPv4, in both versions of the header: pool, version, VIP.
-pub const WAYS: [(&str, &str, IpAddr); 4] = [
-    ("one", "v1", address::vip_v4(20)),
-    ("one6", "v1", address::vip_v6(20)),
-    ("two", "v2", address::vip_v4(21)),
-    ("two6", "v2", address::vip_v6(21)),
+/// A VIP, the version of the header behind it, and whether its backend is reached by IPv6.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub vip: IpAddr,
+    pub version: &'static str,
+    ipv6: bool,
+}
+
+const fn way(vip: IpAddr, version: &'static str, ipv6: bool) -> Way {
+    Way { vip, version, ipv6 }
+}
+
+/// Both versions of the header in all four combinations of families.
+pub const WAYS: [Way; 8] = [
+    way(address::vip_v4(20), "v1", false),
+    way(address::vip_v6(20), "v1", false),
+    way(address::vip_v4(21), "v1", true),
+    way(address::vip_v6(21), "v1", true),
+    way(address::vip_v4(22), "v2", false),
+    way(address::vip_v6(22), "v2", false),
+    way(address::vip_v4(23), "v2", true),
+    way(address::vip_v6(23), "v2", true),
 ];
 
-/// VIPs at `port`, whose backends listen at another one.
+/// VIPs at `port`, each with a pool of its own, whose backends listen at another one.
 fn config(lab: &Lab, port: u16, backend_port: u16) -> GuidewayConfig {
     let config = GuidewayConfig::new(lab, Device::AfPacket, &[1]);
-    let config = WAYS.iter().fold(config, |config, (pool, version, vip)| {
-        let mut config = config.pool(lab, pool, "fullnat", false).vip(*vip, "tcp", port, pool);
+    let config = WAYS.iter().zip(1..).fold(config, |config, (way, number)| {
+        let name = format!("pool{number}");
+        let mut config = config.pool(lab, &name, "fullnat", way.ipv6).vip(way.vip, "tcp", port, &name);
         if let Some(pool) = config.pool.last_mut() {
-            pool.more.insert("proxy_protocol".to_owned(), Value::from(*version));
-            pool.backend.truncate(1);
-            pool.backend
-                .iter_mut()
-                .for_each(|backend| drop(backend.insert("port".to_owned(), i64::from(backend_port).into())));
+            pool.more.insert("proxy_protocol".to_owned(), Value::from(way.version));
         }
-        config
+        with_port(config, backend_port)
     });
     patient_checks(config)
 }
@@ -115,15 +128,15 @@ fn servers_that_speak_first() -> Result<()> {
     let backend = site.lab.backend(1);
     let listener = backend.namespace().enter(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, SPEAKER_PORT)))??;
     for dialogue in [&SMTP, &MYSQL] {
-        for (pool, version, vip) in WAYS {
-            let service = SocketAddr::new(vip, SPEAKER_SERVICE);
+        for way in WAYS {
+            let service = SocketAddr::new(way.vip, SPEAKER_SERVICE);
             let listener = listener.try_clone()?;
             let server = std::thread::spawn(move || speak_first(&listener, dialogue));
             let client = site.lab.client().enter(|| listen_first(service, dialogue))?;
-            let client = client.with_context(|| format!("{pool}\n{}", site.log()))?;
+            let client = client.with_context(|| format!("{way:?}\n{}", site.log()))?;
             let got = server.join().map_err(|_| anyhow::anyhow!("the server panicked"))??;
-            let expected = [&header(version, client, service), dialogue.request].concat();
-            assert_eq!(got, expected, "{pool}: {}", String::from_utf8_lossy(&got));
+            let expected = [&header(way.version, client, service), dialogue.request].concat();
+            assert_eq!(got, expected, "{way:?}: {}", String::from_utf8_lossy(&got));
         }
     }
     Ok(())

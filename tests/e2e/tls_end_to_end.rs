@@ -65,14 +65,16 @@ fn use_every_way(site: &Site, certificate: &Certificate) -> Result<Vec<Connectio
     let output = got.to_string_lossy();
     let range = format!("0-{}", BODY_BYTES - 1);
     let mut connections = Vec::new();
-    for (pool, version, vip) in WAYS {
+    for way in WAYS {
+        let (vip, version) = (way.vip, way.version);
         let service = SocketAddr::new(vip, SERVICE_PORT);
-        let client = request(site, vip, certificate, "/big", &["-o", &output, "-r", &range]).context(pool)?;
-        ensure!(std::fs::read(&got)? == big[..BODY_BYTES], "{pool}: a download is not what was sent");
+        let client = request(site, vip, certificate, "/big", &["-o", &output, "-r", &range])
+            .with_context(|| format!("{way:?}"))?;
+        ensure!(std::fs::read(&got)? == big[..BODY_BYTES], "{way:?}: a download is not what was sent");
         connections.push(Connection { version, client, service });
-        let client =
-            request(site, vip, certificate, "/upload", &["-o", &output, "--data-binary", &posted]).context(pool)?;
-        arrived(site, &std::fs::read_to_string(&got)?, &upload).context(pool)?;
+        let client = request(site, vip, certificate, "/upload", &["-o", &output, "--data-binary", &posted])
+            .with_context(|| format!("{way:?}"))?;
+        arrived(site, &std::fs::read_to_string(&got)?, &upload).with_context(|| format!("{way:?}"))?;
         connections.push(Connection { version, client, service });
     }
     Ok(connections)
