@@ -56,7 +56,7 @@ fn request(site: &Site, vip: IpAddr, certificate: &Certificate, path: &str, argu
     Ok(SocketAddr::new(address.parse()?, port.parse()?))
 }
 
-/// Downloads and uploads by every way; the connections.
+/// Downloads by TLS 1.3 and uploads by TLS 1.2 in every way; the connections.
 fn use_every_way(site: &Site, certificate: &Certificate) -> Result<Vec<Connection>> {
     let upload = site.lab.folder().join("upload");
     std::fs::write(&upload, noise(BODY_BYTES))?;
@@ -68,12 +68,13 @@ fn use_every_way(site: &Site, certificate: &Certificate) -> Result<Vec<Connectio
     for way in WAYS {
         let (vip, version) = (way.vip, way.version);
         let service = SocketAddr::new(vip, SERVICE_PORT);
-        let client = request(site, vip, certificate, "/big", &["-o", &output, "-r", &range])
+        let client = request(site, vip, certificate, "/big", &["-o", &output, "-r", &range, "--tlsv1.3"])
             .with_context(|| format!("{way:?}"))?;
         ensure!(std::fs::read(&got)? == big[..BODY_BYTES], "{way:?}: a download is not what was sent");
         connections.push(Connection { version, client, service });
-        let client = request(site, vip, certificate, "/upload", &["-o", &output, "--data-binary", &posted])
-            .with_context(|| format!("{way:?}"))?;
+        let client =
+            request(site, vip, certificate, "/upload", &["-o", &output, "--tls-max", "1.2", "--data-binary", &posted])
+                .with_context(|| format!("{way:?}"))?;
         arrived(site, &std::fs::read_to_string(&got)?, &upload).with_context(|| format!("{way:?}"))?;
         connections.push(Connection { version, client, service });
     }
