@@ -39,6 +39,7 @@ mod replayed;
 mod retrying;
 mod services;
 mod setup;
+mod tls_end_to_end;
 mod top;
 mod transfer;
 mod tunnels;

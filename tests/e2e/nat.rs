@@ -1,6 +1,6 @@
 //! Pools that rewrite addresses, over real kernels: whom backends see, and that every byte arrives.
 
-use crate::setup::{Site, http, patient_checks};
+use crate::setup::{Site, http, patient_checks, with_port};
 use crate::transfer::{download, noise, post};
 use anyhow::{Context, Result};
 use guideway_lab::nginx::PROXIED_PORT;
@@ -26,14 +26,6 @@ const WAYS: [Way; 4] = [
     Way { vip: address::vip_v4(11), pool: "full6" },
     Way { vip: address::vip_v6(11), pool: "full4" },
 ];
-
-/// Adds a key to every backend of the last pool.
-fn with_port(mut config: GuidewayConfig, port: u16) -> GuidewayConfig {
-    for backend in config.pool.last_mut().into_iter().flat_map(|pool| &mut pool.backend) {
-        backend.insert("port".to_owned(), i64::from(port).into());
-    }
-    config
-}
 
 fn fullnat(lab: &Lab, workers: &[u32]) -> GuidewayConfig {
     let pools = GuidewayConfig::new(lab, Device::AfPacket, workers)

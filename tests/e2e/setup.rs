@@ -152,6 +152,14 @@ pub fn patient_checks(mut config: GuidewayConfig) -> GuidewayConfig {
     config
 }
 
+/// Gives every backend of the last pool this port.
+pub fn with_port(mut config: GuidewayConfig, port: u16) -> GuidewayConfig {
+    for backend in config.pool.last_mut().into_iter().flat_map(|pool| &mut pool.backend) {
+        backend.insert("port".to_owned(), i64::from(port).into());
+    }
+    config
+}
+
 /// Port 80 of a VIP.
 pub fn http(address: IpAddr) -> SocketAddr {
     SocketAddr::new(address, 80)

@@ -19,11 +19,16 @@ pub fn download(site: &Site, target: SocketAddr) -> Result<()> {
 pub fn post(site: &Site, target: SocketAddr, file: &Path) -> Result<()> {
     let body = format!("@{}", file.display());
     let backend = site.curl(&["--data-binary", &body, &format!("http://{target}/upload")])?;
-    let host = site.lab.backends().iter().find(|host| host.name() == backend.trim());
-    let folder = host.with_context(|| format!("{target}: no backend answers {backend:?}"))?.folder().join("body");
+    arrived(site, &backend, file).with_context(|| target.to_string())
+}
+
+/// What the backend that answers so to an upload has got last is this file.
+pub fn arrived(site: &Site, answer: &str, file: &Path) -> Result<()> {
+    let host = site.lab.backends().iter().find(|host| host.name() == answer.trim());
+    let folder = host.with_context(|| format!("no backend answers {answer:?}"))?.folder().join("body");
     let newest = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).max().context("no upload")?;
     let (got, sent) = (std::fs::read(&newest)?, std::fs::read(file)?);
-    ensure!(got == sent, "{target}: {} bytes of an upload are not what was sent", got.len());
+    ensure!(got == sent, "{} bytes of an upload are not what was sent", got.len());
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Bytes kept of each frame: Ethernet, two IPv6 headers and a TCP header with all its options.
+/// Bytes kept of each frame, if not all: Ethernet, two IPv6 headers and a TCP header with all its options.
 const SNAP_LENGTH: &str = "176";
 /// The kernel's buffer in KiB.
 const BUFFER: &str = "32768";
@@ -27,8 +27,17 @@ impl Capture {
     /// Starts tcpdump on an interface of a namespace, with nanosecond times of CLOCK_REALTIME, and waits until it
     /// captures. `filter` is a pcap filter, empty for everything.
     pub fn start(namespace: &Namespace, device: &str, file: &Path, filter: &str) -> Result<Self> {
+        Self::start_cut(namespace, device, file, filter, SNAP_LENGTH)
+    }
+
+    /// The same with every byte of each frame, for [`crate::stream::read_streams`].
+    pub fn start_whole(namespace: &Namespace, device: &str, file: &Path, filter: &str) -> Result<Self> {
+        Self::start_cut(namespace, device, file, filter, "0")
+    }
+
+    fn start_cut(namespace: &Namespace, device: &str, file: &Path, filter: &str, snap_length: &str) -> Result<Self> {
         let name = file.to_string_lossy().into_owned();
-        let mut arguments = vec!["-i", device, "-w", &name, "-U", "-n", "-s", SNAP_LENGTH, "-B", BUFFER];
+        let mut arguments = vec!["-i", device, "-w", &name, "-U", "-n", "-s", snap_length, "-B", BUFFER];
         // "-Z root": a tcpdump that changes its user could not write into the lab's folder.
         arguments.extend(["--immediate-mode", "--time-stamp-precision=nano", "-Z", "root"]);
         if !filter.is_empty() {

@@ -13,7 +13,7 @@
 //! their answers go straight back to the client. Everything that a test starts is killed and removed when its
 //! handle is dropped, also during a panic; [`remove_leftovers`] clears what a killed test left behind.
 //!
-//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `curl`. `scripts/setup` installs them.
+//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `haproxy`, `envoy`, `curl`. `scripts/setup` installs them.
 
 pub mod address;
 pub mod analysis;
@@ -38,7 +38,9 @@ pub mod packet;
 pub mod ping;
 pub mod process;
 pub mod quic;
+pub mod stream;
 pub mod tap;
+pub mod tls_server;
 pub mod topology;
 pub mod tunnel;
 pub mod unwrap;
@@ -68,5 +70,6 @@ pub use ping::{ping, ping_with};
 pub use process::Process;
 pub use quic::{QuicClients, QuicReport, QuicServer};
 pub use tap::Tap;
+pub use tls_server::{TlsProgram, TlsServer};
 pub use topology::Lab;
 pub use vlan::VlanSwitch;
