@@ -2,7 +2,7 @@
 
 use crate::base::{BASE, check, check_warnings, edited};
 use guideway_config::memory::Memory;
-use guideway_config::model::{Affinity, Config, IdleTimeout, OnDown, Pool, Tracking};
+use guideway_config::model::{Affinity, Config, IdleTimeout, OnDown, Pool, SessionsFull, Tracking};
 use guideway_config::parse;
 use std::time::Duration;
 
@@ -330,5 +330,21 @@ fn idle_time_without_vips_is_the_longest_of_all() {
         let parsed = parse(&edited(&[("[[vip]]", &idle)]), None).unwrap_or_else(|errors| panic!("{errors:#?}"));
         assert_eq!(parsed.config.idle_time(1), seconds(longest), "{timeouts}");
         assert_eq!(parsed.config.idle_time(0), seconds(900), "VIPs of other pools do not count");
+    }
+}
+
+#[test]
+fn limits_of_sessions() {
+    let limits = |config: &Config| (config.embryonic_sessions, config.sessions_full, config.connection_rate);
+    assert_eq!(limits(&config(&[])), (25, SessionsFull::Drop, 100_000));
+    let lines = "embryonic_sessions = 100\nsessions_full = \"evict\"\nconnection_rate = 1000000";
+    assert_eq!(limits(&with(&state(lines))), (100, SessionsFull::Evict, 1_000_000));
+    for (line, expected) in [
+        ("embryonic_sessions = 0", "8:22: error: `embryonic_sessions` must be an integer from 1 to 100"),
+        ("embryonic_sessions = 101", "8:22: error: `embryonic_sessions`"),
+        ("connection_rate = 999", "8:19: error: `connection_rate` must be an integer from 1000 to 10000000"),
+        ("sessions_full = \"evcit\"", "8:17: error: `sessions_full` cannot be \"evcit\""),
+    ] {
+        refused(&state(line), expected);
     }
 }

@@ -19,6 +19,9 @@ fn what_a_process_keeps_needs_a_restart() {
         ("mtu = 1500", "mtu = 1400", "[[port]]"),
         ("addresses = [\"10.0.0.1/24\"]", "vlan = 7\naddresses = [\"10.0.0.1/24\"]", "[[interface]]"),
         ("# end", "[exception]\nports = [\"edge\"]", "[exception]"),
+        ("[state]\n", "[state]\nembryonic_sessions = 10\n", "embryonic_sessions"),
+        ("[state]\n", "[state]\nsessions_full = \"evict\"\n", "sessions_full"),
+        ("[state]\n", "[state]\nconnection_rate = 1000\n", "connection_rate"),
     ] {
         for disruptive in [false, true] {
             let refusals = refused(&[(from, to)], disruptive);
