@@ -36,6 +36,20 @@ pub(crate) fn read(pool: &mut Reader<'_>, forward: Option<Forward>, report: &mut
         }
         (proxy, _) => proxy,
     };
+    let proxy = match (proxy, pool.get("proxy_datagrams")) {
+        (Some(Some(proxy)), Some(value)) => {
+            let words = [("each", Ok(false)), ("first", Ok(true))];
+            let first = value.word(&words, report);
+            first.map(|first| Some(proxy.map(|proxy| Proxy { first_datagram: first.value, ..proxy })))
+        }
+        (Some(None), Some(value)) => {
+            report
+                .error(value.at, "`proxy_datagrams` has no meaning without `proxy_protocol`")
+                .help("add proxy_protocol = \"v2\", or remove it");
+            None
+        }
+        (proxy, _) => proxy,
+    };
     let is_fullnat = forward.is_none_or(|forward| forward == Forward::Fullnat);
     let sources = match pool.key("source_addresses", forward, is_fullnat, report) {
         Some(value) => sources(value, report),
@@ -54,7 +68,7 @@ fn version(pool: &mut Reader<'_>, forward: Option<Forward>, report: &mut Report)
     }
     let words = [("v1", Ok(ProxyVersion::V1)), ("v2", Ok(ProxyVersion::V2))];
     let version = value.word(&words, report)?;
-    Some(Some(version.map(|version| Proxy { version, tlvs: ProxyTlvs::default() })))
+    Some(Some(version.map(|version| Proxy { version, tlvs: ProxyTlvs::default(), first_datagram: false })))
 }
 
 fn tlvs_of(proxy: Proxy, value: Value<'_>, report: &mut Report) -> Option<Proxy> {

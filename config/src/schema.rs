@@ -135,6 +135,7 @@ pub const POOL: Section = Section {
         built("backend"),
         built("proxy_protocol"),
         built("proxy_tlvs"),
+        built("proxy_datagrams"),
         built("source_addresses"),
         built("connect_timeout"),
         built("connect_retries"),

@@ -52,6 +52,7 @@ pub(crate) fn nat(pool: &model::Pool, backend: &model::Backend, hop: &Hop, worke
         backend: Endpoint { address: address_bits(backend.address), port: backend.port.unwrap_or(0) },
         sources,
         proxy: pool.proxy.map(style),
+        first_datagram: pool.proxy.is_some_and(|proxy| proxy.first_datagram),
         retry: Retry { after: pool.connect.timeout, times: pool.connect.retries },
         syn_proxy: match pool.connect.syn_proxy {
             model::SynProxy::Off => SynProxy::Off,

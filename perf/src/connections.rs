@@ -10,6 +10,7 @@ pub mod flood;
 mod peer;
 
 use crate::clock::Clock;
+use crate::memory::FreeList;
 use crate::window::thread_time;
 use guideway_config::model::Config;
 use guideway_control::reconcile::reconcile;
@@ -155,6 +156,7 @@ fn worker(
     config: &Arc<Config>,
     input: &Line,
     output: &Line,
+    pool: FreeList,
     counters: &Arc<WorkerCounters>,
 ) -> Result<Worker<LinePort>, Error> {
     let state = State::new(Arc::clone(config), vec![PortState::new(OWN)], UNIX_EPOCH);
@@ -169,7 +171,7 @@ fn worker(
         tx: vec![TxPath::Queue(output.clone())],
         snapshots: readers.remove(0),
         rings,
-        pool: Arc::default(),
+        pool: Arc::new(pool),
         exception_rate: PuntClass::Exception.rate(),
         sessions,
         secret: [7; 16],
@@ -190,8 +192,8 @@ pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
     let config = Arc::new(config(options, "")?);
     let (input, output) = (Line::default(), Line::default());
     let counters = Arc::new(WorkerCounters::default());
-    let mut worker = worker(&config, &input, &output, &counters)?;
     let mut peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
+    let mut worker = worker(&config, &input, &output, peers.pool(), &counters)?;
     let polls = u64::from(peers.len()) / BURST as u64 * SEGMENTS as u64;
     let step = u64::from(peers.len()) * 1_000_000_000 / u64::from(options.rate.max(1)) / polls;
     let mut now = Nanos(1_000_000_000);

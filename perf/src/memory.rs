@@ -112,7 +112,8 @@ impl PacketPool for FreeList {
     type Packet = Buffer;
 
     fn alloc(&self, frame: &[u8]) -> Option<Buffer> {
-        let mut buffer = self.with(Vec::pop).unwrap_or_else(Buffer::new);
+        let reused = self.with(Vec::pop).or_else(|| FREED.with_borrow_mut(Vec::pop));
+        let mut buffer = reused.unwrap_or_else(Buffer::new);
         buffer.reset();
         buffer.resize(frame.len()).then(|| {
             buffer.frame_mut().copy_from_slice(frame);

@@ -90,6 +90,8 @@ pub struct Proxy {
     pub version: ProxyVersion,
     /// What it says beside the addresses; nothing in version 1.
     pub tlvs: ProxyTlvs,
+    /// Whether only the first datagram of a UDP flow has one, and not each.
+    pub first_datagram: bool,
 }
 
 /// A version of the PROXY protocol.

@@ -46,6 +46,10 @@ entries! {
         r#"proxy_tlvs = ["unique_id", "vip"], proxy_protocol = "v2", forward = "fullnat""#,
         "What a header of version 2 says beside the addresses: a checksum of itself, an identifier of the connection, \
         the VIP as `status` names it (type 0xE0).";
+    "proxy_datagrams": Words(&["each", "first"]), Value(r#""each""#), Yes,
+        r#"proxy_datagrams = "first", proxy_protocol = "v2", forward = "fullnat""#,
+        "Which datagrams of a UDP flow have a header. `first`: a backend that loses the first one never learns who its client \
+        is, but later ones may be as long as without.";
     "source_addresses": List(&ADDRESS), Said("the own address on the way to the backend"), Restart,
         r#"source_addresses = ["198.51.100.200"], forward = "fullnat""#,
         "The addresses that stand for clients, at most 256; `fullnat` only. Each gives a backend some 60,000 connections \

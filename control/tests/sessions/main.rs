@@ -8,10 +8,11 @@ mod syn_proxy;
 
 use guideway_control::source_ports::PortUse;
 use guideway_control::state::Change;
+use guideway_dataplane::craft::Craft;
 use guideway_dataplane::drop_reason::DropReason;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::tcp::{ACK, FIN, RST, SYN};
-use machine::{BACKEND, Left, Machine, ROUTER, config, end, pool};
+use machine::{BACKEND, Left, Machine, OWN, ROUTER, config, end, pool};
 use std::time::Duration;
 
 const CLIENT: &str = "192.0.2.7:40000";
@@ -66,6 +67,37 @@ fn between_families() {
     assert_eq!((source.ip(), destination), (end("[fd00::1]:0").ip(), end("[fd00::11]:80")));
     let left = machine.backend(0, destination, source, SYN | ACK, (5, 2));
     assert_eq!(left, [Left { to: ROUTER, source: end(VIP), destination: end(CLIENT), flags: SYN | ACK }]);
+}
+
+/// A backend is a client of its own VIP: of another one and of itself.
+#[test]
+fn backends_are_clients_too() {
+    let backend = "address = \"10.0.0.11\"\n[[pool.backend]]\nname = \"web2\"\naddress = \"10.0.0.12\"";
+    let mut machine = Machine::new(config(&pool("forward = \"fullnat\"", backend, &["203.0.113.10"])));
+    let mut servers = std::collections::BTreeSet::new();
+    for port in 40_000..40_040 {
+        let client = format!("10.0.0.11:{port}");
+        let left = machine.client(0, &client, VIP, SYN, (100, 0));
+        let [Left { to: BACKEND, source, destination, flags: SYN }] = left[..] else { panic!("{left:?}") };
+        assert_eq!(source.ip(), end("10.0.0.1:0").ip());
+        servers.insert(destination.ip());
+        let left = machine.backend(0, destination, source, SYN | ACK, (900, 101));
+        assert_eq!(left, [Left { to: ROUTER, source: end(VIP), destination: end(&client), flags: SYN | ACK }]);
+    }
+    assert_eq!(servers.len(), 2);
+}
+
+/// Each datagram has a header, or the first one of a flow.
+#[test]
+fn headers_of_datagrams() {
+    for (keys, lens) in [("", [28, 28, 28]), ("proxy_datagrams = \"first\"", [28, 0, 0])] {
+        let keys = format!("forward = \"fullnat\"\nproxy_protocol = \"v2\"\n{keys}");
+        let pools = pool(&keys, "address = \"10.0.0.11\"", &["203.0.113.10"]).replace("\"tcp\"", "\"udp\"");
+        let mut machine = Machine::new(config(&pools));
+        let datagram = Craft::udp(end(CLIENT), end(VIP)).payload(&[7; 100]).macs(OWN, ROUTER).frame();
+        let longer = lens.map(|_| machine.pass(0, &datagram)[0].len() - datagram.len());
+        assert_eq!(longer, lens, "{keys}");
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Nat {
     pub sources: Option<Arc<[u128]>>,
     /// The header that backends get before the client's first byte; `None`: none.
     pub proxy: Option<Style>,
+    /// Whether only the first datagram of a UDP flow has that header.
+    pub first_datagram: bool,
     /// When another backend is tried.
     pub retry: Retry,
     /// When SYNs are answered here.

@@ -14,6 +14,9 @@ use guideway_dataplane::wire::tcp::{ACK, PSH, SYN};
 use std::fmt;
 use std::sync::Arc;
 
+/// SYNs a second that make a flood: what comes before counts as connections, and is tried with a backend.
+const RATE: u32 = 200_000;
+
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flood {
@@ -104,12 +107,12 @@ pub fn run<C: Clock>(clock: &C, flood: &Flood) -> Result<Report, Error> {
         sessions: 1_000_000,
         ..Options::default()
     };
-    let keys = format!("syn_proxy = \"auto\"\nsyn_proxy_rate = {}", (flood.syns / 5).clamp(100, 1_000_000_000));
+    let keys = format!("syn_proxy = \"auto\"\nsyn_proxy_rate = {RATE}");
     let config = Arc::new(config(&options, &keys)?);
     let (input, output) = (Line::default(), Line::default());
     let counters = Arc::new(WorkerCounters::default());
-    let mut worker = worker(&config, &input, &output, &counters)?;
     let mut peers = Peers::new(options.wave);
+    let mut worker = worker(&config, &input, &output, peers.pool(), &counters)?;
     let bursts = peers.len() as usize / BURST;
     let mut now = Nanos(1_000_000_000);
     let step = BURST as u64 * 1_000_000_000 / u64::from(options.rate);
@@ -189,13 +192,7 @@ mod tests {
         let report = run(&Monotonic::default(), &flood).expect("figures");
         assert!(report.through.iter().all(|(came, sent)| came == sent && *sent > 90_000), "{report}");
         assert_eq!(report.visitors, (20, 20), "{report}");
-        assert_eq!(report.live[1] - report.live[0], 20 + few_before(&report), "{report}");
-    }
-
-    /// SYNs before the flood was seen: of a tenth of a second in each turn at most.
-    fn few_before(report: &Report) -> u64 {
-        let extra = report.live[1] - report.live[0] - 20;
-        assert!(extra <= 8 * report.flood.syns / 50, "{report}");
-        extra
+        let before = report.live[1] - report.live[0] - 20;
+        assert!(before <= u64::from(RATE) / 10 + 64, "{before} SYNs before the flood was seen; {report}");
     }
 }

@@ -124,6 +124,11 @@ impl Peers {
         }
     }
 
+    /// Where its buffers come from: for a worker that makes packets of its own, so that both use the same.
+    pub(super) fn pool(&self) -> FreeList {
+        self.pool.clone()
+    }
+
     /// Connections of a wave.
     pub(super) fn len(&self) -> u32 {
         self.inside.len() as u32

@@ -231,7 +231,7 @@ impl<P: Packet> SessionStage<P> {
         }
         let before = self.apply_proxy(id, (nat.proxy, is_new), packet, &mut parsed, arrival)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
-        if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP) {
+        if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP && (is_new || !nat.first_datagram)) {
             put_before_datagram(style, &tuple, packet, &mut parsed, hop)?;
         }
         if let Some(Sent { packet, parsed }) = before {
