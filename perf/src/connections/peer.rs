@@ -218,16 +218,17 @@ impl Peers {
             self.count(0, lines.1);
             answers
         };
-        let answer = exchange(client, SYN, (100, 0));
-        let cookie =
-            answer.first().and_then(|answer| answer.get(NUMBERS..)?.first_chunk().copied()).map(u32::from_be_bytes);
-        let Some(cookie) = cookie else { return false };
-        let syn = exchange(client, ACK, (101, cookie.wrapping_add(1)));
-        let [syn] = &syn[..] else { return false };
-        let Some(inside) = ends(syn).filter(|_| syn.get(FLAGS) == Some(&SYN)) else { return false };
+        // Others of the pool are under way too: SYNs that are tried with another backend.
+        let is = |frame: &&Vec<u8>, flags: u8| frame.get(FLAGS) == Some(&flags);
+        let number = |frame: &Vec<u8>| frame.get(NUMBERS..)?.first_chunk().copied().map(u32::from_be_bytes);
+        let answers = exchange(client, SYN, (100, 0));
+        let Some(cookie) = answers.iter().find(|frame| is(frame, SYN | ACK)).and_then(number) else { return false };
+        let syns = exchange(client, ACK, (101, cookie.wrapping_add(1)));
+        let syn = syns.iter().find(|frame| is(frame, SYN) && number(frame) == Some(100));
+        let Some(inside) = syn.and_then(|syn| ends(syn)) else { return false };
         // The backend gets the acknowledgement, the client its window.
         let joined = exchange(reversed(inside), SYN | ACK, (900, 101));
-        joined.len() == 2 && joined.iter().all(|frame| frame.get(FLAGS) == Some(&ACK))
+        joined.iter().filter(|frame| is(frame, ACK)).count() == 2
     }
 
     /// Takes what the worker sent, in the order of the connections, and gives the buffers back.
