@@ -38,6 +38,7 @@ impl<P: Packet> Stages<P> {
         if choose_burst(decisions, arrival.snapshot) {
             self.choose_special(arrival, burst, decisions, counters);
         }
+        self.plan_sessions(decisions);
         self.rewrite_burst(arrival, burst, decisions, counters);
     }
 
@@ -67,6 +68,17 @@ impl<P: Packet> Stages<P> {
         let Some(sessions) = &self.sessions else { return };
         let undecided = self.parsed.iter().zip(decisions).filter(|(_, decided)| decided.verdict == Verdict::Undecided);
         sessions.prefetch(undecided.map(|(parsed, _)| Tuple::of(parsed)));
+    }
+
+    /// Draws what new sessions of a burst need.
+    #[inline]
+    fn plan_sessions(&mut self, decisions: &Decisions<'_>) {
+        let Some(sessions) = &mut self.sessions else { return };
+        let located = self.parsed.iter().zip(decisions).enumerate().filter_map(|(number, (parsed, decided))| {
+            let selection = decided.selection.as_ref().filter(|selection| selection.has_session())?;
+            (decided.verdict == Verdict::Undecided).then_some((number, parsed, selection))
+        });
+        sessions.plan(located);
     }
 
     #[inline]

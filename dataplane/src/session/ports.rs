@@ -103,18 +103,46 @@ impl Ports {
         is_used: impl Fn(&Tuple, TupleHash) -> bool,
     ) -> Result<Drawn, Exhausted> {
         for _ in 0..DRAWS {
-            let random = self.next_random();
-            let place = ((u64::from(random as u32) * sources.len() as u64) >> 32) as usize;
-            let address = *sources.get(place).ok_or(Exhausted)?;
-            let Some(port) = self.port((random >> 32) as u32).filter(|port| *port != avoid) else { continue };
-            let source = Endpoint { address, port };
-            let tuple = Tuple { source: destination, destination: source, protocol };
-            let answer = tuple.hash(&self.hasher);
-            if !self.rests.contains(answer, now) && !is_used(&tuple, answer) {
-                return Ok(Drawn { source, answer });
+            let Some(drawn) = self.guess(sources, destination, (protocol, avoid))? else { continue };
+            if self.is_free(&drawn, destination, protocol, now, &is_used) {
+                return Ok(drawn);
             }
         }
         Err(Exhausted)
+    }
+
+    /// A source that may be free, and whose cache line is asked for; `None`: it is the one to avoid.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if there are no sources.
+    pub fn guess(
+        &mut self,
+        sources: &[u128],
+        destination: Endpoint,
+        (protocol, avoid): (u8, u16),
+    ) -> Result<Option<Drawn>, Exhausted> {
+        let random = self.next_random();
+        let place = ((u64::from(random as u32) * sources.len() as u64) >> 32) as usize;
+        let address = *sources.get(place).ok_or(Exhausted)?;
+        let Some(port) = self.port((random >> 32) as u32).filter(|port| *port != avoid) else { return Ok(None) };
+        let source = Endpoint { address, port };
+        let answer = Tuple { source: destination, destination: source, protocol }.hash(&self.hasher);
+        self.rests.prefetch(answer);
+        Ok(Some(Drawn { source, answer }))
+    }
+
+    /// Whether a source neither rests nor serves a session with `destination`.
+    pub fn is_free(
+        &self,
+        drawn: &Drawn,
+        destination: Endpoint,
+        protocol: u8,
+        now: Nanos,
+        is_used: impl Fn(&Tuple, TupleHash) -> bool,
+    ) -> bool {
+        let tuple = Tuple { source: destination, destination: drawn.source, protocol };
+        !self.rests.contains(drawn.answer, now) && !is_used(&tuple, drawn.answer)
     }
 
     /// A port of this worker: those whose remainder by the number of workers is its own.

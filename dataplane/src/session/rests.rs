@@ -5,6 +5,7 @@
 //! tuple rests for 60 to 75 s, however many do. Where too many do, others seem to rest as well, and cost a draw.
 
 use super::record::TupleHash;
+use crate::prefetch::prefetch;
 use crate::time::Nanos;
 use std::ops::Range;
 use std::time::Duration;
@@ -92,6 +93,12 @@ impl Rests {
         }
         for (word, bit) in line.words[place_of_span(line.span - age)].iter_mut().zip(bits(hash)) {
             *word |= bit;
+        }
+    }
+
+    pub(super) fn prefetch(&self, hash: TupleHash) {
+        if let Some(line) = self.lines.get(self.place(hash)) {
+            prefetch(line);
         }
     }
 

@@ -226,6 +226,12 @@ impl Sessions {
         }
     }
 
+    /// Asks for the cache lines where a tuple with this hash is entered.
+    #[inline]
+    pub fn prefetch_hashed(&self, hash: TupleHash) {
+        self.index.prefetch(self.key(hash));
+    }
+
     /// The session that a packet with this tuple belongs to, and who sent it.
     #[inline]
     #[must_use]
@@ -305,6 +311,7 @@ impl Sessions {
             return Err(Full::Table);
         };
         self.free = record.deadline;
+        let next = self.free;
         let until = deadline(now, timeout);
         *record = Record {
             client: outside.source.address.to_be_bytes(),
@@ -327,6 +334,8 @@ impl Sessions {
         } else {
             self.wheel.arm(&mut self.kept, number, until);
         }
+        // The next one goes there, a while after this one.
+        self.prefetch_session(next);
         Ok(SessionId(number))
     }
 
@@ -449,8 +458,10 @@ impl Sessions {
         let (outside, answer) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
         let session = self.get(id).copied()?;
         let hash = answer.hash(&self.hasher);
-        self.index.remove(self.key(outside.hash(&self.hasher)), id.0, Side::Client);
-        self.index.remove(self.key(hash), id.0, Side::Backend);
+        let keys = [self.key(outside.hash(&self.hasher)), self.key(hash)];
+        keys.iter().for_each(|key| self.index.prefetch(*key));
+        self.index.remove(keys[0], id.0, Side::Client);
+        self.index.remove(keys[1], id.0, Side::Backend);
         if self.is_embryonic(id) == Some(true) {
             self.embryonic -= 1;
         }

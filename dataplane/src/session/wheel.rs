@@ -26,6 +26,11 @@ pub(super) struct Links {
 impl Links {
     pub(super) const FREE: Self = Self { previous: NONE, next: NONE, list: u16::MAX };
 
+    /// Who comes after it; [`NONE`]: nobody.
+    pub(super) const fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Whether it is in the list of embryonic sessions.
     pub(super) const fn is_embryonic(&self) -> bool {
         self.list as u32 == EMBRYONIC

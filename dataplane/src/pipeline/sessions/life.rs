@@ -8,7 +8,7 @@ use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::select::{PROBE_PORT_BASE, Selection};
-use crate::session::{EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
+use crate::session::{Drawn, EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
 use crate::time::Nanos;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
@@ -56,7 +56,7 @@ impl<P: Packet> SessionStage<P> {
     pub(super) fn begin(
         &mut self,
         outside: &Tuple,
-        parsed: &Parsed,
+        (number, parsed): (usize, &Parsed),
         selection: &Selection<'_>,
         now: Nanos,
         counters: &WorkerCounters,
@@ -64,21 +64,43 @@ impl<P: Packet> SessionStage<P> {
         if !begins(parsed) {
             return Err(DropReason::SessionNone);
         }
-        self.assign(outside, selection, TcpState::new(), now, counters)
+        let planned = self.planned.binary_search_by_key(&number, |(of, _)| *of).ok();
+        let planned = planned.and_then(|place| self.planned.get(place)).map(|(_, drawn)| *drawn);
+        self.assign(outside, selection, (TcpState::new(), planned), now, counters)
     }
 
-    /// Begins a session whose connection is so far.
+    /// Draws sources for the packets of a burst that may begin sessions, and asks for the cache lines that say whether they are
+    /// free: of all packets at once, while there is something else to do.
+    pub(crate) fn plan<'a>(&mut self, packets: impl Iterator<Item = (usize, &'a Parsed, &'a Selection<'a>)>) {
+        self.planned.clear();
+        for (number, parsed, selection) in packets {
+            if !begins(parsed) || self.planned.is_full() {
+                continue;
+            }
+            let place = selection.current().and_then(|index| both(selection.pool(), usize::from(index)));
+            let Some((backend, nat)) = place else { continue };
+            let Some(sources) = &nat.sources else { continue };
+            let destination = destination_of(nat, parsed.destination_port);
+            let avoid = (parsed.protocol, PROBE_PORT_BASE + backend.id.0);
+            if let Ok(Some(drawn)) = self.ports.guess(sources, destination, avoid) {
+                self.sessions.prefetch_hashed(drawn.answer);
+                self.planned.push((number, drawn));
+            }
+        }
+    }
+
+    /// Begins a session whose connection is so far; a source may be planned for it.
     pub(super) fn assign(
         &mut self,
         outside: &Tuple,
         selection: &Selection<'_>,
-        tcp: TcpState,
+        (tcp, planned): (TcpState, Option<Drawn>),
         now: Nanos,
         counters: &WorkerCounters,
     ) -> Result<SessionId, DropReason> {
         let index = selection.current().ok_or(DropReason::NoBackend)?;
         let (backend, nat) = both(selection.pool(), usize::from(index)).ok_or(DropReason::NoBackend)?;
-        let inside = self.inside_of(outside, backend.id, nat, now)?;
+        let inside = self.inside_of(outside, backend.id, (nat, planned), now)?;
         let session = Session {
             vip: selection.vip,
             pool: selection.pool_id(),
@@ -97,19 +119,24 @@ impl<P: Packet> SessionStage<P> {
         &mut self,
         outside: &Tuple,
         backend: BackendId,
-        nat: &Nat,
+        (nat, planned): (&Nat, Option<Drawn>),
         now: Nanos,
     ) -> Result<Tuple, DropReason> {
-        let port = if nat.backend.port == 0 { outside.destination.port } else { nat.backend.port };
-        let destination = Endpoint { port, ..nat.backend };
+        let destination = destination_of(nat, outside.destination.port);
         let source = match &nat.sources {
             None => outside.source,
             Some(sources) => {
                 let avoid = (outside.protocol, PROBE_PORT_BASE + backend.0);
                 let table = &self.sessions;
                 let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
-                let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
-                drawn.map_err(|_| DropReason::SourcePorts)?.source
+                let is_free = |drawn: &Drawn| self.ports.is_free(drawn, destination, outside.protocol, now, is_used);
+                match planned.filter(is_free) {
+                    Some(drawn) => drawn.source,
+                    None => {
+                        let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
+                        drawn.map_err(|_| DropReason::SourcePorts)?.source
+                    }
+                }
             }
         };
         Ok(Tuple { source, destination, protocol: outside.protocol })
@@ -193,6 +220,12 @@ impl<P: Packet> SessionStage<P> {
             of_backend.set(of_backend.get().saturating_add_signed(change));
         }
     }
+}
+
+/// Where packets to a backend go, of a VIP at this port.
+fn destination_of(nat: &Nat, vip_port: u16) -> Endpoint {
+    let port = if nat.backend.port == 0 { vip_port } else { nat.backend.port };
+    Endpoint { port, ..nat.backend }
 }
 
 /// Whether a packet may begin a session.

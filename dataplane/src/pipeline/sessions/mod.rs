@@ -22,13 +22,16 @@ use crate::punt::PuntRings;
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::segment::Segment;
 use crate::select::Selection;
-use crate::session::{Attempts, Endpoint, LastHop, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple};
+use crate::session::{
+    Attempts, Drawn, Endpoint, LastHop, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple,
+};
 use crate::snapshot::{Pool, Snapshot};
 use crate::syn_proxy::{Cookies, Splices, SynRates};
 use crate::time::Nanos;
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::protocol;
 use crate::wire::tcp::SYN;
+use arrayvec::ArrayVec;
 use life::begins;
 use proxy::put_before_datagram;
 use std::collections::VecDeque;
@@ -59,6 +62,8 @@ pub(crate) struct SessionStage<P> {
     splices: Splices,
     /// Where buffers for headers come from.
     pool: Arc<dyn PacketPool<Packet = P>>,
+    /// Sources for the new sessions of a burst, by the packet's place, that were asked for before they are needed.
+    planned: ArrayVec<(usize, Drawn), BURST>,
     /// Frames that leave beside those of a burst, each before the packet of that number.
     beside: VecDeque<Beside<P>>,
     owners: FlowHasher,
@@ -146,6 +151,7 @@ impl<P: Packet> SessionStage<P> {
             rates: SynRates::new(),
             splices: Splices::new(room.capacity),
             pool,
+            planned: ArrayVec::new(),
             beside: VecDeque::with_capacity(MOST_BESIDE),
             owners: hasher,
             worker,
@@ -206,7 +212,7 @@ impl<P: Packet> SessionStage<P> {
         }
         let (id, is_new) = match self.ongoing(&tuple, (number, &mut *packet, parsed), selection, (arrival, counters))? {
             Some(id) => (id, false),
-            None => (self.begin(&tuple, parsed, selection, arrival.now, counters)?, true),
+            None => (self.begin(&tuple, (number, parsed), selection, arrival.now, counters)?, true),
         };
         let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
         if parsed.kind != Kind::IcmpError

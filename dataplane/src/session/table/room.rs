@@ -2,7 +2,7 @@
 
 use super::{PATIENCE_STEP, Record, Sessions, ticks};
 use crate::session::record::SessionId;
-use crate::session::wheel::TICK_MILLIS;
+use crate::session::wheel::{Linked, TICK_MILLIS};
 use crate::time::Nanos;
 use std::time::Duration;
 
@@ -78,6 +78,11 @@ impl Sessions {
         while *budget > 0 {
             let number = self.wheel.next_at(tick)?;
             *budget -= 1;
+            // Who is looked at next, a while after this one.
+            if let Some(links) = self.kept.links(number) {
+                let next = links.next();
+                self.prefetch_session(next);
+            }
             let until = self.records.get(number as usize)?.deadline;
             if tick.wrapping_sub(until).cast_signed() >= 0 {
                 return Some(SessionId(number));
