@@ -24,6 +24,7 @@ mod hugepages;
 mod idle;
 mod kept;
 mod lifecycle;
+mod lossy;
 mod monitoring;
 mod nat;
 mod neighbors;
