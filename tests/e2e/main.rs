@@ -40,6 +40,7 @@ mod replayed;
 mod retrying;
 mod services;
 mod setup;
+mod short_connections;
 mod top;
 mod transfer;
 mod tunnels;

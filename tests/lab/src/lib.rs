@@ -18,6 +18,7 @@
 pub mod address;
 pub mod analysis;
 pub mod backend;
+pub mod brief;
 pub mod capture;
 pub mod certificate;
 pub mod config;
