@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::namespace::Namespace;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
@@ -194,11 +194,11 @@ async fn exchange(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// How often this namespace's kernel has sent a SYN again.
-pub fn repeated_syns(namespace: &Namespace) -> Result<u64> {
+/// A counter of a namespace's kernel, of the group `TcpExt` of /proc/net/netstat.
+pub fn kernel_count(namespace: &Namespace, name: &str) -> Result<u64> {
     // That of the thread: the process is in another namespace.
     let text = namespace.enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
-    counter(&text, "TcpExt", "TCPSynRetrans").ok_or_else(|| anyhow!("the kernel does not count repeated SYNs"))
+    counter(&text, "TcpExt", name).with_context(|| format!("the kernel has no counter {name}"))
 }
 
 /// A counter of /proc/net/netstat: a line of names for each group, then one of values.
