@@ -194,14 +194,15 @@ async fn exchange(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// A counter of a namespace's kernel, of the group `TcpExt` of /proc/net/netstat.
-pub fn kernel_count(namespace: &Namespace, name: &str) -> Result<u64> {
+/// A counter of a namespace's kernel: one of a group in /proc/net/snmp ("Tcp", …) or /proc/net/netstat ("TcpExt", …).
+pub fn kernel_count(namespace: &Namespace, group: &str, name: &str) -> Result<u64> {
+    let file = if group.ends_with("Ext") { "netstat" } else { "snmp" };
     // That of the thread: the process is in another namespace.
-    let text = namespace.enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
-    counter(&text, "TcpExt", name).with_context(|| format!("the kernel has no counter {name}"))
+    let text = namespace.enter(|| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")))??;
+    counter(&text, group, name).with_context(|| format!("the kernel has no counter {name} in {group}"))
 }
 
-/// A counter of /proc/net/netstat: a line of names for each group, then one of values.
+/// A counter of such a file: a line of names for each group, then one of values.
 fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(group)?.strip_prefix(": "));
     let (names, values) = (lines.next()?, lines.next()?);
