@@ -77,11 +77,12 @@ fn every_stream_is_exact(version: Version) -> Result<()> {
         let options = StreamOptions { target, clients: clients(way.vip), at_once: AT_ONCE, patience: HANGS };
         let report = streams::run(site.lab.client(), &options, &meetings)?;
         println!(
-            "{version:?} {target}: {} of {CONNECTIONS} exact, {} bytes, {:.1?}, longest {:.1?}",
+            "{version:?} {target}: {} of {CONNECTIONS} exact, {} bytes in {:.1?}; longest {:.1?}, longest connect {:.1?}",
             report.exact,
             report.bytes,
             begin.elapsed(),
-            report.longest
+            report.longest,
+            report.longest_connect
         );
         let failures = &report.failures;
         ensure!(failures.is_empty(), "{} connections failed: {failures:#?}\n{}", failures.len(), site.log());

@@ -33,6 +33,8 @@ pub struct StreamReport {
     pub bytes: usize,
     /// The longest time that one of these took.
     pub longest: Duration,
+    /// Of these times, the longest one until a connection came about.
+    pub longest_connect: Duration,
     /// All others: what they were to do, and what happened.
     pub failures: Vec<String>,
 }
@@ -62,8 +64,9 @@ async fn run_clients(options: &StreamOptions, meetings: &Meetings) -> Result<Str
     while let Some(client) = clients.join_next().await {
         let (plan, time, result) = client.context("a client panicked")?;
         match result {
-            Ok(()) => {
+            Ok(connect) => {
                 report.exact += 1;
+                report.longest_connect = report.longest_connect.max(connect);
                 report.bytes += plan.length();
                 report.longest = report.longest.max(time);
             }
@@ -73,9 +76,13 @@ async fn run_clients(options: &StreamOptions, meetings: &Meetings) -> Result<Str
     Ok(report)
 }
 
-async fn converse(plan: &Plan, meetings: &Meetings) -> Result<()> {
+/// One connection; how long it took to come about.
+async fn converse(plan: &Plan, meetings: &Meetings) -> Result<Duration> {
     let socket = if plan.vip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(plan.client).with_context(|| format!("cannot bind {}", plan.client))?;
+    let begin = Instant::now();
     let stream = socket.connect(plan.vip).await.context("cannot connect")?;
-    talk::talk(stream, plan, Side::Client, meetings).await
+    let connect = begin.elapsed();
+    talk::talk(stream, plan, Side::Client, meetings).await?;
+    Ok(connect)
 }
