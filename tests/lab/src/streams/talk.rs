@@ -16,7 +16,10 @@ const PIECE: usize = 16 << 10;
 /// Where the two sides of a connection wait for each other, not by what they say to each other, so that both close at the
 /// same moment.
 #[derive(Clone, Debug, Default)]
-pub struct Meetings(Arc<Mutex<HashMap<(SocketAddr, SocketAddr), Arc<Barrier>>>>);
+pub struct Meetings(Arc<Mutex<Places>>);
+
+/// Who waits for the other side, by client and VIP.
+type Places = HashMap<(SocketAddr, SocketAddr), Arc<Barrier>>;
 
 impl Meetings {
     /// Waits for the other side of a connection.
