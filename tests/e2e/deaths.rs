@@ -3,7 +3,7 @@
 //! Sized by the environment: `GUIDEWAY_BACKENDS` (20; at most 200), `GUIDEWAY_DEATHS` (4; no more than backends) and
 //! `GUIDEWAY_QUIET_SECONDS` (5). The figures are printed: `cargo test --test e2e deaths -- --nocapture`.
 
-use crate::setup::{BINARY, PATIENCE, Site, http};
+use crate::setup::{BINARY, PATIENCE, Site, http, number};
 use anyhow::{Context, Result, ensure};
 use guideway_lab::process::wait_for;
 use guideway_lab::{Device, Guideway, GuidewayConfig, LabOptions, Listener, address, runnable};
@@ -38,14 +38,6 @@ impl Size {
             deaths: usize::try_from(deaths)?,
             quiet: Duration::from_secs(number("GUIDEWAY_QUIET_SECONDS", 5)?),
         })
-    }
-}
-
-/// A number of the environment.
-fn number(name: &str, default: u64) -> Result<u64> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}: '{text}' is no number")),
-        Err(_) => Ok(default),
     }
 }
 

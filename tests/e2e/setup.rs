@@ -160,6 +160,14 @@ pub fn with_port(mut config: GuidewayConfig, port: u16) -> GuidewayConfig {
     config
 }
 
+/// A number of the environment.
+pub fn number(name: &str, default: u64) -> Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}: '{text}' is no number")),
+        Err(_) => Ok(default),
+    }
+}
+
 /// Port 80 of a VIP.
 pub fn http(address: IpAddr) -> SocketAddr {
     SocketAddr::new(address, 80)
