@@ -37,11 +37,7 @@ pub struct Options {
 ///
 /// Without root, when a balancer does not start, and when what a way is said to do is not what client and backend see.
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
-    let place = Place {
-        balancer: options.balancer_core,
-        others: options.other_core,
-        idle: options.idle.clone(),
-    };
+    let place = Place { balancer: options.balancer_core, others: options.other_core, idle: options.idle.clone() };
     let site = Site::build(options.guideway.clone(), place)?;
     let mut report = empty(options)?;
     for round in 0..options.rounds {

@@ -256,8 +256,7 @@ mod tests {
     }
 
     fn report() -> Report {
-        let load =
-            |side_by_side| Load { side_by_side, ways: vec![way("direct", 100, 10), way("balanced", 150, 10)] };
+        let load = |side_by_side| Load { side_by_side, ways: vec![way("direct", 100, 10), way("balanced", 150, 10)] };
         Report {
             version: "0".to_owned(),
             balancer_core: 1,
