@@ -1,6 +1,7 @@
 //! The time to first byte over TLS, through Guideway and through others: `scripts/first-byte` builds what is needed and starts
 //! this.
 
+mod calm;
 mod run;
 
 use clap::{Parser, ValueEnum, builder::PossibleValue, value_parser};
@@ -13,6 +14,7 @@ use guideway_perf::show::markdown;
 use run::Options;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// How long a client waits for the first byte over TLS, by what is between it and the backend: all ways in turns, in network
 /// namespaces of this machine.
@@ -31,6 +33,9 @@ struct Args {
     /// Connections at once, in turns.
     #[arg(long, value_delimiter = ',', default_value = "1,16", value_parser = value_parser!(u16).range(1..=256))]
     at_once: Vec<u16>,
+    /// Seconds in all to wait for other work to end before turns, and to take turns again that it disturbed.
+    #[arg(long, default_value_t = 0, value_parser = value_parser!(u64).range(..=86_400))]
+    patience: u64,
     /// How Guideway's worker rests.
     #[arg(long, default_value = "adaptive", value_parser = ["poll", "adaptive", "interrupt"])]
     idle: String,
@@ -107,6 +112,7 @@ fn options(args: &Args) -> Result<Options, String> {
         rounds: args.rounds.into(),
         connections: args.connections.into(),
         at_once: args.at_once.iter().map(|&count| count.into()).collect(),
+        patience: Duration::from_secs(args.patience),
         idle: args.idle.clone(),
         balancer_core: balancer,
         other_core: other,
@@ -119,8 +125,11 @@ fn finish(args: &Args, options: &Options) -> anyhow::Result<ExitCode> {
     let machine = Machine::this(args.dpdk.clone(), None);
     let report = run::run(options, |line| eprintln!("{line}"))?;
     if !args.json {
+        for sentence in report.conditions() {
+            println!("{sentence}");
+        }
         for table in report.tables() {
-            println!("{}\n\n{}", table.caption, markdown::table(&table));
+            println!("\n{}\n\n{}", table.caption, markdown::table(&table));
         }
     }
     let record = Record::new(Results::FirstByte(report), machine, start);

@@ -1,5 +1,6 @@
 //! The rounds: every way in turns.
 
+use crate::calm::Calm;
 use anyhow::{Context, Result, ensure};
 use guideway_lab::first_byte::{ClientBy, FILE_BYTES, Open, Place, Site, TlsEnd, Way};
 use guideway_lab::process::run as output_of;
@@ -7,6 +8,7 @@ use guideway_perf::first_byte::Round;
 use guideway_perf::first_byte::report::{Load, Report, WayReport};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Connections before those that count, each time that a balancer was started.
 const WARM_UP: usize = 20;
@@ -21,6 +23,8 @@ pub struct Options {
     pub connections: usize,
     /// Connections at once, one load after another.
     pub at_once: Vec<usize>,
+    /// How long in all may be waited for other work to end.
+    pub patience: Duration,
     /// Guideway's `idle`.
     pub idle: String,
     /// The core of the balancers.
@@ -40,21 +44,39 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     let place = Place { balancer: options.balancer_core, others: options.other_core, idle: options.idle.clone() };
     let site = Site::build(options.guideway.clone(), place)?;
     let mut report = empty(options)?;
+    let mut calm = Calm::new([options.balancer_core, options.other_core], options.patience);
     for round in 0..options.rounds {
         for number in 0..options.ways.len() {
             // Each round begins with another way, so that none has always the same one before it.
             let place = (round + number) % options.ways.len();
-            let way = options.ways[place];
-            let open = site.open(way)?;
-            verify(&site, way, &open)?;
-            for load in &mut report.loads {
-                let found = one_round(&open, way, options.connections, load.side_by_side)?;
+            for (load, found) in report.loads.iter_mut().zip(calm_turn(&site, options, options.ways[place], &mut calm)?)
+            {
                 load.ways[place].rounds.push(found);
             }
         }
         tell(&format!("round {} of {}", round + 1, options.rounds));
     }
     Ok(report)
+}
+
+/// A turn of a way, again if other work disturbed it and there is patience left.
+fn calm_turn(site: &Site, options: &Options, way: Way, calm: &mut Calm) -> Result<Vec<Round>> {
+    loop {
+        let calm_before = calm.wait();
+        let start = Instant::now();
+        let rounds = turn(site, options, way)?;
+        let disturbed = !(calm_before && calm.is_now());
+        if !disturbed || !calm.forgives(start.elapsed()) {
+            return Ok(rounds.into_iter().map(|round| Round { disturbed, ..round }).collect());
+        }
+    }
+}
+
+/// A turn of a way: its balancer starts, carries a round under each load, and ends.
+fn turn(site: &Site, options: &Options, way: Way) -> Result<Vec<Round>> {
+    let open = site.open(way)?;
+    verify(site, way, &open)?;
+    options.at_once.iter().map(|&side_by_side| one_round(&open, way, options.connections, side_by_side)).collect()
 }
 
 /// A warmed-up round; that all of its connections fail is an error, and no figure.

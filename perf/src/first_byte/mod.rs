@@ -42,6 +42,8 @@ impl Step {
 pub struct Round {
     /// Connections that failed; the others are in the distributions.
     pub failed: u64,
+    /// Whether the cores had other work just before or just after.
+    pub disturbed: bool,
     /// [`Step::Connect`].
     pub connect: Percentiles,
     /// [`Step::Handshake`].
@@ -62,7 +64,7 @@ impl Round {
             }
         }
         let [connect, handshake, first_byte] = steps.map(|step| step.percentiles());
-        Self { failed, connect, handshake, first_byte }
+        Self { failed, disturbed: false, connect, handshake, first_byte }
     }
 
     /// The distribution of a step.

@@ -172,6 +172,17 @@ impl Report {
         }
     }
 
+    /// What is known of other work on the cores.
+    fn disturbance(&self) -> String {
+        let rounds = || self.loads.iter().flat_map(|load| &load.ways).flat_map(|way| &way.rounds);
+        match (rounds().filter(|round| round.disturbed).count(), rounds().count()) {
+            (0, _) => "The cores had no other work just before and after each turn.".to_owned(),
+            (disturbed, all) => {
+                format!("In {disturbed} of {all} rounds the cores had other work just before or after: measure again.")
+            }
+        }
+    }
+
     /// What the intervals of the tables are sure with.
     fn confidence(&self) -> f64 {
         Interval::of((0..self.rounds).map(|_| 0.0)).confidence
@@ -209,6 +220,7 @@ impl Present for Report {
             ),
             "Who ends TLS keeps connections to the backend, which it asks without TLS.".to_owned(),
             format!("Programs: {}.", self.programs.join(", ")),
+            self.disturbance(),
         ]
     }
 
@@ -301,6 +313,14 @@ mod tests {
         assert_eq!(keys.len(), 12, "names that tell figures apart");
         let json = serde_json::to_string(&report).expect("JSON");
         assert_eq!(serde_json::from_str::<Report>(&json).expect("the same").loads, report.loads);
+    }
+
+    #[test]
+    fn other_work_is_told() {
+        let mut report = report();
+        assert!(report.conditions().join(" ").contains("no other work"));
+        report.loads[1].ways[0].rounds[3].disturbed = true;
+        assert!(report.conditions().join(" ").contains("In 1 of 28 rounds the cores had other work"));
     }
 
     #[test]
