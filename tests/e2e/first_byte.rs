@@ -18,11 +18,11 @@ fn every_way_answers_as_it_says() -> Result<()> {
     }
     let cores = cores()?;
     let (first, last) = (cores[0], cores[cores.len() - 1]);
-    let place = Place { balancer: last, others: first, idle: "adaptive".to_owned() };
+    let place = Place { balancer: last, others: first, real_time: None };
     let site = Site::build(BINARY.into(), place)?;
     // The last one again: what a way leaves behind must not be in the way of the next.
     for way in Way::ALL.into_iter().chain([Way::GuidewayFullnat]) {
-        let open = site.open(way)?;
+        let open = site.open(way, "adaptive")?;
         let name = way.name();
         let asked = open.ask(way.asks_for_client()).with_context(|| format!("{name}\n{}", open.log()))?;
         ensure!(asked.was_shown(site.expected(way))?, "{name}: another certificate");

@@ -11,7 +11,7 @@ use guideway_perf::machine::Machine;
 use guideway_perf::present::Present;
 use guideway_perf::record::{Record, Results, Start};
 use guideway_perf::show::markdown;
-use run::Options;
+use run::{Options, Turn};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,9 +36,12 @@ struct Args {
     /// Seconds in all to wait for other work to end before turns, and to take turns again that it disturbed.
     #[arg(long, default_value_t = 0, value_parser = value_parser!(u64).range(..=86_400))]
     patience: u64,
-    /// How Guideway's worker rests.
-    #[arg(long, default_value = "adaptive", value_parser = ["poll", "adaptive", "interrupt"])]
-    idle: String,
+    /// How Guideway's worker rests, in turns.
+    #[arg(long, value_delimiter = ',', default_value = "poll,adaptive", value_parser = ["poll", "adaptive", "interrupt"])]
+    idle: Vec<String>,
+    /// Real-time priority of client, balancers and backend, against other work on the machine [default: none].
+    #[arg(long, value_parser = value_parser!(u8).range(1..=19))]
+    real_time: Option<u8>,
     /// Core of the balancers [default: the last one]; all else is on the first one.
     #[arg(long)]
     core: Option<u32>,
@@ -106,14 +109,15 @@ fn options(args: &Args) -> Result<Options, String> {
              of them"
         ));
     }
-    let ways = if args.only.is_empty() { Way::ALL.into() } else { args.only.iter().map(|named| named.0).collect() };
+    let named = || args.only.iter().map(|named| named.0);
+    let ways: Vec<Way> = if args.only.is_empty() { Way::ALL.into() } else { named().collect() };
     Ok(Options {
-        ways,
+        turns: ways.into_iter().flat_map(|way| Turn::of(way, &args.idle)).collect(),
         rounds: args.rounds.into(),
         connections: args.connections.into(),
         at_once: args.at_once.iter().map(|&count| count.into()).collect(),
         patience: Duration::from_secs(args.patience),
-        idle: args.idle.clone(),
+        real_time: args.real_time,
         balancer_core: balancer,
         other_core: other,
         guideway: args.guideway.clone(),

@@ -4,6 +4,7 @@ use crate::calm::Calm;
 use anyhow::{Context, Result, ensure};
 use guideway_lab::first_byte::{ClientBy, FILE_BYTES, Open, Place, Site, TlsEnd, Way};
 use guideway_lab::process::run as output_of;
+use guideway_lab::remove_leftovers;
 use guideway_perf::first_byte::Round;
 use guideway_perf::first_byte::report::{Load, Report, WayReport};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ const WARM_UP: usize = 20;
 /// What is measured.
 pub struct Options {
     /// In this order; the first one is the floor.
-    pub ways: Vec<Way>,
+    pub turns: Vec<Turn>,
     /// How often each way is taken.
     pub rounds: usize,
     /// Connections of a way in a round.
@@ -25,8 +26,8 @@ pub struct Options {
     pub at_once: Vec<usize>,
     /// How long in all may be waited for other work to end.
     pub patience: Duration,
-    /// Guideway's `idle`.
-    pub idle: String,
+    /// Real-time priority of all that is measured.
+    pub real_time: Option<u8>,
     /// The core of the balancers.
     pub balancer_core: u32,
     /// The core of all else.
@@ -35,21 +36,39 @@ pub struct Options {
     pub guideway: PathBuf,
 }
 
+/// A way, and how Guideway's worker rests on it.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    way: Way,
+    idle: String,
+}
+
+impl Turn {
+    /// Of a way: one for each word of `idle` where Guideway is in it, else one.
+    pub fn of(way: Way, idle: &[String]) -> Vec<Self> {
+        let words = if way.is_guideway() { idle } else { &idle[..1] };
+        words.iter().map(|idle| Self { way, idle: idle.clone() }).collect()
+    }
+}
+
 /// Measures. `tell` is called with a line whenever a round is over.
 ///
 /// # Errors
 ///
 /// Without root, when a balancer does not start, and when what a way is said to do is not what client and backend see.
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
-    let place = Place { balancer: options.balancer_core, others: options.other_core, idle: options.idle.clone() };
+    let place = Place { balancer: options.balancer_core, others: options.other_core, real_time: options.real_time };
+    // Of a run that was killed.
+    remove_leftovers()?;
     let site = Site::build(options.guideway.clone(), place)?;
     let mut report = empty(options)?;
     let mut calm = Calm::new([options.balancer_core, options.other_core], options.patience);
     for round in 0..options.rounds {
-        for number in 0..options.ways.len() {
+        for number in 0..options.turns.len() {
             // Each round begins with another way, so that none has always the same one before it.
-            let place = (round + number) % options.ways.len();
-            for (load, found) in report.loads.iter_mut().zip(calm_turn(&site, options, options.ways[place], &mut calm)?)
+            let place = (round + number) % options.turns.len();
+            for (load, found) in
+                report.loads.iter_mut().zip(calm_turn(&site, options, &options.turns[place], &mut calm)?)
             {
                 load.ways[place].rounds.push(found);
             }
@@ -59,12 +78,12 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     Ok(report)
 }
 
-/// A turn of a way, again if other work disturbed it and there is patience left.
-fn calm_turn(site: &Site, options: &Options, way: Way, calm: &mut Calm) -> Result<Vec<Round>> {
+/// A turn, again if other work disturbed it and there is patience left.
+fn calm_turn(site: &Site, options: &Options, turn: &Turn, calm: &mut Calm) -> Result<Vec<Round>> {
     loop {
         let calm_before = calm.wait();
         let start = Instant::now();
-        let rounds = turn(site, options, way)?;
+        let rounds = take(site, options, turn)?;
         let disturbed = !(calm_before && calm.is_now());
         if !disturbed || !calm.forgives(start.elapsed()) {
             return Ok(rounds.into_iter().map(|round| Round { disturbed, ..round }).collect());
@@ -72,9 +91,10 @@ fn calm_turn(site: &Site, options: &Options, way: Way, calm: &mut Calm) -> Resul
     }
 }
 
-/// A turn of a way: its balancer starts, carries a round under each load, and ends.
-fn turn(site: &Site, options: &Options, way: Way) -> Result<Vec<Round>> {
-    let open = site.open(way)?;
+/// Takes a turn: its balancer starts, carries a round under each load, and ends.
+fn take(site: &Site, options: &Options, turn: &Turn) -> Result<Vec<Round>> {
+    let way = turn.way;
+    let open = site.open(way, &turn.idle)?;
     verify(site, way, &open)?;
     options.at_once.iter().map(|&side_by_side| one_round(&open, way, options.connections, side_by_side)).collect()
 }
@@ -116,21 +136,26 @@ fn client_by(way: Way) -> &'static str {
     }
 }
 
+/// What tells ways apart that differ in how Guideway's worker rests.
+fn suffix(way: Way, idle: &str) -> String {
+    if way.is_guideway() { format!(", {idle}") } else { String::new() }
+}
+
 /// A report without rounds yet.
 fn empty(options: &Options) -> Result<Report> {
-    let way = |way: &Way| WayReport {
-        name: way.name().to_owned(),
-        description: way.description().to_owned(),
+    let way = |Turn { way, idle }: &Turn| WayReport {
+        name: format!("{}{}", way.name(), suffix(*way, idle)),
+        description: format!("{}{}", way.description(), suffix(*way, idle)),
         tls_end: tls_end(*way).to_owned(),
         client_by: client_by(*way).to_owned(),
         rounds: Vec::new(),
     };
-    let load = |&side_by_side: &usize| Load { side_by_side, ways: options.ways.iter().map(way).collect() };
+    let load = |&side_by_side: &usize| Load { side_by_side, ways: options.turns.iter().map(way).collect() };
     Ok(Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         balancer_core: options.balancer_core as usize,
         other_core: options.other_core as usize,
-        idle: options.idle.clone(),
+        real_time: options.real_time,
         rounds: options.rounds,
         connections: options.connections,
         bytes: FILE_BYTES,

@@ -22,8 +22,8 @@ pub struct Report {
     pub balancer_core: usize,
     /// The core of client, backend, and Guideway's control side.
     pub other_core: usize,
-    /// Guideway's `idle`.
-    pub idle: String,
+    /// Real-time priority of client, balancers and backend; `None` if the kernel treated them like others.
+    pub real_time: Option<u8>,
     /// How often each way was taken.
     pub rounds: usize,
     /// Connections of a way in a round, before those that failed.
@@ -215,8 +215,15 @@ impl Present for Report {
             format!(
                 "Client, router, balancer and backend are network namespaces of one machine, wired by veth without offloads. \
                  Balancers run on core {}, one thread each; client, backend and Guideway's control side on core {}. Guideway's \
-                 worker polls by AF_PACKET, idle = \"{}\".",
-                self.balancer_core, self.other_core, self.idle
+                 worker uses AF_PACKET; poll and adaptive are its \"idle\". {}",
+                self.balancer_core,
+                self.other_core,
+                match self.real_time {
+                    Some(priority) => format!(
+                        "All of them have real-time priority {priority} (SCHED_RR), above other work on the machine."
+                    ),
+                    None => "None has real-time priority.".to_owned(),
+                }
             ),
             "Who ends TLS keeps connections to the backend, which it asks without TLS.".to_owned(),
             format!("Programs: {}.", self.programs.join(", ")),
@@ -273,7 +280,7 @@ mod tests {
             version: "0".to_owned(),
             balancer_core: 1,
             other_core: 0,
-            idle: "adaptive".to_owned(),
+            real_time: None,
             rounds: 7,
             connections: 5,
             bytes: 1_024,

@@ -13,7 +13,7 @@
 //! their answers go straight back to the client. Everything that a test starts is killed and removed when its
 //! handle is dropped, also during a panic; [`remove_leftovers`] clears what a killed test left behind.
 //!
-//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `haproxy`, `curl`. `scripts/setup` installs them.
+//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `haproxy`, `curl`, `chrt`. `scripts/setup` installs them.
 
 pub mod address;
 pub mod analysis;
@@ -38,6 +38,7 @@ pub mod nginx;
 pub mod options;
 pub mod packet;
 pub mod ping;
+pub mod priority;
 pub mod process;
 pub mod quic;
 pub mod tap;

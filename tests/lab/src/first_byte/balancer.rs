@@ -5,6 +5,7 @@ use super::{FILE, FILE_BYTES, POOL, Site, Visit, Visitor, Way};
 use crate::address;
 use crate::cores::on_cores;
 use crate::guideway::Guideway;
+use crate::priority::set_all_real_time;
 use crate::process::{Process, wait_for};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -14,15 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Messages of failures that are kept of a round.
 const KEPT_FAILURES: usize = 3;
 
-/// Where programs run, and how Guideway's worker rests.
+/// Where programs run, and how the kernel treats them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The core of the balancer: of Guideway's worker, of HAProxy, of nginx.
     pub balancer: u32,
     /// The core of the client, of the backend, and of Guideway's control side.
     pub others: u32,
-    /// Guideway's `idle`: `poll`, `adaptive` or `interrupt`.
-    pub idle: String,
+    /// Real-time priority of client, balancers and backend, 1 to 99; `None`: none.
+    pub real_time: Option<u8>,
 }
 
 /// A way that carries connections; dropped means that its balancer is stopped.
@@ -56,13 +57,17 @@ pub struct Round {
 }
 
 impl<'a> Open<'a> {
-    pub(super) fn start(site: &'a Site, way: Way) -> Result<Self> {
+    pub(super) fn start(site: &'a Site, way: Way, idle: &str) -> Result<Self> {
         let visitor = Visitor::new(&[site.expected(way)])?;
         // From here on a drop takes away what was begun.
         let mut open = Self { site, way, balancer: Balancer::None, visitor };
-        if let Some(config) = way.guideway(site) {
+        if let Some(config) = way.guideway(site, idle) {
             let cores = [site.place.others, site.place.balancer];
             let guideway = on_cores(&cores, || Guideway::start(&site.lab, &site.guideway, &config))?;
+            if let Some(priority) = site.place.real_time {
+                // Its workers ask for the lowest nice value, and with it give back what they inherited.
+                set_all_real_time(guideway.process().id(), priority)?;
+            }
             open.balancer = Balancer::Guideway(guideway);
         } else if let Some(program) = terminator::prepare(way, site.lab.folder(), &site.balancer)? {
             open.start_over_kernel(&program)?;

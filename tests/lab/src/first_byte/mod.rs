@@ -17,6 +17,7 @@ use crate::config::{Device, GuidewayConfig};
 use crate::cores::on_cores;
 use crate::nginx::{Nginx, PROXIED_TLS_PORT, TLS_PORT};
 use crate::options::LabOptions;
+use crate::priority::set_real_time;
 use crate::topology::Lab;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
@@ -104,6 +105,11 @@ impl Way {
         }
     }
 
+    /// Whether Guideway is in it.
+    pub const fn is_guideway(self) -> bool {
+        matches!(self, Self::GuidewayL2dsr | Self::GuidewayFullnat)
+    }
+
     /// How the backend learns the client's address.
     pub const fn client_by(self) -> ClientBy {
         match self {
@@ -135,11 +141,11 @@ impl Way {
     }
 
     /// Guideway's configuration on this way; `None` on others' ways.
-    fn guideway(self, site: &Site) -> Option<GuidewayConfig> {
+    fn guideway(self, site: &Site, idle: &str) -> Option<GuidewayConfig> {
         let lab = &site.lab;
         let mut config = GuidewayConfig::new(lab, Device::AfPacket, &[site.place.balancer]);
         config.cores.insert("control".to_owned(), site.place.others.into());
-        config.cores.insert("idle".to_owned(), site.place.idle.clone().into());
+        config.cores.insert("idle".to_owned(), idle.into());
         let target = self.target();
         let mode = match self {
             Self::GuidewayL2dsr => "l2dsr",
@@ -175,12 +181,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// Builds the lab, which has the machine for itself, and starts the backend. `guideway` is the program.
+    /// Builds the lab, which has the machine for itself, and starts the backend. `guideway` is the program. From then on the
+    /// calling thread, whose sockets are the client's, has the real-time priority that `place` says.
     ///
     /// # Errors
     ///
     /// Without root, without the programs that a lab calls, and where the machine has no such cores.
     pub fn build(guideway: PathBuf, place: Place) -> Result<Self> {
+        if let Some(priority) = place.real_time {
+            set_real_time(nix::unistd::gettid().as_raw().unsigned_abs(), priority)?;
+        }
         let lab = LabOptions::new().backends(1).exclusive().build()?;
         let host = lab.backend(1);
         let backend = Certificate::create(host.folder(), SERVER_NAME)?;
@@ -198,12 +208,13 @@ impl Site {
         }
     }
 
-    /// Puts the balancer of this way to work; it ends with what is returned.
+    /// Puts the balancer of this way to work; it ends with what is returned. `idle` is how Guideway's worker rests: `poll`,
+    /// `adaptive` or `interrupt`.
     ///
     /// # Errors
     ///
     /// When it does not start, or does not carry a connection within a minute.
-    pub fn open(&self, way: Way) -> Result<Open<'_>> {
-        Open::start(self, way).with_context(|| format!("{} does not start", way.name()))
+    pub fn open(&self, way: Way, idle: &str) -> Result<Open<'_>> {
+        Open::start(self, way, idle).with_context(|| format!("{} does not start", way.name()))
     }
 }
