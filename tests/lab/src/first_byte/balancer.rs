@@ -64,15 +64,15 @@ impl<'a> Open<'a> {
         if let Some(config) = way.guideway(site, idle) {
             let cores = [site.place.others, site.place.balancer];
             let guideway = on_cores(&cores, || Guideway::start(&site.lab, &site.guideway, &config))?;
-            if let Some(priority) = site.place.real_time {
-                // Its workers ask for the lowest nice value, and with it give back what they inherited.
-                set_all_real_time(guideway.process().id(), priority)?;
-            }
             open.balancer = Balancer::Guideway(guideway);
         } else if let Some(program) = terminator::prepare(way, site.lab.folder(), &site.balancer)? {
             open.start_over_kernel(&program)?;
         }
         open.wait()?;
+        if let (Balancer::Guideway(guideway), Some(priority)) = (&open.balancer, site.place.real_time) {
+            // Its workers ask for the lowest nice value, and with it give back what they inherited. By now they have.
+            set_all_real_time(guideway.process().id(), priority)?;
+        }
         Ok(open)
     }
 
