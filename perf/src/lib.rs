@@ -4,7 +4,8 @@
 //! [`cycles`] measures what a packet costs: the same loop with and without the dataplane, in turns. [`churn`] simulates
 //! flows while backends come and go, and counts those that change their backend. [`wake`] measures how long a packet waits for
 //! a worker that is idle, [`probes`] what health checks of many backends cost, [`scrape`] what it costs to be scraped. [`peers`]
-//! compares the worker with other programs over DPDK. [`gate`] holds counted instructions against a baseline.
+//! compares the worker with other programs over DPDK, [`first_byte`] what a client waits for behind it and behind other balancers.
+//! [`gate`] holds counted instructions against a baseline.
 
 pub mod churn;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod file;
+pub mod first_byte;
 pub mod gate;
 pub mod generator;
 pub mod latency;

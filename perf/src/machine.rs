@@ -131,6 +131,7 @@ fn hugepages(sizes: &Path) -> Vec<(u64, u64, u64)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoreTime {
     steal: u64,
+    idle: u64,
     total: u64,
 }
 
@@ -146,7 +147,8 @@ impl CoreTime {
         let name = format!("cpu{core}");
         let line = stat.lines().find(|line| line.split(' ').next() == Some(&name))?;
         let columns: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|text| text.parse().ok()).collect();
-        Some(Self { steal: *columns.get(7)?, total: columns.iter().sum() })
+        let idle = columns.get(3)? + columns.get(4)?;
+        Some(Self { steal: *columns.get(7)?, idle, total: columns.iter().sum() })
     }
 
     /// Percent of the time since `earlier` that the hypervisor gave to others.
@@ -154,6 +156,14 @@ impl CoreTime {
     pub fn steal_percent_since(self, earlier: Self) -> f64 {
         let total = self.total.saturating_sub(earlier.total);
         self.steal.saturating_sub(earlier.steal) as f64 * 100.0 / total.max(1) as f64
+    }
+
+    /// Percent of the time since `earlier` that the core was not idle, what the hypervisor took included. Zero if no time passed.
+    #[must_use]
+    pub fn busy_percent_since(self, earlier: Self) -> f64 {
+        let total = self.total.saturating_sub(earlier.total);
+        let idle = self.idle.saturating_sub(earlier.idle).min(total);
+        (total - idle) as f64 * 100.0 / total.max(1) as f64
     }
 }
 
@@ -170,12 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn steal_is_the_eighth_column() {
+    fn idle_and_steal_are_in_their_columns() {
         let before = "cpu  1 1 1 1 1 1 1 1 0 0\ncpu0 10 0 10 80 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n";
         let after = "cpu  1 1 1 1 1 1 1 1 0 0\ncpu0 20 0 20 130 0 0 0 30 9 0\ncpu10 0 0 0 0 0 0 0 5 0 0\n";
         let (before, after) = (CoreTime::parse(before, 0).expect("cpu0"), CoreTime::parse(after, 0).expect("cpu0"));
         assert!((after.steal_percent_since(before) - 30.0).abs() < 1e-9);
+        assert!((after.busy_percent_since(before) - 50.0).abs() < 1e-9);
         assert!(before.steal_percent_since(after).abs() < 1e-9, "a counter that goes back");
+        assert!(before.busy_percent_since(after).abs() < 1e-9, "a counter that goes back");
         assert_eq!(CoreTime::parse("cpu10 0 0 0 0 0 0 0 5 0 0\n", 1), None);
         assert_eq!(CoreTime::parse("cpu1 0 0 0\n", 1), None, "a kernel of old");
     }

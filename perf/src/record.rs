@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::peers;
 use crate::present::Present;
-use crate::{file, maglev, ndr, probes, reconfig, report, scale, scrape, wake};
+use crate::{file, first_byte, maglev, ndr, probes, reconfig, report, scale, scrape, wake};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -196,6 +196,8 @@ pub enum Results {
     Maglev(maglev::report::Report),
     /// `bench scrape`.
     Scrape(scrape::report::Report),
+    /// `scripts/first-byte`.
+    FirstByte(first_byte::report::Report),
 }
 
 impl Results {
@@ -212,6 +214,7 @@ impl Results {
             Self::Probes(report) => report,
             Self::Maglev(report) => report,
             Self::Scrape(report) => report,
+            Self::FirstByte(report) => report,
         }
     }
 }

@@ -17,6 +17,7 @@ mod doctor;
 mod download;
 mod drain;
 mod exception;
+mod first_byte;
 mod fragments;
 mod frozen;
 mod http;

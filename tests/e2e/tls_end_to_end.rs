@@ -7,7 +7,7 @@ use crate::transfer::{arrived, noise};
 use anyhow::{Context, Result, ensure};
 use guideway_lab::packet::Flow;
 use guideway_lab::process::wait_for;
-use guideway_lab::stream::read_streams;
+use guideway_lab::reassembly::read_streams;
 use guideway_lab::{Capture, Certificate, TlsProgram, TlsServer, runnable};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

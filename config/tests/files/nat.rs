@@ -24,7 +24,7 @@ fn modes() {
     ]);
     let pool = &full.pools[0];
     let tlvs = ProxyTlvs { crc32c: true, unique_id: false, vip: true };
-    assert_eq!(pool.proxy, Some(Proxy { version: ProxyVersion::V2, tlvs }));
+    assert_eq!(pool.proxy, Some(Proxy { version: ProxyVersion::V2, tlvs, first_datagram: false }));
     assert_eq!(pool.sources, ["10.0.0.100".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(pool.backends.iter().map(|backend| backend.port).collect::<Vec<_>>(), [Some(8080), None]);
     let table = "\"fullnat\"";

@@ -30,7 +30,7 @@ impl Capture {
         Self::start_cut(namespace, device, file, filter, SNAP_LENGTH)
     }
 
-    /// The same with every byte of each frame, for [`crate::stream::read_streams`].
+    /// The same with every byte of each frame, for [`crate::reassembly::read_streams`].
     pub fn start_whole(namespace: &Namespace, device: &str, file: &Path, filter: &str) -> Result<Self> {
         Self::start_cut(namespace, device, file, filter, "0")
     }

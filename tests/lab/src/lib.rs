@@ -13,7 +13,7 @@
 //! their answers go straight back to the client. Everything that a test starts is killed and removed when its
 //! handle is dropped, also during a panic; [`remove_leftovers`] clears what a killed test left behind.
 //!
-//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `haproxy`, `envoy`, `curl`. `scripts/setup` installs them.
+//! Programs that the lab calls: `ip`, `ethtool`, `tcpdump`, `nginx`, `haproxy`, `envoy`, `curl`, `chrt`. `scripts/setup` installs them.
 
 pub mod address;
 pub mod analysis;
@@ -22,10 +22,12 @@ pub mod brief;
 pub mod capture;
 pub mod certificate;
 pub mod config;
+pub mod cores;
 pub mod dialogue;
 pub mod echo;
 pub mod far;
 pub mod faulty;
+pub mod first_byte;
 pub mod freeze;
 pub mod guideway;
 pub mod health;
@@ -38,10 +40,11 @@ pub mod nginx;
 pub mod options;
 pub mod packet;
 pub mod ping;
+pub mod priority;
 pub mod process;
 pub mod quic;
 pub mod random;
-pub mod stream;
+pub mod reassembly;
 pub mod streams;
 pub mod tap;
 pub mod tls_server;
@@ -57,6 +60,7 @@ pub use backend::Backend;
 pub use capture::Capture;
 pub use certificate::Certificate;
 pub use config::{Device, GuidewayConfig, PoolConfig, VipConfig};
+pub use cores::{cores, on_cores};
 pub use dialogue::{DialogueOptions, DialogueReport, DialogueServers, Dialogues};
 pub use echo::EchoServer;
 pub use far::Far;

@@ -21,6 +21,10 @@ pub const PROXIED_PORT: u16 = 9080;
 
 /// Port of TLS, where it serves TLS.
 pub const TLS_PORT: u16 = 443;
+
+/// The port where it expects the PROXY protocol, in either version, before TLS, where it serves TLS.
+pub const PROXIED_TLS_PORT: u16 = 9443;
+
 /// The certificate that it shows, and its key, in the backend's folder.
 const SHOWN: [&str; 2] = ["shown.certificate.pem", "shown.key.pem"];
 
@@ -30,13 +34,14 @@ const SHOWN: [&str; 2] = ["shown.certificate.pem", "shown.key.pem"];
 /// | --- | --- |
 /// | `/` | the backend's name and a line feed |
 /// | `/client` | the client's address and port as the backend sees them |
+/// | `/forwarded` | the header `X-Forwarded-For` of the request, as it came |
 /// | `/service` | its own address and port, as the client asked for them |
 /// | `/big` | [`BIG_BYTES`] bytes |
 /// | `/upload` | the name; what was posted lies in a file of its own in the folder `body` |
 /// | any other | the file of that name that a test put there, see [`Nginx::put`] |
 ///
-/// Every answer names the backend in its header `Backend`. At [`PROXIED_PORT`] the client and the service are those of the PROXY
-/// header.
+/// Every answer names the backend in its header `Backend`. At [`PROXIED_PORT`] and [`PROXIED_TLS_PORT`] the client and the service
+/// are those of the PROXY header.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -61,8 +66,8 @@ impl Nginx {
         Ok(Self { process, folder })
     }
 
-    /// The same, and on [`TLS_PORT`] inside TLS with this certificate, by HTTP/1.1 and HTTP/2. There it passes gRPC's health
-    /// checks on to [`crate::HealthServers`].
+    /// The same, and on [`TLS_PORT`] and [`PROXIED_TLS_PORT`] inside TLS with this certificate, by HTTP/1.1 and HTTP/2. There it
+    /// passes gRPC's health checks on to [`crate::HealthServers`], and serves of the paths above `/client` and files.
     pub fn start_with_tls(backend: &Backend, certificate: &Certificate) -> Result<Self> {
         let path = backend.folder().join("tls.conf");
         std::fs::write(&path, tls_configuration(backend.name()))
@@ -129,16 +134,24 @@ fn copy_certificate(folder: &Path, certificate: &Certificate) -> Result<()> {
 }
 
 fn tls_configuration(name: &str) -> String {
+    tls_server(name, TLS_PORT, "", "$remote_addr $remote_port")
+        + &tls_server(name, PROXIED_TLS_PORT, " proxy_protocol", "$proxy_protocol_addr $proxy_protocol_port")
+}
+
+/// A server of TLS at `port`, with further words behind `listen`, that knows its client as `client`.
+fn tls_server(name: &str, port: u16, listen: &str, client: &str) -> String {
     let [certificate, key] = SHOWN;
     format!(
         r#"server {{
-    listen 0.0.0.0:{TLS_PORT} ssl http2;
-    listen [::]:{TLS_PORT} ssl http2 ipv6only=on;
+    listen 0.0.0.0:{port} ssl http2 backlog=4096{listen};
+    listen [::]:{port} ssl http2 ipv6only=on backlog=4096{listen};
     ssl_certificate {certificate};
     ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
     root root;
     add_header Backend {name} always;
     location /grpc.health.v1.Health/ {{ grpc_pass grpc://127.0.0.1:{GRPC_PORT}; }}
+    location = /client {{ return 200 "{client}\n"; }}
 }}
 "#
     )
@@ -179,6 +192,7 @@ http {{
         }}
         location = /service {{ return 200 "$server_addr $server_port\n"; }}
         location = /client {{ return 200 "$remote_addr $remote_port\n"; }}
+        location = /forwarded {{ return 200 "$http_x_forwarded_for\n"; }}
     }}
     server {{
         listen 0.0.0.0:{PROXIED_PORT} proxy_protocol backlog=4096;
