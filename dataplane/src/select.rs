@@ -44,9 +44,33 @@ pub enum Verdict {
     /// It waits for the first fragment of its datagram.
     Hold,
     /// It became an answer to its sender, and leaves by the port that it came in on.
-    Reply,
+    Reply(Reply),
     /// It ends here.
     Drop(DropReason),
+}
+
+/// What a sender is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Its packet is too big for the way to the backend: an ICMP error says what fits.
+    TooBig,
+    /// Its SYN has an answer of the SYN proxy.
+    Cookie,
+}
+
+impl Reply {
+    /// In a sentence or two.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::TooBig => {
+                "Too big for the way to its backend, and not to be fragmented: its sender is told what fits."
+            }
+            Self::Cookie => {
+                "The SYN proxy answers it; its backend hears of the client once that has acknowledged the answer."
+            }
+        }
+    }
 }
 
 /// A packet that a VIP took, on its way to a backend.

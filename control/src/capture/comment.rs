@@ -15,7 +15,7 @@ pub(super) fn comment(state: &State, facts: &Facts) -> String {
         Some(Verdict::Split { .. }) => ("forward", None, Some("It leaves in fragments.")),
         Some(Verdict::HandOff(_)) => ("hand_off", None, Some("Its session is another worker's.")),
         Some(Verdict::Hold) => ("hold", None, Some("It waits for the first fragment of its datagram.")),
-        Some(Verdict::Reply) => ("answer", None, Some("Too big for its way: its sender is told what fits.")),
+        Some(Verdict::Reply(reply)) => ("answer", None, Some(reply.help())),
         Some(Verdict::Punt(class)) => ("punt", Some(class.label()), Some("For the control side.")),
         Some(Verdict::Drop(reason)) => ("drop", Some(reason.label()), Some(reason.help())),
         Some(Verdict::Undecided) => ("drop", None, None),

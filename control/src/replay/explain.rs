@@ -66,7 +66,7 @@ impl Trace for Decided<'_> {
             Verdict::Forward { .. } | Verdict::Split { .. } => ("forward", None),
             Verdict::HandOff(_) => ("hand_off", None),
             Verdict::Hold => ("hold", None),
-            Verdict::Reply => ("answer", None),
+            Verdict::Reply(_) => ("answer", None),
             Verdict::Punt(class) => ("punt", Some(class.label())),
             Verdict::Drop(reason) => ("drop", Some(reason.label())),
             Verdict::Undecided => ("drop", None),
@@ -136,9 +136,7 @@ fn why(config: &Config, decision: &Decision<'_>) -> String {
         Verdict::Hold => {
             "A fragment that came before the first one of its datagram: it waits for that, for 100 ms.".to_owned()
         }
-        Verdict::Reply => {
-            "Too big for the way to its backend, and not to be fragmented: its sender is told what fits.".to_owned()
-        }
+        Verdict::Reply(reply) => reply.help().to_owned(),
         Verdict::Forward { .. } => chosen(config, decision),
         Verdict::Split { split, .. } => {
             let fragments = format!("The outer packet leaves in fragments: its link carries {} bytes.", split.mtu);

@@ -272,6 +272,7 @@ fn sessions_end_in_their_time() {
     let source = machine.connect("192.0.2.7:1003", VIP);
     machine.client(0, "192.0.2.7:1003", VIP, FIN | ACK, (101, 901));
     machine.backend(0, end("10.0.0.11:80"), source, FIN | ACK, (901, 102));
+    machine.client(0, "192.0.2.7:1003", VIP, ACK, (102, 902));
     let mut at = |seconds: u64| {
         machine.now = Nanos((1 + seconds) * 1_000_000_000);
         machine.idle();

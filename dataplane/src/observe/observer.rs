@@ -237,7 +237,7 @@ impl Trace for Observed<'_> {
 const fn egress(verdict: Verdict, port: PortId) -> Option<PortId> {
     match verdict {
         Verdict::Forward { egress, .. } | Verdict::Split { egress, .. } => Some(egress),
-        Verdict::Reply => Some(port),
+        Verdict::Reply(_) => Some(port),
         Verdict::Undecided | Verdict::Punt(_) | Verdict::HandOff(_) | Verdict::Hold | Verdict::Drop(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use crate::port::{Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
 use crate::punt::{PuntClass, RateLimit};
 use crate::rewrite::{Applied, Refusal, too_big};
-use crate::select::{Choice, Selection, Verdict, locate};
+use crate::select::{Choice, Reply, Selection, Verdict, locate};
 use crate::session::Tuple;
 use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
@@ -192,7 +192,7 @@ fn pass_session<'s, P: Packet>(
     match passed {
         Ok(Passed { applied, backend }) => leaves(applied, backend),
         Err(NotPassed::Elsewhere(worker)) => Verdict::HandOff(worker),
-        Err(NotPassed::Answered) => Verdict::Reply,
+        Err(NotPassed::Answered) => Verdict::Reply(Reply::Cookie),
         Err(NotPassed::Refusal(refusal)) => refuse(too_big, refusal, packet, parsed, arrival.now, counters),
     }
 }
@@ -235,7 +235,7 @@ pub(super) fn refuse<P: Packet>(
     let Refusal::TooBig { mtu } = refusal else { return Verdict::Drop(refusal.reason()) };
     if too_big::answer(packet, parsed, mtu, || limit.allow(now)) {
         counters.told_too_big.add(1);
-        return Verdict::Reply;
+        return Verdict::Reply(Reply::TooBig);
     }
     Verdict::Drop(DropReason::MtuExceeded)
 }

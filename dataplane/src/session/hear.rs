@@ -6,7 +6,7 @@
 //! Whatever is not believed is forwarded all the same.
 
 use super::record::{Session, Side};
-use crate::wire::tcp::{ACK, RST, SYN, TcpHeader};
+use crate::wire::tcp::{ACK, FIN, RST, SYN, TcpHeader};
 
 /// How far a number may be ahead of what is expected.
 const AHEAD: u32 = 1 << 16;
@@ -16,11 +16,11 @@ const fn is_next(number: u32, expected: u32) -> bool {
 }
 
 impl Session {
-    /// Takes note of a segment that `side` sent, as it came.
-    pub(crate) fn hear(&mut self, side: Side, header: &TcpHeader) {
+    /// Takes note of a segment with `payload` bytes that `side` sent, as it came.
+    pub(crate) fn hear(&mut self, side: Side, header: &TcpHeader, payload: u32) {
         let (sequence, acknowledged) = (header.sequence.get(), header.acknowledgement.get());
         let flags = header.flags;
-        let [by_client, by_backend] = self.expected;
+        let [by_client, _] = self.expected;
         let is_believed = match side {
             _ if flags & RST != 0 => self.is_reset_believed(side, flags, sequence),
             Side::Client if flags & SYN == 0 && !self.tcp.is_established() => {
@@ -33,13 +33,24 @@ impl Session {
         }
         self.tcp = self.tcp.after(side, flags);
         // Before the backend has answered nothing is expected, and the place serves another purpose.
-        if flags & (RST | ACK) == ACK && self.tcp.is_answered() {
-            self.expected = match side {
-                // What the client is to acknowledge first: the SYN.
-                Side::Backend if flags & SYN != 0 => [sequence.wrapping_add(1), acknowledged],
-                Side::Backend => [by_client, acknowledged],
-                Side::Client => [acknowledged, by_backend],
-            };
+        if !self.tcp.is_answered() {
+            return;
+        }
+        let other = if side == Side::Client { Side::Backend } else { Side::Client };
+        if flags & FIN != 0 {
+            // All that the other side will ever acknowledge.
+            self.expected[other as usize] = sequence.wrapping_add(payload).wrapping_add(1);
+        }
+        if flags & (RST | ACK) != ACK {
+            return;
+        }
+        if side == Side::Backend && flags & SYN != 0 {
+            // What the client is to acknowledge first: the SYN.
+            self.expected = [sequence.wrapping_add(1), acknowledged];
+        } else if !self.tcp.is_closed_by(other) {
+            self.expected[side as usize] = acknowledged;
+        } else if acknowledged == self.expected[side as usize] {
+            self.tcp = self.tcp.end_known(other);
         }
     }
 
@@ -59,7 +70,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tcp::FIN;
     use zerocopy::FromZeros;
     use zerocopy::network_endian::U32;
 
@@ -75,7 +85,7 @@ mod tests {
 
     fn after(segments: &[(Side, TcpHeader)]) -> Session {
         let mut session = Session::NOTHING;
-        segments.iter().for_each(|(side, header)| session.hear(*side, header));
+        segments.iter().for_each(|(side, header)| session.hear(*side, header, 0));
         session
     }
 
@@ -113,11 +123,35 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_close() {
+    fn both_ends_close_and_know_it() {
         let close = [
             (Side::Client, segment(FIN | ACK, C + 1, S.wrapping_add(1))),
             (Side::Backend, segment(FIN | ACK, S.wrapping_add(1), C + 2)),
+            (Side::Client, segment(ACK, C + 2, S.wrapping_add(2))),
         ];
-        assert!(after(&[&handshake()[..], &close].concat()).tcp.is_over());
+        let over = |count: usize| after(&[&handshake()[..], &close[..count]].concat()).tcp.is_over();
+        assert_eq!([over(1), over(2), over(3)], [false, false, true]);
+    }
+
+    /// Both close at once, and one of the ends is lost behind us: it comes again.
+    #[test]
+    fn an_end_that_nobody_acknowledged_may_come_again() {
+        let close = [
+            (Side::Client, segment(FIN | ACK, C + 1, S.wrapping_add(1))),
+            (Side::Backend, segment(FIN | ACK, S.wrapping_add(1), C + 1)),
+            (Side::Client, segment(ACK, C + 2, S.wrapping_add(2))),
+            (Side::Backend, segment(ACK, S.wrapping_add(2), C + 1)),
+            (Side::Client, segment(FIN | ACK, C + 1, S.wrapping_add(2))),
+            (Side::Backend, segment(ACK, S.wrapping_add(2), C + 2)),
+        ];
+        let over = |count: usize| after(&[&handshake()[..], &close[..count]].concat()).tcp.is_over();
+        assert_eq!([3, 4, 5, 6].map(over), [false, false, false, true]);
+    }
+
+    #[test]
+    fn data_before_an_end_counts() {
+        let mut session = after(&handshake());
+        session.hear(Side::Client, &segment(FIN | ACK, C + 1, S.wrapping_add(1)), 100);
+        assert_eq!(session.expected[1], C + 102);
     }
 }

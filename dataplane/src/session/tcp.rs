@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// A connection that is not established: the client repeats its SYN after 1, 3, 7 and 15 s.
 pub const EMBRYONIC: Duration = Duration::from_secs(30);
-/// One side has closed its half, and no end of the other is in sight. RFC 5382, section 5, REQ-5 asks for four minutes.
+/// One side has closed its half, or both have and not both know. RFC 5382, section 5, REQ-5 asks for four minutes.
 const HALF_CLOSED: Duration = Duration::from_secs(240);
-/// Both sides have closed, or one was reset: for what is sent again.
+/// Both sides have closed and know it of each other, or one was reset: for what is sent again.
 const OVER: Duration = Duration::from_secs(20);
 
 /// What was seen of a connection.
@@ -23,6 +23,8 @@ const CLIENT_CLOSED: u8 = 1 << 2;
 const BACKEND_CLOSED: u8 = 1 << 3;
 const RESET: u8 = 1 << 4;
 const SPLICED: u8 = 1 << 5;
+const CLIENT_KNOWN: u8 = 1 << 6;
+const BACKEND_KNOWN: u8 = 1 << 7;
 
 impl TcpState {
     /// A SYN was seen.
@@ -72,6 +74,28 @@ impl TcpState {
         Self(state)
     }
 
+    /// What it is once the other side has acknowledged the end of what `side` sends.
+    #[must_use]
+    pub const fn end_known(self, side: Side) -> Self {
+        Self(
+            self.0
+                | match side {
+                    Side::Client => CLIENT_KNOWN,
+                    Side::Backend => BACKEND_KNOWN,
+                },
+        )
+    }
+
+    /// Whether `side` has closed its half.
+    #[must_use]
+    pub const fn is_closed_by(self, side: Side) -> bool {
+        let closed = match side {
+            Side::Client => CLIENT_CLOSED,
+            Side::Backend => BACKEND_CLOSED,
+        };
+        self.0 & closed != 0
+    }
+
     /// Whether the backend answered the SYN.
     #[must_use]
     pub const fn is_answered(self) -> bool {
@@ -84,10 +108,11 @@ impl TcpState {
         self.0 & ESTABLISHED != 0
     }
 
-    /// Whether it is over, so that a SYN of the same addresses and ports begins another one.
+    /// Whether it is over, so that a SYN of the same addresses and ports begins another one. An end that is not acknowledged may have
+    /// been lost, and is sent again, after a longer and longer time.
     #[must_use]
     pub const fn is_over(self) -> bool {
-        self.0 & RESET != 0 || self.0 & (CLIENT_CLOSED | BACKEND_CLOSED) == CLIENT_CLOSED | BACKEND_CLOSED
+        self.0 & RESET != 0 || self.0 & (CLIENT_KNOWN | BACKEND_KNOWN) == CLIENT_KNOWN | BACKEND_KNOWN
     }
 
     /// Whether it was reset and nothing came since.
@@ -135,7 +160,9 @@ mod tests {
     fn both_halves_close() {
         let half = after(&[&HANDSHAKE[..], &[(Side::Client, FIN | ACK), (Side::Backend, ACK)]].concat());
         assert_eq!((half.timeout(IDLE), half.is_over()), (HALF_CLOSED, false));
-        let whole = half.after(Side::Backend, FIN | ACK).after(Side::Client, ACK);
+        let unknown = half.after(Side::Backend, FIN | ACK).end_known(Side::Client);
+        assert_eq!((unknown.timeout(IDLE), unknown.is_over()), (HALF_CLOSED, false), "one end may be lost");
+        let whole = unknown.after(Side::Client, ACK).end_known(Side::Backend);
         assert_eq!((whole.timeout(IDLE), whole.is_over()), (OVER, true));
     }
 

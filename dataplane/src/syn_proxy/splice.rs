@@ -21,6 +21,8 @@ pub struct Splice {
     pub backend_scale: u8,
     /// Whether the client was told a scale.
     pub is_scaled: bool,
+    /// By how much the client shifts its windows, which the backend does not know of; 0: it does.
+    pub client_scale: u8,
     /// Whether the backend has answered: before, `sequence` is the cookie and `clock` the timestamp that went with it.
     pub is_joined: bool,
 }
@@ -39,15 +41,17 @@ impl Splices {
 
     pub(crate) fn get(&self, id: SessionId) -> Option<Splice> {
         let [sequence, clock, rest] = *self.0.get(id.index())?;
-        let backend_scale = (rest & 0xff) as u8;
-        Some(Splice { sequence, clock, backend_scale, is_scaled: rest & SCALED != 0, is_joined: rest & JOINED != 0 })
+        let [backend_scale, client_scale, ..] = rest.to_le_bytes();
+        let (is_scaled, is_joined) = (rest & SCALED != 0, rest & JOINED != 0);
+        Some(Splice { sequence, clock, backend_scale, client_scale, is_scaled, is_joined })
     }
 
     pub(crate) fn set(&mut self, id: SessionId, splice: Splice) {
-        let Splice { sequence, clock, backend_scale, is_scaled, is_joined } = splice;
+        let Splice { sequence, clock, backend_scale, client_scale, is_scaled, is_joined } = splice;
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        let scales = u32::from_le_bytes([backend_scale, client_scale, 0, 0]);
         if let Some(place) = self.0.get_mut(id.index()) {
-            *place = [sequence, clock, u32::from(backend_scale) | flag(is_scaled, SCALED) | flag(is_joined, JOINED)];
+            *place = [sequence, clock, scales | flag(is_scaled, SCALED) | flag(is_joined, JOINED)];
         }
     }
 }
@@ -65,6 +69,10 @@ impl Splice {
     pub(crate) fn for_backend<P: Packet>(&self, segment: &mut Segment<'_, P>) {
         if !segment.has(ACK) {
             return;
+        }
+        if self.client_scale > 0 {
+            let bytes = u32::from(segment.header.window.get()) << self.client_scale.min(14);
+            segment.set_window(bytes.min(u16::MAX.into()) as u16);
         }
         let acknowledged = segment.header.acknowledgement.get();
         segment.set_acknowledgement(acknowledged.wrapping_sub(self.sequence));

@@ -56,7 +56,7 @@ impl<P: Port> Delivery<P> {
                 self.transmit.stage(packet, egress, arrival.snapshot, &self.counters);
             }
             Verdict::Split { egress, split, .. } => self.split(arrival, &packet, egress, split),
-            Verdict::Reply => self.transmit.stage(packet, arrival.port, arrival.snapshot, &self.counters),
+            Verdict::Reply(_) => self.transmit.stage(packet, arrival.port, arrival.snapshot, &self.counters),
             Verdict::Punt(class) => self.punt(arrival, class, packet),
             Verdict::HandOff(worker) => self.hand_off(arrival, packet, worker),
             Verdict::Hold => self.hold(arrival, packet, stages),

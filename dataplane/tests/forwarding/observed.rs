@@ -74,7 +74,7 @@ fn every_vector_is_told_as_it_came_and_as_it_left() {
         assert!(*bytes == vector.frame, "{name}: as it came in");
         assert_eq!(facts.generation, 1, "{name}");
         match (&vector.expect, facts.verdict) {
-            (Expect::Forward { egress, frame }, Some(Verdict::Forward { .. } | Verdict::Reply)) => {
+            (Expect::Forward { egress, frame }, Some(Verdict::Forward { .. } | Verdict::Reply(_))) => {
                 let (facts, port, leaves, bytes) = &told[1];
                 assert_eq!((*port, *leaves), (*egress, true), "{name}");
                 assert!(bytes == frame, "{name}: as it left");

@@ -50,7 +50,7 @@ impl Trace for Forwards {
     fn decided<P: Packet>(&mut self, _: usize, decision: &Decision<'_>, _: Arrival<'_>, _: &P) {
         match decision.verdict {
             Verdict::Forward { egress, .. } => self.by_port[egress.index()] += 1,
-            Verdict::Reply => self.answers += 1,
+            Verdict::Reply(_) => self.answers += 1,
             _ => {}
         }
     }

@@ -183,7 +183,7 @@ impl<P: Packet> SessionStage<P> {
         }
         let (established, timeout) = if parsed.protocol == protocol::TCP {
             if let Some(header) = tcp_header(frame, parsed) {
-                session.hear(side, header);
+                session.hear(side, header, payload_len(parsed, header));
             }
             (session.tcp.is_established(), session.tcp.timeout(nat.idle_tcp))
         } else {
@@ -226,6 +226,12 @@ impl<P: Packet> SessionStage<P> {
 fn destination_of(nat: &Nat, vip_port: u16) -> Endpoint {
     let port = if nat.backend.port == 0 { vip_port } else { nat.backend.port };
     Endpoint { port, ..nat.backend }
+}
+
+/// Bytes behind a segment's header.
+fn payload_len(parsed: &Parsed, header: &TcpHeader) -> u32 {
+    let end = u32::from(parsed.ip_offset) + u32::from(parsed.ip_len);
+    end.saturating_sub(u32::from(parsed.transport_offset) + header.header_len() as u32)
 }
 
 /// Whether a packet may begin a session.

@@ -202,12 +202,12 @@ impl<P: Packet> SessionStage<P> {
             let mut syn = syn.packet(&*self.pool)?;
             let segment = Segment::new(&mut syn.packet, &mut syn.parsed)?;
             let clock = segment.timestamps().map(|(own, _)| u32::from_be_bytes(own));
-            let window = segment.header.window.get() >> segment.window_scale().unwrap_or(0);
+            let window = (segment.header.window.get(), segment.window_scale().unwrap_or(0));
             Some((segment.header.sequence.get(), (clock, window)))
         }) else {
             return;
         };
-        let (client_clock, client_window) = client;
+        let (client_clock, (client_window, client_scale)) = client;
         let mut of_answer = *parsed;
         let mut settings = self.settings();
         // The header's rules hear what the backend said.
@@ -219,7 +219,11 @@ impl<P: Packet> SessionStage<P> {
         splice.sequence = splice.sequence.wrapping_sub(theirs.sequence.get());
         // A backend without timestamps has none to shift.
         splice.clock = splice.clock.wrapping_sub(backend_clock.unwrap_or(splice.clock));
-        splice.backend_scale = answer.window_scale().unwrap_or(0);
+        let backend_scale = answer.window_scale();
+        splice.backend_scale = backend_scale.unwrap_or(0);
+        // One that knows of no scale takes a window for what stands there.
+        splice.client_scale = if backend_scale.is_none() { client_scale } else { 0 };
+        let client_window = if backend_scale.is_none() { client_window } else { client_window >> client_scale };
         splice.is_joined = true;
         self.splices.set(id, splice);
         self.close_attempt(id);
@@ -227,7 +231,7 @@ impl<P: Packet> SessionStage<P> {
         let mut theirs = theirs;
         // In the client's numbers: those behind a header are the same.
         theirs.acknowledgement = first.wrapping_add(1).into();
-        session.hear(Side::Backend, &theirs);
+        session.hear(Side::Backend, &theirs, 0);
         let last_hop = session.last_hop;
         let clocks = client_clock.zip(backend_clock);
         let acknowledgement = Draft {
