@@ -104,6 +104,21 @@ fn a_client_whose_backend_refuses_is_told() {
     assert_eq!((numbers_of(reset), machine.live()), ((cookie.wrapping_add(1), 101), 0));
 }
 
+/// With the client's own address and port it is the same, and the owner of its session is who its address says.
+#[test]
+fn clients_that_keep_their_address_prove_it_too() {
+    let text = pool("forward = \"nat\"\nsyn_proxy = \"on\"", "address = \"10.0.0.11\"", &["203.0.113.10"]);
+    let mut machine = Machine::new(config(&text));
+    for port in 40_000..40_010 {
+        let client = format!("192.0.2.7:{port}");
+        let cookie = ask(&mut machine, 0, &client, VIP, 100);
+        let (source, backend) = prove(&mut machine, 1, &client, cookie);
+        assert_eq!((source, backend), (end(&client), end("10.0.0.11:80")));
+        let left = machine.backend(0, backend, source, SYN | ACK, (900, 101));
+        assert_eq!(left.len(), 2, "{left:?}");
+    }
+}
+
 /// Nobody answers: the SYN is sent again, since the client will not, and at last the client is told.
 #[test]
 fn a_client_whose_backend_is_silent_is_told() {

@@ -18,7 +18,7 @@ use crate::nat::{self, Nat, Settings, owner_of_client, owner_of_port};
 use crate::parse::{Kind, Parsed, link_of};
 use crate::port::{BURST, Packet, PacketPool};
 use crate::proxy::{Proxying, Sent};
-use crate::punt::PuntRings;
+use crate::punt::{PuntRings, RateLimit};
 use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::segment::Segment;
 use crate::select::Selection;
@@ -55,6 +55,8 @@ pub(crate) struct SessionStage<P> {
     proxying: Proxying,
     /// Connections that no backend has answered yet.
     attempts: Attempts,
+    /// How many backends may be told that they answer late.
+    late: RateLimit,
     /// Where backends that did not answer are told of.
     punts: Arc<PuntRings<P>>,
     cookies: Cookies,
@@ -146,6 +148,7 @@ impl<P: Packet> SessionStage<P> {
             // As many as may be embryonic, and those whose header is on its way.
             proxying: Proxying::new(room.capacity.div_ceil(2)),
             attempts: Attempts::new(room.embryonic),
+            late: RateLimit::new(retry::LATE_RATE),
             punts,
             cookies: Cookies::new(secret),
             rates: SynRates::new(),

@@ -20,6 +20,9 @@ use zerocopy::FromBytes;
 /// Slots that are looked at for a backend that was not tried yet: with half of the weight tried, one search in 2^32 finds none.
 const SEARCH: u32 = 32;
 
+/// Resets a second at most to backends that answer late.
+pub(super) const LATE_RATE: u32 = 1_000;
+
 /// How often the SYN of a client whom the SYN proxy answered is sent again to the last backend, since the client will not: after
 /// 1, 2 and 4 s.
 const REPEATS: u8 = 3;
@@ -125,8 +128,7 @@ impl<P: Packet> SessionStage<P> {
             }
             let is_spliced = self.sessions.get(id).is_some_and(|session| session.tcp.is_spliced());
             if !is_spliced {
-                // The client itself sends its SYN again.
-                self.close_attempt(id);
+                // The client itself sends its SYN again. If that is refused, who was silent may be asked once more.
                 counters.sessions.unanswered.add(1);
                 continue;
             }
@@ -231,14 +233,14 @@ impl<P: Packet> SessionStage<P> {
         self.send_beside((number, packet), &parsed, &inside, hop)
     }
 
-    /// Tells a backend whose answer comes late that nobody waits for it: `parsed` is of no session.
+    /// Tells a backend whose answer comes late that nobody waits for it, but not in a flood: `parsed` is of no session.
     pub(super) fn refuse_late(
         &mut self,
         (number, packet): (usize, &P),
         parsed: &Parsed,
         arrival: Arrival<'_>,
     ) -> Option<DropReason> {
-        if !self.is_late(parsed, arrival) {
+        if !self.is_late(parsed, arrival) || !self.late.allow(arrival.now) {
             return None;
         }
         let bytes = packet.frame().get(usize::from(parsed.transport_offset)..)?;
