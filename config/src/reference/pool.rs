@@ -53,7 +53,7 @@ entries! {
     "source_addresses": List(&ADDRESS), Said("the own address on the way to the backend"), Restart,
         r#"source_addresses = ["198.51.100.200"], forward = "fullnat""#,
         "The addresses that stand for clients, at most 256; `fullnat` only. Each gives a backend some 60,000 connections \
-        at once, and a thousand new ones a second, since a port rests for 60 s. They belong to nobody else: those in an \
+        at once, and at most 880 new ones a second, since a port rests for 68 s. They belong to nobody else: those in an \
         interface's subnet are answered for by ARP and NDP, others must be routed here.";
     "connect_timeout": Duration { low: "10ms", high: "60s" }, Value(r#""500ms""#), Yes,
         r#"connect_timeout = "200ms", forward = "fullnat""#,

@@ -110,8 +110,8 @@ entries! {
         if that is 10 s or more; else the new flow is dropped. A flow with packets in the last 10 s never gives way.";
     "connection_rate": Integer { low: 1000, high: 10000000, unit: "connections a second" }, Value("100000"), Restart,
         "connection_rate = 1000000",
-        "New connections a second to `fullnat` pools at each worker that its memory of resting source ports is made for, at 120 \
-        bytes each. With three times as many every second draw of a port fails, which costs time; no port rests for less than 60 s.";
+        "New connections a second to `fullnat` pools at each worker that its memory of resting source ports is made for, at 136 \
+        bytes each. With three times as many every second draw of a port fails, which costs time; no port rests for less than 68 s.";
     "file": PATH, Nothing, Restart, r#"file = "/var/lib/guideway/state.json""#,
         "Where `drain`, `disable`, weights, additions and removals of the command line are kept, so that a restart \
         finds them. Without it a restart forgets them.";

@@ -203,7 +203,7 @@ fn source_ports_are_counted_and_warned_of() {
     let warnings = after(24, &mut machine);
     assert_eq!(used(&machine), PortUse { in_use: 49_000 - 16_334, resting: 16_334, total: 60_000 });
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    let warnings = after(75, &mut machine);
+    let warnings = after(85, &mut machine);
     assert_eq!(used(&machine), PortUse { in_use: 49_000 - 16_334, resting: 0, total: 60_000 });
     assert_eq!(warnings, Vec::<String>::new());
 }

@@ -1,8 +1,8 @@
 //! Which tuples rest: a Bloom filter that forgets (Bloom, "Space/Time Trade-offs in Hash Coding with Allowable Errors", 1970).
 //!
 //! A tuple has its bits in one cache line (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007).
-//! A line has words for each of five spans of 15 s, and is brought up to date when it is written: nothing is ever swept. So a
-//! tuple rests for 60 to 75 s, however many do. Where too many do, others seem to rest as well, and cost a draw.
+//! A line has words for each of five spans of 17 s, and is brought up to date when it is written: nothing is ever swept. So a
+//! tuple rests for 68 to 85 s, however many do. Where too many do, others seem to rest as well, and cost a draw.
 
 use super::record::TupleHash;
 use crate::prefetch::prefetch;
@@ -10,8 +10,8 @@ use crate::time::Nanos;
 use std::ops::Range;
 use std::time::Duration;
 
-/// For how long a tuple rests at least: TIME_WAIT of Linux.
-pub const REST: Duration = Duration::from_secs(60);
+/// For how long a tuple rests at least: TIME_WAIT of Linux is 60 s, and its timers of that length may be an eighth late.
+pub const REST: Duration = Duration::from_secs(68);
 /// Spans that a line remembers: that of now, and those that make up the rest.
 const SPANS: u32 = 5;
 /// Nanoseconds of a span.
