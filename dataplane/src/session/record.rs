@@ -162,7 +162,7 @@ pub struct Session {
     /// How far its connection is; of no meaning for UDP.
     pub tcp: TcpState,
     /// What each side expects next of the other, by its last acknowledgement: the client, then the backend. For resets. Before the
-    /// backend has answered: see [`Session::attempt`].
+    /// backend has answered: it says where the attempt lies.
     pub expected: [u32; 2],
     /// What the PROXY protocol needs to know of it.
     pub proxy: Proxy,

@@ -1,8 +1,8 @@
 //! The SYN proxy: SYNs are answered here, without a memory of them, and a backend hears of a client only once the client has
 //! acknowledged the answer.
 //!
-//! [`cookie`] is the sequence number of the answer, which says what the SYN said and cannot be made by others; `answer` is the
-//! answer; [`splice`] is how far the numbers of backend and client differ from then on; `rate` tells when it is worth it.
+//! `cookie` is the sequence number of the answer, which says what the SYN said and cannot be made by others; `answer` is the
+//! answer; `splice` is how far the numbers of backend and client differ from then on; `rate` tells when it is worth it.
 
 mod answer;
 mod cookie;

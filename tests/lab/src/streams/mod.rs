@@ -1,6 +1,6 @@
 //! Connections of which both sides know every byte beforehand, behind a balancer that speaks the PROXY protocol.
 //!
-//! What a connection does follows from the client's and the VIP's address and port alone ([`Plan`]), and the server has
+//! What a connection does follows from the client's and the VIP's address and port alone (`plan`), and the server has
 //! these from the header. So a header that is wrong, not the first, or not the only one, and a byte that is lost, doubled or at
 //! another place, breaks the connection's plan, which both sides notice.
 
