@@ -22,6 +22,11 @@ impl SynRates {
         Self(vec![[0; 3]; POOLS].into())
     }
 
+    /// Whether there is a flood, as far as was counted.
+    pub(crate) fn is_flooded(&self, pool: PoolId, now: Nanos) -> bool {
+        self.0.get(pool.index()).is_some_and(|[_, _, until]| now.0 < *until)
+    }
+
     /// Counts a SYN. Returns whether more than `rate` a second come, or came a moment ago.
     pub(crate) fn count(&mut self, pool: PoolId, rate: u32, now: Nanos) -> bool {
         let Some([begin, count, until]) = self.0.get_mut(pool.index()) else { return false };

@@ -9,6 +9,7 @@ use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::select::{PROBE_PORT_BASE, Selection};
 use crate::session::{Drawn, EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
+use crate::syn_proxy::SynProxy;
 use crate::time::Nanos;
 use crate::wire::protocol;
 use crate::wire::tcp::{self, TcpHeader};
@@ -71,7 +72,11 @@ impl<P: Packet> SessionStage<P> {
 
     /// Draws sources for the packets of a burst that may begin sessions, and asks for the cache lines that say whether they are
     /// free: of all packets at once, while there is something else to do.
-    pub(crate) fn plan<'a>(&mut self, packets: impl Iterator<Item = (usize, &'a Parsed, &'a Selection<'a>)>) {
+    pub(crate) fn plan<'a>(
+        &mut self,
+        packets: impl Iterator<Item = (usize, &'a Parsed, &'a Selection<'a>)>,
+        now: Nanos,
+    ) {
         self.planned.clear();
         for (number, parsed, selection) in packets {
             if !begins(parsed) || self.planned.is_full() {
@@ -80,6 +85,10 @@ impl<P: Packet> SessionStage<P> {
             let place = selection.current().and_then(|index| both(selection.pool(), usize::from(index)));
             let Some((backend, nat)) = place else { continue };
             let Some(sources) = &nat.sources else { continue };
+            // What the SYN proxy answers begins nothing yet.
+            if nat.syn_proxy == SynProxy::On || self.rates.is_flooded(selection.pool_id(), now) {
+                continue;
+            }
             let destination = destination_of(nat, parsed.destination_port);
             let avoid = (parsed.protocol, PROBE_PORT_BASE + backend.id.0);
             if let Ok(Some(drawn)) = self.ports.guess(sources, destination, avoid) {
