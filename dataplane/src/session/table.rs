@@ -119,6 +119,18 @@ impl Record {
     }
 }
 
+/// The hashes of sessions' tuples, for those that give way in the index.
+fn hashes<'t>(
+    records: &'t [Record],
+    sources: &'t [u128],
+    hasher: &'t FlowHasher,
+) -> impl Fn(u32, Side) -> u128 + Copy + 't {
+    move |number, side| {
+        let record = records.get(number as usize);
+        record.map_or(0, |record| record.tuple(side, sources).hash(hasher).0)
+    }
+}
+
 /// Ticks at a moment.
 const fn ticks(now: Nanos) -> u32 {
     (now.0 / (TICK_MILLIS * 1_000_000)) as u32
@@ -295,11 +307,7 @@ impl Sessions {
         if self.find_hashed(outside, outside_hash).is_some() || self.find_hashed(&answer, answer_hash).is_some() {
             return Err(Full::Taken);
         }
-        let (records, sources, hasher) = (&self.records, &self.sources, &self.hasher);
-        let hash_of = |number: u32, side: Side| {
-            let record = records.get(number as usize);
-            record.map_or(0, |record| record.tuple(side, sources).hash(hasher).0)
-        };
+        let hash_of = hashes(&self.records, &self.sources, &self.hasher);
         if !self.index.insert(keys[0], number, Side::Client, hash_of) {
             return Err(Full::Table);
         }

@@ -1,6 +1,6 @@
 //! A session whose backend changes before it has answered.
 
-use super::{Full, Sessions};
+use super::{Full, Sessions, hashes};
 use crate::session::record::{SessionId, Side, Tuple, TupleHash};
 
 impl Sessions {
@@ -21,11 +21,7 @@ impl Sessions {
         }
         let (old_key, key) = (self.key(old_hash), self.key(hash));
         self.index.remove(old_key, id.0, Side::Backend);
-        let (records, sources, hasher) = (&self.records, &self.sources, &self.hasher);
-        let hash_of = |number: u32, side: Side| {
-            let record = records.get(number as usize);
-            record.map_or(0, |record| record.tuple(side, sources).hash(hasher).0)
-        };
+        let hash_of = hashes(&self.records, &self.sources, &self.hasher);
         if !self.index.insert(key, id.0, Side::Backend, hash_of) {
             // Its own place became free a moment ago.
             let _ = self.index.insert(old_key, id.0, Side::Backend, hash_of);
