@@ -124,27 +124,42 @@ pub const CONVERSATION_PORT_BASE: u16 = PROBE_PORT_BASE + MAX_BACKENDS as u16;
 /// The port of BGP (RFC 4271).
 const BGP_PORT: u16 = 179;
 
+/// Why a packet has no backend yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLocated {
+    /// No VIP takes it: [`NotLocated::verdict`] says what becomes of it then.
+    NoVip,
+    /// Its VIP has no pool.
+    NoPool,
+}
+
+impl NotLocated {
+    /// What becomes of the packet.
+    pub(crate) fn verdict(self, snapshot: &Snapshot, parsed: &Parsed) -> Verdict {
+        match self {
+            Self::NoVip => unmatched(snapshot, parsed),
+            Self::NoPool => Verdict::Drop(DropReason::NoBackend),
+        }
+    }
+}
+
 /// First half: looks up the VIP, hashes the flow and asks for its slot's cache line.
 ///
 /// # Errors
 ///
-/// The verdict on a packet that no VIP takes.
+/// Why nobody gets the packet.
 #[inline(always)]
 pub fn locate<'s>(
     snapshot: &'s Snapshot,
     worker: WorkerId,
     parsed: &Parsed,
     frame: &[u8],
-) -> Result<Selection<'s>, Verdict> {
+) -> Result<Selection<'s>, NotLocated> {
     let key = VipKey::new(parsed.destination, parsed.protocol, parsed.destination_port);
     // Port 0 is the lookup's word for "any": only protocols without ports have it, and no VIP serves those.
     let found = if parsed.destination_port == 0 { None } else { snapshot.vips.lookup(key) };
-    let Some(entry) = found else {
-        return Err(unmatched(snapshot, parsed));
-    };
-    let Some(pool) = snapshot.pool(entry.pool) else {
-        return Err(Verdict::Drop(DropReason::NoBackend));
-    };
+    let entry = found.ok_or(NotLocated::NoVip)?;
+    let pool = snapshot.pool(entry.pool).ok_or(NotLocated::NoPool)?;
     let slots = pool.slots(worker);
     let (hash, chosen) = if entry.steering == Steering::Flow {
         (snapshot.hasher.hash(&parsed.key), None)
@@ -202,7 +217,8 @@ pub fn select<'s>(
     now: Nanos,
     counters: &PinCounters,
 ) -> Result<Selection<'s>, Verdict> {
-    let mut selection = locate(snapshot, worker, parsed, frame)?;
+    let located = locate(snapshot, worker, parsed, frame);
+    let mut selection = located.map_err(|why| why.verdict(snapshot, parsed))?;
     let chosen = match selection.choose() {
         Choice::Backend(backend) => Some(backend),
         Choice::Special => selection.choose_special(snapshot, parsed, frame, now, counters),

@@ -94,7 +94,7 @@ const fn family(ipv6: u64, place: usize) -> Family {
 }
 
 /// The places of the bits in a mask.
-fn places(mut mask: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn places(mut mask: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = mask.trailing_zeros() as usize;
         // The lowest bit goes.
@@ -131,8 +131,10 @@ impl FastPath {
         counters: &WorkerCounters,
     ) -> Passed {
         let all = all_of(burst.len());
-        // The flow of fragments was found out before: the slow path knows how.
-        let Some(receiver) = Receiver::new(port).filter(|_| arrival.first.is_none()) else {
+        let exact = arrival.snapshot.vips.exact();
+        // Where no VIP is usual, no packet is. The flow of fragments was found out before: the slow path knows how.
+        let is_worth_it = arrival.first.is_none() && (exact.v4.has_usual() || exact.v6.has_usual());
+        let Some(receiver) = Receiver::new(port).filter(|_| is_worth_it) else {
             return Passed { slow: all, ..Passed::default() };
         };
         let admitted = self.admit(arrival.snapshot, port, receiver, burst);

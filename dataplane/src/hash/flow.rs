@@ -112,6 +112,17 @@ impl FlowKey {
         (self.blocks[0] >> 16) as u8
     }
 
+    /// The source address as [`crate::vip::address_bits`].
+    #[inline]
+    pub(crate) const fn source_bits(&self) -> u128 {
+        let [first, source, _] = self.blocks;
+        if self.is_ipv6() {
+            source.swap_bytes()
+        } else {
+            0xffff_0000_0000 | ((first >> 32) as u32).swap_bytes() as u128
+        }
+    }
+
     /// The source address.
     #[must_use]
     pub fn source(&self) -> IpAddr {

@@ -1,6 +1,6 @@
 //! Packets that change their IP version (RFC 7915): a new IP header in front of what is kept.
 
-use super::ends::Ends;
+use super::ends::{self, Ends};
 use super::header::{self, Header};
 use super::{GROWTH, Settings, Translated, fit, next_hops, transport};
 use crate::drop_reason::DropReason;
@@ -52,7 +52,9 @@ pub(super) fn translate<P: Packet>(
     let transport_offset = replace_header(packet, parsed, &header)?;
     if has_ports && let Some(bytes) = packet.frame_mut().get_mut(transport_offset..) {
         // One that is missing is no less so with other ports: it is written behind them.
-        transport::translate(bytes, &Tuple::of(parsed), to);
+        let from = Tuple::of(parsed);
+        let [removed, added] = [&from, to].map(|tuple| ends::sum(tuple.source.address, tuple.destination.address));
+        transport::translate(bytes, to, (removed, added));
         if let Some(checksum) = checksum
             && let Ok((header, _)) = UdpHeader::mut_from_prefix(bytes)
         {

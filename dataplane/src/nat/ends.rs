@@ -25,6 +25,7 @@ impl Ends {
     }
 
     /// As they stand in an IPv4 header.
+    #[inline]
     pub(super) const fn v4(self) -> ([u8; 4], [u8; 4]) {
         ((self.source as u32).to_be_bytes(), (self.destination as u32).to_be_bytes())
     }
@@ -35,13 +36,24 @@ impl Ends {
     }
 
     /// Their share of a checksum.
+    #[inline]
     pub(super) fn sum(self) -> u32 {
         sum(self.source, self.destination)
     }
 }
 
-/// The share of two addresses in a checksum. What maps an IPv4 address to 128 bits is a zero of one's complement: 0xffff.
+/// The share of two addresses of one family in a checksum. What maps an IPv4 address to 128 bits is a zero of one's complement, and
+/// left out.
 #[inline]
 pub(super) fn sum(source: u128, destination: u128) -> u32 {
+    if is_v4(source) {
+        return halves(source as u32) + halves(destination as u32);
+    }
     checksum::sum_of([&source.to_be_bytes(), &destination.to_be_bytes()])
+}
+
+/// An IPv4 address, or other bits, as two words of a checksum.
+#[inline]
+pub(super) const fn halves(bits: u32) -> u32 {
+    (bits >> 16) + (bits & 0xffff)
 }

@@ -61,7 +61,7 @@ pub(super) fn translate_same<P: Packet>(
         return Err(DropReason::IcmpQuote.into());
     }
 
-    let translated = translate_header(packet, parsed, new, settings)?;
+    let (translated, _) = translate_header(packet, parsed, new, settings)?;
     let Some(bytes) = packet.frame_mut().get_mut(start..end) else { return Ok(translated) };
     let mut difference = (checksum::sum(bytes), 0);
     if parsed.family == Family::V6 {

@@ -16,6 +16,7 @@ mod message;
 mod owner;
 mod same;
 mod transport;
+mod usual;
 
 use crate::drop_reason::DropReason;
 use crate::parse::{Family, Kind, Parsed};
@@ -123,6 +124,12 @@ pub fn forward<P: Packet>(
         return Err(DropReason::UnresolvedNeighbor.into());
     }
     let settings = Settings { mtu: settings.mtu.min(hop.mtu), ..*settings };
+    if let Some(ends) = Ends::of(to).filter(|ends| ends.family == parsed.family)
+        && matches!(parsed.protocol, protocol::TCP | protocol::UDP)
+        && let Some(applied) = usual::forward(packet, parsed, ends, to, (settings.mtu, hop))
+    {
+        return Ok(applied);
+    }
     let translated = translate(packet, parsed, to, &settings)?;
     address_to(packet, (&translated).into(), hop)?;
     let ip_offset = (ethernet::HEADER_LEN + hop.tags.len()) as u16;

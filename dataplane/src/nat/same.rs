@@ -1,17 +1,15 @@
 //! Packets that keep their IP version: rewritten where they lie.
 
-use super::ends::Ends;
+use super::ends::{Ends, halves};
 use super::{Settings, Translated, fit, next_hops, transport};
 use crate::drop_reason::DropReason;
 use crate::parse::{Family, Kind, Parsed};
 use crate::port::Packet;
 use crate::rewrite::{Refusal, Split};
 use crate::session::Tuple;
-use crate::vip::address_bits;
 use crate::wire::checksum;
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::Ipv6Header;
-use std::net::IpAddr;
 use zerocopy::FromBytes;
 use zerocopy::network_endian::U16;
 
@@ -28,24 +26,25 @@ pub(super) fn translate<P: Packet>(
         return Err(DropReason::TransportTruncated.into());
     }
     let ends = Ends::of(to).ok_or(DropReason::NatUntranslatable)?;
-    let translated = translate_header(packet, parsed, ends, settings)?;
+    let (translated, difference) = translate_header(packet, parsed, ends, settings)?;
     if has_ports && let Some(bytes) = packet.frame_mut().get_mut(offset..) {
-        transport::translate(bytes, &Tuple::of(parsed), to);
+        transport::translate(bytes, to, difference);
     }
     Ok(translated)
 }
 
-/// The IP header alone. Nothing is changed if that fails.
+/// The IP header alone. Nothing is changed if that fails. Beside what it is now: what its addresses add to a checksum, before and
+/// after.
 #[inline]
 pub(super) fn translate_header<P: Packet>(
     packet: &mut P,
     parsed: &Parsed,
     to: Ends,
     settings: &Settings,
-) -> Result<Translated, Refusal> {
+) -> Result<(Translated, (u32, u32)), Refusal> {
     let Parsed { family, ip_offset, ip_len, transport_offset, traffic_class, .. } = *parsed;
     let bytes = packet.frame_mut().get_mut(usize::from(ip_offset)..).ok_or(DropReason::Runt)?;
-    let split = match family {
+    let (split, difference) = match family {
         Family::V4 => {
             let (header, _) = Ipv4Header::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
             // Those of a packet with options would each need these: it is told to be smaller, as if it were not allowed.
@@ -54,20 +53,38 @@ pub(super) fn translate_header<P: Packet>(
                 && header.header_len() == ipv4::HEADER_LEN;
             let split = fit(ip_len.into(), settings.mtu, settings.mtu, may_split)?;
             let hops = next_hops(header.ttl)?;
-            readdress_v4(header, to);
-            set_hops_v4(header, hops);
-            split
+            (split, rewrite_v4(header, to, hops))
         }
         Family::V6 => {
             let (header, _) = Ipv6Header::mut_from_prefix(bytes).map_err(|_| DropReason::Runt)?;
             let split = fit(ip_len.into(), settings.mtu, settings.mtu, false)?;
-            header.hop_limit = next_hops(header.hop_limit)?;
-            readdress_v6(header, to);
-            split
+            let hops = next_hops(header.hop_limit)?;
+            (split, rewrite_v6(header, to, hops))
         }
     };
     let split = split.map(|mtu| Split { ip_offset, mtu });
-    Ok(Translated { family, ip_offset, ip_len, transport_offset, traffic_class, split })
+    Ok((Translated { family, ip_offset, ip_len, transport_offset, traffic_class, split }, difference))
+}
+
+/// Writes addresses and hops. Returns what the addresses add to a checksum, before and after.
+#[inline]
+pub(super) fn rewrite_v4(header: &mut Ipv4Header, to: Ends, hops: u8) -> (u32, u32) {
+    let (removed, added) = (ends_of_v4(header), to.sum());
+    // The hops left are the high half of their word.
+    let [old_hops, new_hops] = [header.ttl, hops].map(|hops| u32::from(hops) << 8);
+    header.checksum = U16::new(checksum::updated(header.checksum.get(), removed + old_hops, added + new_hops));
+    header.ttl = hops;
+    (header.source, header.destination) = to.v4();
+    (removed, added)
+}
+
+/// The same in IPv6.
+#[inline]
+pub(super) fn rewrite_v6(header: &mut Ipv6Header, to: Ends, hops: u8) -> (u32, u32) {
+    let removed = checksum::sum_of([&header.source, &header.destination]);
+    header.hop_limit = hops;
+    readdress_v6(header, to);
+    (removed, to.sum())
 }
 
 /// Writes addresses, and the header's checksum by how they differ.
@@ -85,14 +102,5 @@ pub(super) fn readdress_v6(header: &mut Ipv6Header, to: Ends) {
 
 #[inline]
 fn ends_of_v4(header: &Ipv4Header) -> u32 {
-    let bits = |address: [u8; 4]| address_bits(IpAddr::from(address));
-    super::ends::sum(bits(header.source), bits(header.destination))
-}
-
-/// The hops left are the high half of their word.
-#[inline]
-fn set_hops_v4(header: &mut Ipv4Header, hops: u8) {
-    let [old, new] = [header.ttl, hops].map(|hops| u32::from(hops) << 8);
-    header.checksum = U16::new(checksum::updated(header.checksum.get(), old, new));
-    header.ttl = hops;
+    halves(u32::from_be_bytes(header.source)) + halves(u32::from_be_bytes(header.destination))
 }

@@ -4,9 +4,10 @@
 //! code and the cache lines that the next one needs are there when it starts.
 
 use super::sessions::{Answer, NotPassed, Passed, Passing, SessionStage};
-use super::{Arrival, Decisions, Stages};
+use super::{Arrival, Decided, Decisions, Stages};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
+use crate::fast::places;
 use crate::fragment::{Fragments, Resolved};
 use crate::ids::BackendId;
 use crate::parse::{Kind, Parsed, Refused, parse_into};
@@ -14,8 +15,7 @@ use crate::port::{Burst, Packet, RxChecksum};
 use crate::prefetch::prefetch;
 use crate::punt::{PuntClass, RateLimit};
 use crate::rewrite::{Applied, Refusal, too_big};
-use crate::select::{Choice, Reply, Selection, Verdict, locate};
-use crate::session::Tuple;
+use crate::select::{Choice, NotLocated, Reply, Selection, Verdict, locate};
 use crate::snapshot::{PortState, Snapshot};
 use crate::time::Nanos;
 use crate::vip::address_bits;
@@ -33,8 +33,9 @@ impl<P: Packet> Stages<P> {
         counters: &WorkerCounters,
     ) {
         self.parse_burst(arrival, port, burst, decisions);
-        self.prefetch_sessions(decisions);
-        self.locate_burst(arrival, port, burst, decisions);
+        self.look_up_sessions(decisions);
+        let unmatched = self.locate_burst(arrival, burst, decisions);
+        self.answer_burst(arrival, port, unmatched, decisions);
         if choose_burst(decisions, arrival.snapshot) {
             self.choose_special(arrival, burst, decisions, counters);
         }
@@ -49,25 +50,27 @@ impl<P: Packet> Stages<P> {
             if decided.verdict != Verdict::Undecided {
                 continue;
             }
-            decided.verdict = match parse_into(packet.frame(), packet.total_len(), port, parsed) {
+            match parse_into(packet.frame(), packet.total_len(), port, parsed) {
                 Ok(()) if port.rx_checksum && packet.rx_checksum() != RxChecksum::Unknown => {
-                    Verdict::Drop(checksum_reason(packet.rx_checksum()))
+                    decided.verdict = Verdict::Drop(checksum_reason(packet.rx_checksum()));
                 }
                 Ok(()) if matches!(parsed.kind, Kind::FirstFragment | Kind::LaterFragment) => {
-                    resolve_fragment(fragments, arrival, packet, parsed)
+                    decided.verdict = resolve_fragment(fragments, arrival, packet, parsed);
                 }
-                Ok(()) => Verdict::Undecided,
-                Err(why) => refused(why, packet.frame(), port, parsed),
-            };
+                // Undecided, as it is already: written once more it would cost more than to parse.
+                Ok(()) => {}
+                Err(why) => decided.verdict = refused(why, packet.frame(), port, parsed),
+            }
         }
     }
 
-    /// Asks for the sessions of a burst, all at once: each would be waited for otherwise.
+    /// Looks for the sessions of a burst, all at once: each would be waited for otherwise.
     #[inline]
-    fn prefetch_sessions(&self, decisions: &Decisions<'_>) {
-        let Some(sessions) = &self.sessions else { return };
-        let undecided = self.parsed.iter().zip(decisions).filter(|(_, decided)| decided.verdict == Verdict::Undecided);
-        sessions.prefetch(undecided.map(|(parsed, _)| Tuple::of(parsed)));
+    fn look_up_sessions(&mut self, decisions: &Decisions<'_>) {
+        let Some(sessions) = &mut self.sessions else { return };
+        let packets = self.parsed.iter().zip(decisions).enumerate();
+        let undecided = packets.filter(|(_, (_, decided))| decided.verdict == Verdict::Undecided);
+        sessions.look_up(undecided.map(|(number, (parsed, _))| (number, parsed)));
     }
 
     /// Draws what new sessions of a burst need.
@@ -81,30 +84,38 @@ impl<P: Packet> Stages<P> {
         sessions.plan(located, now);
     }
 
+    /// Looks up VIPs. Returns the packets that no VIP takes, a bit for each.
     #[inline]
-    fn locate_burst<'s>(
-        &mut self,
-        arrival: Arrival<'s>,
-        port: &PortState,
-        burst: &Burst<P>,
-        decisions: &mut Decisions<'s>,
-    ) {
-        let Self { parsed, sessions, .. } = self;
-        for ((packet, parsed), decided) in burst.iter().zip(parsed.iter()).zip(decisions) {
+    fn locate_burst<'s>(&self, arrival: Arrival<'s>, burst: &Burst<P>, decisions: &mut Decisions<'s>) -> u64 {
+        let mut unmatched = 0;
+        for (number, ((packet, parsed), decided)) in burst.iter().zip(self.parsed.iter()).zip(decisions).enumerate() {
             if decided.verdict != Verdict::Undecided {
                 continue;
             }
             match locate(arrival.snapshot, arrival.worker, parsed, packet.frame()) {
                 Ok(selection) => decided.selection = Some(selection),
-                Err(unmatched) => {
-                    let answer = sessions.as_ref().and_then(|sessions| sessions.answer(arrival, parsed));
-                    decided.verdict = match answer {
-                        // The rewriting stage takes it up: it has no selection.
-                        Some(Answer::Here) => Verdict::Undecided,
-                        Some(Answer::At(worker)) => Verdict::HandOff(worker),
-                        None => for_kernel(unmatched, port),
-                    };
-                }
+                Err(NotLocated::NoVip) => unmatched |= 1 << number,
+                Err(NotLocated::NoPool) => decided.verdict = Verdict::Drop(DropReason::NoBackend),
+            }
+        }
+        unmatched
+    }
+
+    /// Decides about packets that no VIP takes: answers of backends, which the rewriting stage takes up, since they have no
+    /// selection; what is for the control side or the kernel; what is of no use.
+    #[inline]
+    fn answer_burst(&mut self, arrival: Arrival<'_>, port: &PortState, unmatched: u64, decisions: &mut Decisions<'_>) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.prefetch();
+        }
+        for number in places(unmatched) {
+            let (Some(parsed), Some(decided)) = (self.parsed.get(number), decisions.get_mut(number)) else { continue };
+            let answer = self.sessions.as_ref().and_then(|sessions| sessions.answer(arrival, (number, parsed)));
+            match answer {
+                // As it is already.
+                Some(Answer::Here) => {}
+                Some(Answer::At(worker)) => decided.verdict = Verdict::HandOff(worker),
+                None => decided.verdict = for_kernel(NotLocated::NoVip.verdict(arrival.snapshot, parsed), port),
             }
         }
     }
@@ -148,7 +159,7 @@ impl<P: Packet> Stages<P> {
             let is_of_session = decided.selection.as_ref().is_none_or(Selection::has_session);
             if let Some(sessions) = sessions.as_mut().filter(|_| is_of_session) {
                 let passing = Passing { number, packet, parsed, arrival, counters };
-                decided.verdict = pass_session(sessions, passing, decided.selection.as_mut(), too_big);
+                pass_session(sessions, passing, decided, too_big);
                 continue;
             }
             let Some(selection) = decided.selection.as_ref() else { continue };
@@ -174,26 +185,31 @@ const fn leaves(Applied { egress, split }: Applied, backend: BackendId) -> Verdi
     }
 }
 
-/// A packet for a VIP whose pool rewrites addresses, or a backend's answer: of one worker's sessions, one after the other.
-#[cold]
+/// A packet for a VIP whose pool rewrites addresses, or a backend's answer: of one worker's sessions, one after the other. The
+/// verdict is written in its place: one that is returned is written in parts, read as a whole, and waited for.
 #[inline(never)]
 fn pass_session<'s, P: Packet>(
     sessions: &mut SessionStage<P>,
     passing: Passing<'_, 's, P>,
-    selection: Option<&mut Selection<'s>>,
+    decided: &mut Decided<'s>,
     too_big: &mut RateLimit,
-) -> Verdict {
+) {
     let Passing { number, packet, parsed, arrival, counters } = passing;
     let passing = Passing { number, packet: &mut *packet, parsed, arrival, counters };
-    let passed = match selection {
+    let passed = match &mut decided.selection {
         Some(selection) => sessions.pass_to_backend(passing, selection),
         None => sessions.pass_to_client(passing),
     };
     match passed {
-        Ok(Passed { applied, backend }) => leaves(applied, backend),
-        Err(NotPassed::Elsewhere(worker)) => Verdict::HandOff(worker),
-        Err(NotPassed::Answered) => Verdict::Reply(Reply::Cookie),
-        Err(NotPassed::Refusal(refusal)) => refuse(too_big, refusal, packet, parsed, arrival.now, counters),
+        Ok(Passed { applied: Applied { egress, split: None }, backend }) => {
+            decided.verdict = Verdict::Forward { egress, backend };
+        }
+        Ok(Passed { applied, backend }) => decided.verdict = leaves(applied, backend),
+        Err(NotPassed::Elsewhere(worker)) => decided.verdict = Verdict::HandOff(worker),
+        Err(NotPassed::Answered) => decided.verdict = Verdict::Reply(Reply::Cookie),
+        Err(NotPassed::Refusal(refusal)) => {
+            decided.verdict = refuse(too_big, refusal, packet, parsed, arrival.now, counters);
+        }
     }
 }
 

@@ -15,6 +15,17 @@ const WAYS: usize = 16;
 /// Percent of the entries that are used when every session is there.
 const LOAD: u64 = 75;
 
+/// The bit of each.
+const BITS: [u32; WAYS] = {
+    let mut bits = [0; WAYS];
+    let mut way = 0;
+    while way < WAYS {
+        bits[way] = 1 << way;
+        way += 1;
+    }
+    bits
+};
+
 /// The most sessions that entries can name.
 pub(super) const MOST: u32 = (1 << 25) - 1;
 
@@ -38,11 +49,32 @@ pub(super) struct Index {
 }
 
 impl Bucket {
-    /// A bit for each entry that is as asked for.
+    /// A bit for each entry that is `tag` under a mask. All are compared together, and few buckets have any: the bits are told
+    /// apart only then.
     #[inline(always)]
-    fn which(&self, is_it: impl Fn(u32) -> bool) -> u32 {
-        let bits = self.0.iter().enumerate().map(|(way, entry)| u32::from(is_it(*entry)) << way);
-        bits.fold(0, |all, bit| all | bit)
+    fn which(&self, mask: u32, tag: u32) -> u32 {
+        let is_it = |entry: &u32| entry & mask == tag;
+        if !self.0.iter().fold(false, |any, entry| any | is_it(entry)) {
+            return 0;
+        }
+        let bits = self.0.iter().zip(&BITS).map(|(entry, bit)| bit & u32::from(is_it(entry)).wrapping_neg());
+        bits.sum()
+    }
+
+    /// Entries that are empty.
+    #[inline(always)]
+    fn free(&self) -> u32 {
+        self.0.iter().map(|entry| u32::from(*entry == 0)).sum()
+    }
+
+    /// Puts an entry in the place of another one, if that is there.
+    #[inline(always)]
+    fn replace(&mut self, old: u32, new: u32) -> bool {
+        let found = self.which(u32::MAX, old);
+        if let Some(entry) = self.0.get_mut(found.trailing_zeros() as usize) {
+            *entry = new;
+        }
+        found != 0
     }
 }
 
@@ -110,7 +142,7 @@ impl Index {
         let mask = self.tag_mask();
         for place in key.buckets {
             let Some(bucket) = self.buckets.get(place as usize) else { continue };
-            let mut tagged = bucket.which(|entry| entry & mask == key.tag);
+            let mut tagged = bucket.which(mask, key.tag);
             while tagged != 0 {
                 let (number, side) = self.named(bucket.0[tagged.trailing_zeros() as usize % WAYS]);
                 if is_it(number, side) {
@@ -132,10 +164,7 @@ impl Index {
         side: Side,
         hash_of: impl Fn(u32, Side) -> u128,
     ) -> bool {
-        let free = |place: u32| {
-            let bucket = self.buckets.get(place as usize);
-            bucket.map_or(0, |bucket| bucket.which(|entry| entry == 0).count_ones())
-        };
+        let free = |place: u32| self.buckets.get(place as usize).map_or(0, Bucket::free);
         let [first, second] = key.buckets;
         let place = if free(second) > free(first) { second } else { first };
         let entry = self.entry(number, side, key.tag);
@@ -144,13 +173,7 @@ impl Index {
 
     /// Puts an entry where its bucket has room for it.
     fn put(&mut self, place: u32, entry: u32) -> bool {
-        let Some(bucket) = self.buckets.get_mut(place as usize) else { return false };
-        let free = bucket.which(|entry| entry == 0);
-        if free == 0 {
-            return false;
-        }
-        bucket.0[free.trailing_zeros() as usize % WAYS] = entry;
-        true
+        self.buckets.get_mut(place as usize).is_some_and(|bucket| bucket.replace(0, entry))
     }
 
     /// Puts an entry into a full bucket in place of one whose other bucket has room. Reads as many records as a bucket has
@@ -180,10 +203,7 @@ impl Index {
     pub(super) fn remove(&mut self, key: SessionKey, number: u32, side: Side) {
         let gone = self.entry(number, side, key.tag);
         for place in key.buckets {
-            let Some(bucket) = self.buckets.get_mut(place as usize) else { continue };
-            let found = bucket.which(|entry| entry == gone);
-            if found != 0 {
-                bucket.0[found.trailing_zeros() as usize % WAYS] = 0;
+            if self.buckets.get_mut(place as usize).is_some_and(|bucket| bucket.replace(gone, 0)) {
                 return;
             }
         }

@@ -18,5 +18,5 @@ pub use index::SessionKey;
 pub use ports::{Drawn, Exhausted, PORTS_OF_ADDRESS, Ports};
 pub use record::{Endpoint, LastHop, Session, SessionId, SessionRoom, Side, Tuple, TupleHash};
 pub use rests::REST;
-pub use table::{Full, RECENT, Removed, Sessions};
+pub use table::{Full, Looked, RECENT, Removed, Sessions};
 pub use tcp::{EMBRYONIC, TcpState};

@@ -128,7 +128,7 @@ impl Ports {
         let Some(port) = self.port((random >> 32) as u32).filter(|port| *port != avoid) else { return Ok(None) };
         let source = Endpoint { address, port };
         let answer = Tuple { source: destination, destination: source, protocol }.hash(&self.hasher);
-        self.rests.prefetch(answer);
+        self.prefetch(answer);
         Ok(Some(Drawn { source, answer }))
     }
 
@@ -149,6 +149,12 @@ impl Ports {
     fn port(&self, random: u32) -> Option<u16> {
         let step = ((u64::from(random) * u64::from(self.count)) >> 32) as u32;
         u16::try_from(self.first + step * self.workers).ok().filter(|_| self.count > 0)
+    }
+
+    /// Asks for the cache line of a port that comes free soon, see [`Ports::free`].
+    #[inline]
+    pub fn prefetch(&self, answer: TupleHash) {
+        self.rests.prefetch(answer);
     }
 
     fn next_random(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use crate::hash::{FlowHasher, FlowKey};
 use crate::ids::{BackendId, LinkId, PoolId, VipId};
 use crate::parse::Parsed;
 use crate::proxy::Proxy;
-use crate::vip::{address_bits, is_v4};
+use crate::vip::is_v4;
 use crate::wire::ethernet::Mac;
 use std::net::Ipv4Addr;
 
@@ -30,11 +30,18 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    /// What stands where no packet was.
+    pub const NOTHING: Self = {
+        let nowhere = Endpoint { address: 0, port: 0 };
+        Self { source: nowhere, destination: nowhere, protocol: 0 }
+    };
+
     /// That of a packet. For an ICMP error: that of the flow that it belongs to, in the direction in which the error travels.
+    #[inline]
     #[must_use]
     pub fn of(parsed: &Parsed) -> Self {
         Self {
-            source: Endpoint { address: address_bits(parsed.key.source()), port: parsed.source_port },
+            source: Endpoint { address: parsed.key.source_bits(), port: parsed.source_port },
             destination: Endpoint { address: parsed.destination, port: parsed.destination_port },
             protocol: parsed.protocol,
         }
@@ -60,7 +67,8 @@ impl Tuple {
     }
 
     /// What is hashed of it.
-    pub(crate) fn key(&self) -> FlowKey {
+    #[must_use]
+    pub fn key(&self) -> FlowKey {
         let (from, to) = (self.source, self.destination);
         if self.is_v4() && is_v4(from.address) {
             let octets = |address: u128| Ipv4Addr::from_bits(address as u32).octets();

@@ -1,19 +1,18 @@
 //! The table of one worker's sessions.
 
+mod look;
 mod rebind;
 mod room;
 
 use super::index::{Index, MOST, SessionKey};
 use super::record::{Endpoint, Session, SessionId, Side, Tuple, TupleHash};
 use super::wheel::{EMBRYONIC, Linked, Links, NONE, TICK_MILLIS, Wheel};
-use crate::hash::{FlowHash, FlowHasher, FlowKey};
-use crate::port::BURST;
-use crate::prefetch::prefetch;
+use crate::hash::FlowHasher;
 use crate::time::Nanos;
-use arrayvec::ArrayVec;
 use std::ops::Range;
 use std::time::Duration;
 
+pub use look::Looked;
 pub use room::RECENT;
 
 /// Of how many sessions one may be embryonic unless said otherwise: what comes above is refused, or takes the place of the oldest
@@ -24,9 +23,9 @@ const EMBRYONIC_SHARE: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Record {
-    client: [u8; 16],
-    vip: [u8; 16],
-    backend: [u8; 16],
+    client: u128,
+    vip: u128,
+    backend: u128,
     /// Ports of client, VIP, source and backend.
     ports: [u16; 4],
     /// Ticks.
@@ -93,6 +92,8 @@ pub struct Sessions {
     live: u32,
     embryonic: u32,
     most_embryonic: u32,
+    /// The hashes of the tuples of sessions that may end next, client's and backend's.
+    ahead: [Option<(u32, [TupleHash; 2])>; 2],
 }
 
 impl Linked for Rest {
@@ -106,12 +107,11 @@ impl Record {
     #[inline]
     fn tuple(&self, side: Side, sources: &[u128]) -> Tuple {
         let [client_port, vip_port, source_port, backend_port] = self.ports;
-        let end = |address, port| Endpoint { address: u128::from_be_bytes(address), port };
+        let end = |address, port| Endpoint { address, port };
         let (source, destination) = match side {
             Side::Client => (end(self.client, client_port), end(self.vip, vip_port)),
             Side::Backend => {
-                let own = || u128::from_be_bytes(self.client);
-                let address = sources.get(usize::from(self.source)).copied().unwrap_or_else(own);
+                let address = sources.get(usize::from(self.source)).copied().unwrap_or(self.client);
                 (end(self.backend, backend_port), Endpoint { address, port: source_port })
             }
         };
@@ -159,9 +159,9 @@ impl Sessions {
         sources.sort_unstable();
         let nobody = Kept { session: Session::NOTHING, links: Links::FREE, patience: 0 };
         let record = |number: u32| Record {
-            client: [0; 16],
-            vip: [0; 16],
-            backend: [0; 16],
+            client: 0,
+            vip: 0,
+            backend: 0,
             ports: [0; 4],
             source: CLIENT,
             deadline: if number + 1 < capacity { number + 1 } else { NONE },
@@ -178,6 +178,7 @@ impl Sessions {
             live: 0,
             embryonic: 0,
             most_embryonic: capacity.div_ceil(EMBRYONIC_SHARE),
+            ahead: [None; 2],
         }
     }
 
@@ -210,41 +211,6 @@ impl Sessions {
         self.index.key(hash.0)
     }
 
-    /// Asks for the cache lines where sessions with these tuples are found: of all of them those of the index, then those of the
-    /// sessions. So the memory is waited for once, not for each.
-    pub fn prefetch(&self, tuples: &ArrayVec<Tuple, BURST>) {
-        let keys: ArrayVec<FlowKey, BURST> = tuples.iter().map(Tuple::key).collect();
-        let mut hashes = [FlowHash::default(); BURST];
-        self.hasher.hash_burst(&keys, &mut hashes);
-        let keys: ArrayVec<SessionKey, BURST> =
-            hashes.iter().take(keys.len()).map(|hash| self.index.key(hash.0)).collect();
-        keys.iter().for_each(|key| self.index.prefetch(*key));
-        for key in keys {
-            // None is it, so all are asked for.
-            self.index.find(key, |number, _| {
-                self.prefetch_session(number);
-                false
-            });
-        }
-        // The next ones begin here.
-        self.prefetch_session(self.free);
-    }
-
-    fn prefetch_session(&self, number: u32) {
-        if let (Some(record), Some(kept)) = (self.records.get(number as usize), self.kept.0.get(number as usize)) {
-            prefetch(record);
-            // It lies in two lines, mostly.
-            prefetch(&kept.session);
-            prefetch(&kept.links);
-        }
-    }
-
-    /// Asks for the cache lines where a tuple with this hash is entered.
-    #[inline]
-    pub fn prefetch_hashed(&self, hash: TupleHash) {
-        self.index.prefetch(self.key(hash));
-    }
-
     /// The session that a packet with this tuple belongs to, and who sent it.
     #[inline]
     #[must_use]
@@ -256,9 +222,7 @@ impl Sessions {
     #[inline]
     #[must_use]
     pub fn find_hashed(&self, tuple: &Tuple, hash: TupleHash) -> Option<(SessionId, Side)> {
-        let found = self.index.find(self.key(hash), |number, side| {
-            self.records.get(number as usize).is_some_and(|record| record.tuple(side, &self.sources) == *tuple)
-        });
+        let found = self.index.find(self.key(hash), |number, side| self.is_of(number, side, tuple));
         found.map(|(number, side)| (SessionId(number), side))
     }
 
@@ -276,11 +240,17 @@ impl Sessions {
         life: (bool, Duration),
         now: Nanos,
     ) -> Result<SessionId, Full> {
-        let answer = inside.reversed().hash(&self.hasher);
-        self.insert_hashed((outside, inside), answer, session, life, now)
+        self.has_room(life.0)?;
+        let answer = inside.reversed();
+        let hashes = [outside, &answer].map(|tuple| tuple.hash(&self.hasher));
+        if self.find_hashed(outside, hashes[0]).is_some() || self.find_hashed(&answer, hashes[1]).is_some() {
+            return Err(Full::Taken);
+        }
+        self.insert_hashed((outside, inside), hashes, session, life, now)
     }
 
-    /// [`Sessions::insert`] where the hash of the tuple of the backend's packets is known already.
+    /// [`Sessions::insert`] where it is known that no session has the tuples of the client's and of the backend's packets, and their
+    /// hashes are.
     ///
     /// # Errors
     ///
@@ -288,25 +258,19 @@ impl Sessions {
     pub fn insert_hashed(
         &mut self,
         (outside, inside): (&Tuple, &Tuple),
-        answer_hash: TupleHash,
+        [outside_hash, answer_hash]: [TupleHash; 2],
         session: Session,
         (is_embryonic, timeout): (bool, Duration),
         now: Nanos,
     ) -> Result<SessionId, Full> {
+        self.has_room(is_embryonic)?;
         let number = self.free;
-        if number == NONE {
-            return Err(Full::Table);
-        }
-        if is_embryonic && self.embryonic >= self.most_embryonic {
-            return Err(Full::Embryonic);
-        }
         let Some(source) = self.source_of(outside, inside) else { return Err(Full::Taken) };
-        let answer = inside.reversed();
-        let outside_hash = outside.hash(&self.hasher);
+        debug_assert!(
+            self.find(outside).is_none() && self.find(&inside.reversed()).is_none(),
+            "two sessions of one tuple"
+        );
         let keys = [outside_hash, answer_hash].map(|hash| self.key(hash));
-        if self.find_hashed(outside, outside_hash).is_some() || self.find_hashed(&answer, answer_hash).is_some() {
-            return Err(Full::Taken);
-        }
         let hash_of = hashes(&self.records, &self.sources, &self.hasher);
         if !self.index.insert(keys[0], number, Side::Client, hash_of) {
             return Err(Full::Table);
@@ -323,10 +287,10 @@ impl Sessions {
         let next = self.free;
         let until = deadline(now, timeout);
         *record = Record {
-            client: outside.source.address.to_be_bytes(),
-            vip: outside.destination.address.to_be_bytes(),
+            client: outside.source.address,
+            vip: outside.destination.address,
             source,
-            backend: inside.destination.address.to_be_bytes(),
+            backend: inside.destination.address,
             ports: [outside.source.port, outside.destination.port, inside.source.port, inside.destination.port],
             deadline: until,
             protocol: outside.protocol,
@@ -346,6 +310,16 @@ impl Sessions {
         // The next one goes there, a while after this one.
         self.prefetch_session(next);
         Ok(SessionId(number))
+    }
+
+    fn has_room(&self, is_embryonic: bool) -> Result<(), Full> {
+        if self.free == NONE {
+            Err(Full::Table)
+        } else if is_embryonic && self.embryonic >= self.most_embryonic {
+            Err(Full::Embryonic)
+        } else {
+            Ok(())
+        }
     }
 
     /// What stands for the client in packets to the backend; `None`: an address that is not among the sources.
@@ -392,38 +366,29 @@ impl Sessions {
         self.record(id).map(|record| record.tuple(Side::Backend, &self.sources).reversed())
     }
 
-    /// It is looked at again after this long. For one that is not embryonic: those have their time from the start.
-    pub fn touch(&mut self, id: SessionId, timeout: Duration, now: Nanos) {
-        // The deadline of a free place is a link.
-        if self.is_embryonic(id) != Some(false) {
-            return;
-        }
+    /// It is looked at again after this long; once it `is_established` it is embryonic no longer. One that is has its time from the
+    /// start.
+    #[inline]
+    pub fn touch(&mut self, id: SessionId, (is_established, timeout): (bool, Duration), now: Nanos) {
         let place = id.0 as usize;
         let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get_mut(place)) else { return };
+        let was_embryonic = kept.links.is_embryonic();
+        // The deadline of a free place is a link.
+        if record.protocol == 0 || was_embryonic && !is_established {
+            return;
+        }
         kept.patience = patience(timeout);
         let until = deadline(now, timeout);
         let is_sooner = until.wrapping_sub(record.deadline).cast_signed() < 0;
         record.deadline = until;
-        if is_sooner {
-            // The ring would look too late.
+        if was_embryonic {
+            self.embryonic -= 1;
+        }
+        // Else the ring would look too late.
+        if was_embryonic || is_sooner {
             self.wheel.take(&mut self.kept, id.0);
             self.wheel.arm(&mut self.kept, id.0, until);
         }
-    }
-
-    /// It is embryonic no longer.
-    pub fn establish(&mut self, id: SessionId, timeout: Duration, now: Nanos) {
-        if self.is_embryonic(id) != Some(true) {
-            return;
-        }
-        let place = id.0 as usize;
-        let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get_mut(place)) else { return };
-        kept.patience = patience(timeout);
-        record.deadline = deadline(now, timeout);
-        let until = record.deadline;
-        self.embryonic -= 1;
-        self.wheel.take(&mut self.kept, id.0);
-        self.wheel.arm(&mut self.kept, id.0, until);
     }
 
     /// Takes a session out.
@@ -431,8 +396,9 @@ impl Sessions {
         let record = self.record(id)?;
         let (outside, answer) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
         let session = self.get(id).copied()?;
-        let hash = answer.hash(&self.hasher);
-        let keys = [self.key(outside.hash(&self.hasher)), self.key(hash)];
+        let hashes = self.hashes_of(id.0, [&outside, &answer]);
+        self.forget_ahead(id);
+        let keys = hashes.map(|hash| self.key(hash));
         keys.iter().for_each(|key| self.index.prefetch(*key));
         self.index.remove(keys[0], id.0, Side::Client);
         self.index.remove(keys[1], id.0, Side::Backend);
@@ -446,6 +412,6 @@ impl Sessions {
             self.free = id.0;
         }
         self.live -= 1;
-        Some(Removed { outside, inside: answer.reversed(), answer: hash, session })
+        Some(Removed { outside, inside: answer.reversed(), answer: hashes[1], session })
     }
 }

@@ -124,6 +124,8 @@ pub(crate) struct ExactTable<K> {
     mask: usize,
     /// Whether any of them steers by something else than the flow.
     steers: bool,
+    /// Whether any of them steers by what the fast path knows.
+    has_usual: bool,
 }
 
 impl<K: ExactKey> ExactTable<K> {
@@ -135,6 +137,7 @@ impl<K: ExactKey> ExactTable<K> {
             cells: vec![Cell { key: K::NOTHING, found: NOBODY }; len].into(),
             mask: len - 1,
             steers: entries.iter().any(|(_, found)| found.steering() != Steering::Flow),
+            has_usual: entries.iter().any(|(_, found)| matches!(found.steering(), Steering::Flow | Steering::Client)),
         };
         for &(key, found) in entries {
             if table.find(key).is_none() {
@@ -149,6 +152,12 @@ impl<K: ExactKey> ExactTable<K> {
     #[inline(always)]
     pub(crate) const fn steers(&self) -> bool {
         self.steers
+    }
+
+    /// Whether any VIP steers by the flow or the client: by what the fast path knows.
+    #[inline(always)]
+    pub(crate) const fn has_usual(&self) -> bool {
+        self.has_usual
     }
 
     #[inline(always)]

@@ -108,7 +108,7 @@ proptest! {
                 }
                 Step::Touch(number) => {
                     if let Some((id, _)) = sessions.find(&tuples(number).0) {
-                        sessions.touch(id, IDLE, now);
+                        sessions.touch(id, (false, IDLE), now);
                     }
                     if let Some(known) = known.get_mut(&number).filter(|known| !known.embryonic) {
                         known.over = now + IDLE;
@@ -116,9 +116,9 @@ proptest! {
                 }
                 Step::Establish(number) => {
                     if let Some((id, _)) = sessions.find(&tuples(number).1.reversed()) {
-                        sessions.establish(id, IDLE, now);
+                        sessions.touch(id, (true, IDLE), now);
                     }
-                    if let Some(known) = known.get_mut(&number).filter(|known| known.embryonic) {
+                    if let Some(known) = known.get_mut(&number) {
                         *known = Known { embryonic: false, over: now + IDLE };
                     }
                 }

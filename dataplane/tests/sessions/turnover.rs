@@ -1,7 +1,8 @@
 //! A table in long use: full and always changing, with any clock, told of sessions that are gone.
 
 use super::{end, hasher, session, tuple};
-use guideway_dataplane::session::{Full, Sessions, Side, Tuple};
+use guideway_dataplane::port::BURST;
+use guideway_dataplane::session::{Full, Looked, Sessions, Side, Tuple};
 use guideway_dataplane::time::Nanos;
 use std::time::Duration;
 
@@ -86,8 +87,8 @@ fn a_session_that_is_gone_is_not_touched() {
     for number in 0..3 {
         let (id, _) = sessions.find(&tuples(number).0).expect("it lives");
         sessions.remove(id).expect("it was found");
-        sessions.touch(id, IDLE, START);
-        sessions.establish(id, IDLE, START);
+        sessions.touch(id, (false, IDLE), START);
+        sessions.touch(id, (true, IDLE), START);
     }
     assert_eq!(sessions.next_expired(START + IDLE * 2, &mut 10), None);
     assert!((3..6).all(|number| enter(&mut sessions, number, START)));
@@ -107,7 +108,7 @@ fn the_silent_give_way_and_the_busy_never() {
     let find = |sessions: &Sessions, number: u32| sessions.find(&tuples(number).0).map(|(id, _)| id);
     // Session 0 speaks; the others are silent since they began.
     let first = find(&sessions, 0).expect("it lives");
-    sessions.touch(first, IDLE, second(30));
+    sessions.touch(first, (false, IDLE), second(30));
     for number in 1..CAPACITY {
         let silent = sessions.next_silent(second(32)).expect("it is silent");
         assert_eq!(Some(silent), find(&sessions, number));
@@ -132,7 +133,7 @@ fn one_silent_session_among_many_is_found() {
         let later = start + Duration::from_secs(20);
         for number in (0..CAPACITY).filter(|number| *number != 321) {
             let (id, _) = sessions.find(&tuples(number).0).expect("it lives");
-            sessions.touch(id, idle, later);
+            sessions.touch(id, (false, idle), later);
         }
         let found = (0..CAPACITY).find_map(|_| sessions.next_silent(later)).expect("one is silent");
         assert_eq!(sessions.get(found).map(|session| session.vip.0), Some(321));
@@ -165,14 +166,31 @@ fn as_many_are_embryonic_as_may_be() {
 
 /// A burst is asked for without harm: tuples with a session, without one, of both families, and none.
 #[test]
-fn prefetching_changes_nothing() {
+fn a_burst_finds_its_sessions() {
     let mut sessions = table(50);
     assert!((0..50).all(|number| enter(&mut sessions, number, START)));
     let v4 = tuple(end("192.0.2.7", 1), end("203.0.113.10", 80));
-    let burst = (0..63).map(|number| tuples(number).0).chain([v4]).collect();
-    sessions.prefetch(&burst);
-    sessions.prefetch(&Default::default());
-    table(0).prefetch(&burst);
-    let found = burst.iter().filter(|tuple| sessions.find(tuple).is_some()).count();
-    assert_eq!((found, sessions.live()), (50, 50));
+    let burst: Vec<Tuple> = (40..70).map(|number| tuples(number).0).chain([v4]).collect();
+    let packets = || burst.iter().enumerate().map(|(place, tuple)| (place, *tuple, tuple.key()));
+    let mut looked = [Looked::NOTHING; BURST];
+    let places = sessions.look_up(packets(), &mut looked);
+    sessions.prefetch_looked(&places, &mut looked);
+    for (tuple, looked) in burst.iter().zip(&looked) {
+        assert_eq!(sessions.find_looked(looked), sessions.find(tuple));
+    }
+    let found = looked.iter().filter(|looked| sessions.find_looked(looked).is_some());
+    assert_eq!((found.count(), sessions.live()), (10, 50));
+    // Other packets of the burst end one and begin another.
+    let (id, _) = sessions.find_looked(&looked[0]).expect("it lives");
+    sessions.remove(id).expect("it lives");
+    assert_eq!(sessions.find_looked(&looked[0]), None);
+    assert!(enter(&mut sessions, 50, START), "in the place of the one that is gone");
+    assert_eq!(sessions.find_looked(&looked[0]), None);
+    assert_eq!(sessions.find_looked(&looked[10]), Some((id, Side::Client)));
+    // Packets that are not the first of their burst, and none.
+    sessions.look_up(packets().skip(20).map(|(place, tuple, key)| (place - 10, tuple, key)), &mut looked);
+    assert_eq!(looked[10].tuple, burst[20]);
+    sessions.look_up(std::iter::empty(), &mut looked);
+    table(0).look_up(packets(), &mut looked);
+    assert_eq!(table(0).find_looked(&looked[3]), None);
 }

@@ -8,7 +8,9 @@ use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::select::{PROBE_PORT_BASE, Selection};
-use crate::session::{Drawn, EMBRYONIC, Endpoint, Full, Removed, Session, SessionId, Side, TcpState, Tuple};
+use crate::session::{
+    Drawn, EMBRYONIC, Endpoint, Full, Looked, Removed, Session, SessionId, Side, TcpState, Tuple, TupleHash,
+};
 use crate::syn_proxy::SynProxy;
 use crate::time::Nanos;
 use crate::wire::protocol;
@@ -24,12 +26,12 @@ impl<P: Packet> SessionStage<P> {
     /// What became of the packet, if that was the SYN proxy's to say.
     pub(super) fn ongoing(
         &mut self,
-        tuple: &Tuple,
+        looked: &Looked,
         (number, packet, parsed): (usize, &mut P, &Parsed),
         selection: &mut Selection<'_>,
         (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<Option<SessionId>, NotPassed> {
-        let found = self.sessions.find(tuple);
+        let found = self.sessions.find_looked(looked);
         let over = found.filter(|(id, _)| self.sessions.get(*id).is_some_and(|session| session.tcp.is_over()));
         if let (Some((id, side)), None) = (found, over) {
             return Ok((side == Side::Client).then_some(id));
@@ -37,11 +39,11 @@ impl<P: Packet> SessionStage<P> {
         if self.is_guarded(selection, parsed, arrival) {
             return Err(self.answer_syn(packet, parsed, selection, arrival, counters));
         }
-        if let Some(proof) = self.proof(tuple, (&mut *packet, parsed), selection, arrival) {
+        if let Some(proof) = self.proof(&looked.tuple, (&mut *packet, parsed), selection, arrival) {
             if let Some((id, _)) = over {
                 self.end(id, counters, arrival.now);
             }
-            self.admit(tuple, proof, (number, packet, parsed), selection, (arrival, counters))?;
+            self.admit(looked, proof, (number, packet, parsed), selection, (arrival, counters))?;
             return Err(DropReason::SynProxyJoining.into());
         }
         match over {
@@ -56,7 +58,7 @@ impl<P: Packet> SessionStage<P> {
     /// Begins a session with the backend of the flow's slot.
     pub(super) fn begin(
         &mut self,
-        outside: &Tuple,
+        looked: &Looked,
         (number, parsed): (usize, &Parsed),
         selection: &Selection<'_>,
         now: Nanos,
@@ -67,7 +69,7 @@ impl<P: Packet> SessionStage<P> {
         }
         let planned = self.planned.binary_search_by_key(&number, |(of, _)| *of).ok();
         let planned = planned.and_then(|place| self.planned.get(place)).map(|(_, drawn)| *drawn);
-        self.assign(outside, selection, (TcpState::new(), planned), now, counters)
+        self.assign(looked, selection, (TcpState::new(), planned), now, counters)
     }
 
     /// Draws sources for the packets of a burst that may begin sessions, and asks for the cache lines that say whether they are
@@ -101,7 +103,7 @@ impl<P: Packet> SessionStage<P> {
     /// Begins a session whose connection is so far; a source may be planned for it.
     pub(super) fn assign(
         &mut self,
-        outside: &Tuple,
+        looked: &Looked,
         selection: &Selection<'_>,
         (tcp, planned): (TcpState, Option<Drawn>),
         now: Nanos,
@@ -109,7 +111,7 @@ impl<P: Packet> SessionStage<P> {
     ) -> Result<SessionId, DropReason> {
         let index = selection.current().ok_or(DropReason::NoBackend)?;
         let (backend, nat) = both(selection.pool(), usize::from(index)).ok_or(DropReason::NoBackend)?;
-        let inside = self.inside_of(outside, backend.id, (nat, planned), now)?;
+        let (inside, answer) = self.inside_of(&looked.tuple, backend.id, (nat, planned), now)?;
         let session = Session {
             vip: selection.vip,
             pool: selection.pool_id(),
@@ -118,56 +120,65 @@ impl<P: Packet> SessionStage<P> {
             tcp,
             ..Session::NOTHING
         };
-        let id = self.enter(outside, &inside, session, now, counters)?;
+        let id = self.enter((&looked.tuple, &inside), [looked.hash, answer], session, now, counters)?;
         counters.sessions.created.add(1);
         Ok(id)
     }
 
-    /// The tuple of packets to a backend: for a client that is new there.
+    /// The tuple of packets to a backend, for a client that is new there, and the hash of that of its answers.
     pub(super) fn inside_of(
         &mut self,
         outside: &Tuple,
         backend: BackendId,
         (nat, planned): (&Nat, Option<Drawn>),
         now: Nanos,
-    ) -> Result<Tuple, DropReason> {
+    ) -> Result<(Tuple, TupleHash), DropReason> {
         let destination = destination_of(nat, outside.destination.port);
-        let source = match &nat.sources {
-            None => outside.source,
+        let (source, answer) = match &nat.sources {
+            None => {
+                let answer = Tuple { source: destination, destination: outside.source, protocol: outside.protocol };
+                let hash = answer.hash(&self.owners);
+                if self.sessions.find_hashed(&answer, hash).is_some() {
+                    return Err(DropReason::SessionTaken);
+                }
+                (outside.source, hash)
+            }
             Some(sources) => {
                 let avoid = (outside.protocol, PROBE_PORT_BASE + backend.0);
                 let table = &self.sessions;
                 let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
                 let is_free = |drawn: &Drawn| self.ports.is_free(drawn, destination, outside.protocol, now, is_used);
-                match planned.filter(is_free) {
-                    Some(drawn) => drawn.source,
+                let drawn = match planned.filter(is_free) {
+                    Some(drawn) => drawn,
                     None => {
                         let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
-                        drawn.map_err(|_| DropReason::SourcePorts)?.source
+                        drawn.map_err(|_| DropReason::SourcePorts)?
                     }
-                }
+                };
+                (drawn.source, drawn.answer)
             }
         };
-        Ok(Tuple { source, destination, protocol: outside.protocol })
+        Ok((Tuple { source, destination, protocol: outside.protocol }, answer))
     }
 
     /// Takes a session in. The oldest one that is not established gives way to it, if one must; where that is configured, one that
     /// is silent does if there is no such.
     fn enter(
         &mut self,
-        outside: &Tuple,
-        inside: &Tuple,
+        tuples: (&Tuple, &Tuple),
+        hashes: [TupleHash; 2],
         session: Session,
         now: Nanos,
         counters: &WorkerCounters,
     ) -> Result<SessionId, DropReason> {
-        let mut entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
+        let life = (true, EMBRYONIC);
+        let mut entered = self.sessions.insert_hashed(tuples, hashes, session, life, now);
         if let Err(full @ (Full::Table | Full::Embryonic)) = entered
             && let Some(gives_way) = self.who_gives_way(full, now)
         {
             self.end(gives_way, counters, now);
             counters.sessions.evicted.add(1);
-            entered = self.sessions.insert(outside, inside, session, (true, EMBRYONIC), now);
+            entered = self.sessions.insert_hashed(tuples, hashes, session, life, now);
         }
         let id = entered.map_err(|full| match full {
             Full::Table | Full::Embryonic => DropReason::SessionsFull,
@@ -190,7 +201,7 @@ impl<P: Packet> SessionStage<P> {
         if matches!(parsed.kind, Kind::IcmpError | Kind::LaterFragment) {
             return;
         }
-        let (established, timeout) = if parsed.protocol == protocol::TCP {
+        let (is_established, timeout) = if parsed.protocol == protocol::TCP {
             if let Some(header) = tcp_header(frame, parsed) {
                 session.hear(side, header, payload_len(parsed, header));
             }
@@ -201,10 +212,7 @@ impl<P: Packet> SessionStage<P> {
             session.tcp = TcpState::seen();
             (!is_first, nat.idle_udp)
         };
-        if established {
-            self.sessions.establish(id, timeout, now);
-        }
-        self.sessions.touch(id, timeout, now);
+        self.sessions.touch(id, (is_established, timeout), now);
     }
 
     /// Ends a session: its port rests. That of a connection that is over has rested since its last segment: TIME_WAIT began then.

@@ -15,7 +15,7 @@ use crate::drop_reason::DropReason;
 use crate::hash::FlowHasher;
 use crate::ids::{BackendId, LinkId, PortId, WorkerId};
 use crate::nat::{self, Nat, Settings, owner_of_client, owner_of_port};
-use crate::parse::{Kind, Parsed, link_of};
+use crate::parse::{Family, Kind, Parsed, link_of};
 use crate::port::{BURST, Packet, PacketPool};
 use crate::proxy::{Proxying, Sent};
 use crate::punt::{PuntRings, RateLimit};
@@ -23,7 +23,7 @@ use crate::rewrite::{Applied, Backend, NextHop, Refusal};
 use crate::segment::Segment;
 use crate::select::Selection;
 use crate::session::{
-    Attempts, Drawn, Endpoint, LastHop, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple,
+    Attempts, Drawn, Endpoint, LastHop, Looked, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple,
 };
 use crate::snapshot::{Pool, Snapshot};
 use crate::syn_proxy::{Cookies, Splices, SynRates};
@@ -64,6 +64,10 @@ pub(crate) struct SessionStage<P> {
     splices: Splices,
     /// Where buffers for headers come from.
     pool: Arc<dyn PacketPool<Packet = P>>,
+    /// The packets of a burst, by their place, on their way to their sessions.
+    looked: Box<[Looked; BURST]>,
+    /// Which of them there are.
+    places: ArrayVec<usize, BURST>,
     /// Sources for the new sessions of a burst, by the packet's place, that were asked for before they are needed.
     planned: ArrayVec<(usize, Drawn), BURST>,
     /// Frames that leave beside those of a burst, each before the packet of that number.
@@ -154,6 +158,8 @@ impl<P: Packet> SessionStage<P> {
             rates: SynRates::new(),
             splices: Splices::new(room.capacity),
             pool,
+            looked: Box::new([Looked::NOTHING; BURST]),
+            places: ArrayVec::new(),
             planned: ArrayVec::new(),
             beside: VecDeque::with_capacity(MOST_BESIDE),
             owners: hasher,
@@ -163,12 +169,26 @@ impl<P: Packet> SessionStage<P> {
         }
     }
 
-    /// Asks for the sessions of packets with these tuples, of a burst at most.
+    /// Looks for the sessions of the packets of a burst, each with its place.
     #[inline]
-    pub(super) fn prefetch(&self, tuples: impl Iterator<Item = Tuple>) {
-        if self.sessions.live() > 0 {
-            self.sessions.prefetch(&tuples.take(BURST).collect());
-        }
+    pub(super) fn look_up<'p>(&mut self, packets: impl Iterator<Item = (usize, &'p Parsed)>) {
+        let tuples = packets.map(|(place, parsed)| {
+            let tuple = Tuple::of(parsed);
+            // The same: an IPv4 packet is between IPv4 addresses.
+            let key = if parsed.family == Family::V4 { parsed.key } else { tuple.key() };
+            (place, tuple, key)
+        });
+        self.places = self.sessions.look_up(tuples, &mut self.looked);
+    }
+
+    /// Asks for the sessions of the packets of a burst, a while after they were looked for.
+    #[inline]
+    pub(super) fn prefetch(&mut self) {
+        self.sessions.prefetch_looked(&self.places, &mut self.looked);
+    }
+
+    fn looked(&self, number: usize) -> Looked {
+        self.looked.get(number).copied().unwrap_or(Looked::NOTHING)
     }
 
     /// The addresses of the memory of sessions, for wishes about pages.
@@ -177,13 +197,15 @@ impl<P: Packet> SessionStage<P> {
     }
 
     /// Where a packet that no VIP takes belongs, if it may be a backend's answer.
-    pub(super) fn answer(&self, arrival: Arrival<'_>, parsed: &Parsed) -> Option<Answer> {
-        let (snapshot, tuple) = (arrival.snapshot, Tuple::of(parsed));
+    #[inline]
+    pub(super) fn answer(&self, arrival: Arrival<'_>, (number, parsed): (usize, &Parsed)) -> Option<Answer> {
+        let (snapshot, looked) = (arrival.snapshot, self.looked.get(number)?);
+        let tuple = looked.tuple;
+        if let Some((_, Side::Backend)) = self.sessions.find_looked(looked) {
+            return Some(Answer::Here);
+        }
         if !matches!(tuple.protocol, protocol::TCP | protocol::UDP) || !snapshot.is_nat_backend(tuple.source.address) {
             return None;
-        }
-        if let Some((_, Side::Backend)) = self.sessions.find(&tuple) {
-            return Some(Answer::Here);
         }
         let Endpoint { address, port } = tuple.destination;
         let owner = if snapshot.is_own(address) {
@@ -205,7 +227,8 @@ impl<P: Packet> SessionStage<P> {
         selection: &mut Selection<'s>,
     ) -> Result<Passed, NotPassed> {
         let Passing { number, packet, parsed, arrival, counters } = passing;
-        let tuple = Tuple::of(parsed);
+        let looked = self.looked(number);
+        let tuple = looked.tuple;
         let keeps_client = selection.pool().nats.first().is_some_and(|nat| nat.sources.is_none());
         if keeps_client {
             let owner = owner_of_client(&self.owners, tuple.source.address, tuple.source.port, self.workers);
@@ -213,10 +236,11 @@ impl<P: Packet> SessionStage<P> {
                 return Err(NotPassed::Elsewhere(owner));
             }
         }
-        let (id, is_new) = match self.ongoing(&tuple, (number, &mut *packet, parsed), selection, (arrival, counters))? {
-            Some(id) => (id, false),
-            None => (self.begin(&tuple, (number, parsed), selection, arrival.now, counters)?, true),
-        };
+        let (id, is_new) =
+            match self.ongoing(&looked, (number, &mut *packet, parsed), selection, (arrival, counters))? {
+                Some(id) => (id, false),
+                None => (self.begin(&looked, (number, parsed), selection, arrival.now, counters)?, true),
+            };
         let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
         if parsed.kind != Kind::IcmpError
             && let Some(last_hop) = last_hop(packet.frame(), arrival)
@@ -257,7 +281,8 @@ impl<P: Packet> SessionStage<P> {
     /// Rewrites a backend's answer in a session into the packet that the client gets.
     pub(super) fn pass_to_client(&mut self, passing: Passing<'_, '_, P>) -> Result<Passed, NotPassed> {
         let Passing { number, packet, parsed, arrival, counters } = passing;
-        let Some((id, _)) = self.sessions.find(&Tuple::of(parsed)) else {
+        let found = self.looked.get(number).and_then(|looked| self.sessions.find_looked(looked));
+        let Some((id, _)) = found else {
             let late = self.refuse_late((number, packet), parsed, arrival);
             return Err(late.unwrap_or(DropReason::SessionNone).into());
         };
@@ -286,6 +311,9 @@ impl<P: Packet> SessionStage<P> {
 
     /// What the sequence number of a backend's segment, which an ICMP error quotes, is for the backend.
     fn quoted_of_backend(&self, id: SessionId, packet: &P, parsed: &Parsed) -> Option<u32> {
+        if parsed.kind != Kind::IcmpError {
+            return None;
+        }
         let splice = self.splice(id, self.sessions.get(id)?)?;
         nat::quoted_sequence(packet.frame(), parsed).map(|quoted| quoted.wrapping_sub(splice.sequence))
     }
@@ -303,6 +331,9 @@ impl<P: Packet> SessionStage<P> {
         }
         let mut looks = LOOKS;
         while let Some(id) = self.sessions.next_expired(now, &mut looks) {
+            if let Some(answer) = self.sessions.next_answer() {
+                self.ports.prefetch(answer);
+            }
             if self.reset_both(id, arrival) {
                 counters.sessions.reset.add(1);
             }
@@ -348,6 +379,7 @@ fn limit_segments<P: Packet>(
 }
 
 /// The way back to who sent a frame.
+#[inline]
 fn last_hop(frame: &[u8], arrival: Arrival<'_>) -> Option<LastHop> {
     let (header, _) = EthernetHeader::ref_from_prefix(frame).ok()?;
     let state = arrival.snapshot.ports.get(arrival.port.index())?;

@@ -17,6 +17,7 @@ use crate::wire::protocol;
 impl<P: Packet> SessionStage<P> {
     /// What the PROXY protocol asks of a client's segment; `style` is what its pool has now; a session that `is_new` follows it.
     /// Returns the header that goes before it.
+    #[inline]
     pub(super) fn apply_proxy(
         &mut self,
         id: SessionId,
@@ -25,12 +26,24 @@ impl<P: Packet> SessionStage<P> {
         parsed: &mut Parsed,
         arrival: Arrival<'_>,
     ) -> Result<Option<Sent<P>>, DropReason> {
-        let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
-        let Some(session) = self.sessions.get_mut(id) else { return Ok(None) };
-        let has_header = session.proxy.len > 0 || (is_new && style.is_some());
+        let has_header =
+            self.sessions.get(id).is_some_and(|session| session.proxy.len > 0) || (is_new && style.is_some());
         if !has_header || parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
             return Ok(None);
         }
+        self.apply_header(id, style, packet, parsed, arrival)
+    }
+
+    fn apply_header(
+        &mut self,
+        id: SessionId,
+        style: Option<Style>,
+        packet: &mut P,
+        parsed: &mut Parsed,
+        arrival: Arrival<'_>,
+    ) -> Result<Option<Sent<P>>, DropReason> {
+        let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(None) };
         if begins(parsed) {
             // Of two connections of the same addresses and ports one is later.
             let (owners, now) = (&self.owners, arrival.now.0);
@@ -48,7 +61,22 @@ impl<P: Packet> SessionStage<P> {
     }
 
     /// What it asks of a backend's segment, or of an ICMP error about what went there.
+    #[inline]
     pub(super) fn answer_proxy(
+        &mut self,
+        id: SessionId,
+        packet: (usize, &mut P),
+        parsed: &mut Parsed,
+        by: (Arrival<'_>, &WorkerCounters),
+        settings: &mut Settings,
+    ) -> Result<(), DropReason> {
+        if self.sessions.get(id).is_none_or(|session| session.proxy.len == 0) {
+            return Ok(());
+        }
+        self.answer_header(id, packet, parsed, by, settings)
+    }
+
+    fn answer_header(
         &mut self,
         id: SessionId,
         (number, packet): (usize, &mut P),
@@ -56,7 +84,7 @@ impl<P: Packet> SessionStage<P> {
         (arrival, counters): (Arrival<'_>, &WorkerCounters),
         settings: &mut Settings,
     ) -> Result<(), DropReason> {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.proxy.len > 0) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         if parsed.kind == Kind::IcmpError {
             let quoted = nat::quoted_sequence(packet.frame(), parsed);
             settings.quoted_sequence = quoted.map(|sequence| session.proxy.quoted(sequence));

@@ -10,7 +10,7 @@ use crate::port::Packet;
 use crate::rewrite::NextHop;
 use crate::segment::{Draft, KeptHeaders, Segment};
 use crate::select::Selection;
-use crate::session::{LastHop, Session, SessionId, Side, TcpState, Tuple};
+use crate::session::{LastHop, Looked, Session, SessionId, Side, TcpState, Tuple};
 use crate::syn_proxy::{Proof, Splice, SynProxy, answer, timestamps, written};
 use crate::wire::protocol;
 use crate::wire::tcp::{ACK, RST, SYN, TcpHeader};
@@ -89,14 +89,14 @@ impl<P: Packet> SessionStage<P> {
     /// Begins a session for a client that has proven to be there: its backend gets the SYN that the client sent before.
     pub(super) fn admit(
         &mut self,
-        tuple: &Tuple,
+        looked: &Looked,
         proof: Proof,
         (number, packet, parsed): (usize, &mut P, &Parsed),
         selection: &mut Selection<'_>,
         (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<(), DropReason> {
         let Some((segment_window, clocks)) = said(packet, parsed) else { return Err(DropReason::SynProxyJoining) };
-        let id = self.assign(tuple, selection, (TcpState::spliced(), None), arrival.now, counters)?;
+        let id = self.assign(looked, selection, (TcpState::spliced(), None), arrival.now, counters)?;
         counters.sessions.proven.add(1);
         if let Some(session) = self.sessions.get_mut(id)
             && let Some(last_hop) = super::last_hop(packet.frame(), arrival)
@@ -111,7 +111,7 @@ impl<P: Packet> SessionStage<P> {
         let options =
             written(proof.options.size(), proof.options.scale(), proof.options.sack(), clocks.map(|(own, _)| (own, 0)));
         let syn = Draft {
-            tuple: *tuple,
+            tuple: looked.tuple,
             sequence: proof.first,
             acknowledgement: 0,
             flags: SYN,

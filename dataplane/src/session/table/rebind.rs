@@ -19,6 +19,7 @@ impl Sessions {
         if self.find_hashed(&answer, hash).is_some() {
             return Err(Full::Taken);
         }
+        self.forget_ahead(id);
         let (old_key, key) = (self.key(old_hash), self.key(hash));
         self.index.remove(old_key, id.0, Side::Backend);
         let hash_of = hashes(&self.records, &self.sources, &self.hasher);
@@ -29,7 +30,7 @@ impl Sessions {
         }
         if let Some(record) = self.records.get_mut(id.0 as usize) {
             record.source = source;
-            record.backend = inside.destination.address.to_be_bytes();
+            record.backend = inside.destination.address;
             (record.ports[2], record.ports[3]) = (inside.source.port, inside.destination.port);
         }
         Ok(old_hash)
