@@ -3,7 +3,7 @@
 //! Stage loops too: parse, select and rewrite run over what is left of a burst one after the other, so that each stage's
 //! code and the cache lines that the next one needs are there when it starts.
 
-use super::sessions::{Answer, NotPassed, Passed, Passing, SessionStage};
+use super::sessions::{Answer, NotPassed, Passing, SessionStage};
 use super::{Arrival, Decided, Decisions, Stages};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
@@ -158,8 +158,9 @@ impl<P: Packet> Stages<P> {
             }
             let is_of_session = decided.selection.as_ref().is_none_or(Selection::has_session);
             if let Some(sessions) = sessions.as_mut().filter(|_| is_of_session) {
-                let passing = Passing { number, packet, parsed, arrival, counters };
-                pass_session(sessions, passing, decided, too_big);
+                let Decided { verdict, selection } = decided;
+                let passing = Passing { number, packet, parsed, arrival, counters, verdict };
+                pass_session(sessions, passing, selection.as_mut(), too_big);
                 continue;
             }
             let Some(selection) = decided.selection.as_ref() else { continue };
@@ -178,37 +179,33 @@ impl<P: Packet> Stages<P> {
 }
 
 /// The verdict on a packet that was rewritten.
-const fn leaves(Applied { egress, split }: Applied, backend: BackendId) -> Verdict {
+pub(super) const fn leaves(Applied { egress, split }: Applied, backend: BackendId) -> Verdict {
     match split {
         None => Verdict::Forward { egress, backend },
         Some(split) => Verdict::Split { egress, backend, split },
     }
 }
 
-/// A packet for a VIP whose pool rewrites addresses, or a backend's answer: of one worker's sessions, one after the other. The
-/// verdict is written in its place: one that is returned is written in parts, read as a whole, and waited for.
+/// A packet for a VIP whose pool rewrites addresses, or a backend's answer: of one worker's sessions, one after the other.
 #[inline(never)]
 fn pass_session<'s, P: Packet>(
     sessions: &mut SessionStage<P>,
     passing: Passing<'_, 's, P>,
-    decided: &mut Decided<'s>,
+    selection: Option<&mut Selection<'s>>,
     too_big: &mut RateLimit,
 ) {
-    let Passing { number, packet, parsed, arrival, counters } = passing;
-    let passing = Passing { number, packet: &mut *packet, parsed, arrival, counters };
-    let passed = match &mut decided.selection {
+    let Passing { number, packet, parsed, arrival, counters, verdict } = passing;
+    let passing = Passing { number, packet: &mut *packet, parsed, arrival, counters, verdict: &mut *verdict };
+    let passed = match selection {
         Some(selection) => sessions.pass_to_backend(passing, selection),
         None => sessions.pass_to_client(passing),
     };
     match passed {
-        Ok(Passed { applied: Applied { egress, split: None }, backend }) => {
-            decided.verdict = Verdict::Forward { egress, backend };
-        }
-        Ok(Passed { applied, backend }) => decided.verdict = leaves(applied, backend),
-        Err(NotPassed::Elsewhere(worker)) => decided.verdict = Verdict::HandOff(worker),
-        Err(NotPassed::Answered) => decided.verdict = Verdict::Reply(Reply::Cookie),
+        Ok(()) => {}
+        Err(NotPassed::Elsewhere(worker)) => *verdict = Verdict::HandOff(worker),
+        Err(NotPassed::Answered) => *verdict = Verdict::Reply(Reply::Cookie),
         Err(NotPassed::Refusal(refusal)) => {
-            decided.verdict = refuse(too_big, refusal, packet, parsed, arrival.now, counters);
+            *verdict = refuse(too_big, refusal, packet, parsed, arrival.now, counters);
         }
     }
 }

@@ -10,18 +10,19 @@ mod retry;
 mod syn_proxy;
 
 use super::Arrival;
+use super::slow::leaves;
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::hash::FlowHasher;
-use crate::ids::{BackendId, LinkId, PortId, WorkerId};
+use crate::ids::{LinkId, PortId, WorkerId};
 use crate::nat::{self, Nat, Settings, owner_of_client, owner_of_port};
 use crate::parse::{Family, Kind, Parsed, link_of};
 use crate::port::{BURST, Packet, PacketPool};
-use crate::proxy::{Proxying, Sent};
+use crate::proxy::Proxying;
 use crate::punt::{PuntRings, RateLimit};
-use crate::rewrite::{Applied, Backend, NextHop, Refusal};
+use crate::rewrite::{Backend, NextHop, Refusal};
 use crate::segment::Segment;
-use crate::select::Selection;
+use crate::select::{Selection, Verdict};
 use crate::session::{
     Attempts, Drawn, Endpoint, LastHop, Looked, Ports, Session, SessionId, SessionRoom, Sessions, Side, Tuple,
 };
@@ -126,12 +127,8 @@ pub(super) struct Passing<'p, 's, P> {
     pub parsed: &'p Parsed,
     pub arrival: Arrival<'s>,
     pub counters: &'p WorkerCounters,
-}
-
-/// A packet that was rewritten.
-pub(super) struct Passed {
-    pub applied: Applied,
-    pub backend: BackendId,
+    /// Where it is written that it leaves: a verdict that is returned is written in parts, read as a whole, and waited for.
+    pub verdict: &'p mut Verdict,
 }
 
 impl<P: Packet> SessionStage<P> {
@@ -225,8 +222,8 @@ impl<P: Packet> SessionStage<P> {
         &mut self,
         passing: Passing<'_, 's, P>,
         selection: &mut Selection<'s>,
-    ) -> Result<Passed, NotPassed> {
-        let Passing { number, packet, parsed, arrival, counters } = passing;
+    ) -> Result<(), NotPassed> {
+        let Passing { number, packet, parsed, arrival, counters, verdict } = passing;
         let looked = self.looked(number);
         let tuple = looked.tuple;
         let keeps_client = selection.pool().nats.first().is_some_and(|nat| nat.sources.is_none());
@@ -262,25 +259,23 @@ impl<P: Packet> SessionStage<P> {
         if begins(&parsed) {
             limit_segments(packet, &mut parsed, (&tuple, nat), [hop_to(back, arrival.snapshot).as_ref(), Some(hop)]);
         }
-        let before = self.apply_proxy(id, (nat.proxy, is_new), packet, &mut parsed, arrival)?;
+        let by = (arrival, counters);
+        self.apply_proxy(id, (nat.proxy, is_new), (number, &mut *packet), &mut parsed, hop, by)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
         if let Some(style) = nat.proxy.filter(|_| parsed.protocol == protocol::UDP && (is_new || !nat.first_datagram)) {
             put_before_datagram(style, &tuple, packet, &mut parsed, hop)?;
-        }
-        if let Some(Sent { packet, parsed }) = before {
-            self.send_beside((number, packet), &parsed, &inside, hop)?;
-            counters.sessions.headers.add(1);
         }
         let applied = nat::forward(packet, &parsed, &inside, &settings, hop)?;
         for traffic in [counters.vip(selection.vip), counters.backend(backend.id)].into_iter().flatten() {
             traffic.add(packet.total_len());
         }
-        Ok(Passed { applied, backend: backend.id })
+        *verdict = leaves(applied, backend.id);
+        Ok(())
     }
 
     /// Rewrites a backend's answer in a session into the packet that the client gets.
-    pub(super) fn pass_to_client(&mut self, passing: Passing<'_, '_, P>) -> Result<Passed, NotPassed> {
-        let Passing { number, packet, parsed, arrival, counters } = passing;
+    pub(super) fn pass_to_client(&mut self, passing: Passing<'_, '_, P>) -> Result<(), NotPassed> {
+        let Passing { number, packet, parsed, arrival, counters, verdict } = passing;
         let found = self.looked.get(number).and_then(|looked| self.sessions.find_looked(looked));
         let Some((id, _)) = found else {
             let late = self.refuse_late((number, packet), parsed, arrival);
@@ -306,7 +301,8 @@ impl<P: Packet> SessionStage<P> {
             limit_segments(packet, &mut parsed, (&outside, nat), [Some(&hop), way]);
         }
         let applied = nat::forward(packet, &parsed, &outside.reversed(), &settings, &hop)?;
-        Ok(Passed { applied, backend })
+        *verdict = leaves(applied, backend);
+        Ok(())
     }
 
     /// What the sequence number of a backend's segment, which an ICMP error quotes, is for the backend.

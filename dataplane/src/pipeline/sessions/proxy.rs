@@ -16,47 +16,53 @@ use crate::wire::protocol;
 
 impl<P: Packet> SessionStage<P> {
     /// What the PROXY protocol asks of a client's segment; `style` is what its pool has now; a session that `is_new` follows it.
-    /// Returns the header that goes before it.
+    /// The header goes before it, where one must, by the same next hop.
     #[inline]
     pub(super) fn apply_proxy(
         &mut self,
         id: SessionId,
         (style, is_new): (Option<Style>, bool),
-        packet: &mut P,
+        (number, packet): (usize, &mut P),
         parsed: &mut Parsed,
-        arrival: Arrival<'_>,
-    ) -> Result<Option<Sent<P>>, DropReason> {
+        hop: &NextHop,
+        by: (Arrival<'_>, &WorkerCounters),
+    ) -> Result<(), NotPassed> {
         let has_header =
             self.sessions.get(id).is_some_and(|session| session.proxy.len > 0) || (is_new && style.is_some());
         if !has_header || parsed.protocol != protocol::TCP || parsed.kind != Kind::Whole {
-            return Ok(None);
+            return Ok(());
         }
-        self.apply_header(id, style, packet, parsed, arrival)
+        self.apply_header(id, style, (number, packet), parsed, hop, by)
     }
 
     fn apply_header(
         &mut self,
         id: SessionId,
         style: Option<Style>,
-        packet: &mut P,
+        (number, packet): (usize, &mut P),
         parsed: &mut Parsed,
-        arrival: Arrival<'_>,
-    ) -> Result<Option<Sent<P>>, DropReason> {
+        hop: &NextHop,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
+    ) -> Result<(), NotPassed> {
         let outside = self.sessions.outside(id).ok_or(DropReason::SessionNone)?;
-        let Some(session) = self.sessions.get_mut(id) else { return Ok(None) };
+        let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
         if begins(parsed) {
             // Of two connections of the same addresses and ports one is later.
             let (owners, now) = (&self.owners, arrival.now.0);
             let key = parsed.key;
             let unique = || owners.hash(&key).0 ^ u128::from(now);
             let make = || proxy::header(style?, &outside, unique());
-            self.proxying.syn((&mut session.proxy, id), packet, parsed, make)?;
-            return Ok(None);
+            return Ok(self.proxying.syn((&mut session.proxy, id), packet, parsed, make)?);
         }
         match self.proxying.pass_client(&mut session.proxy, packet, parsed, &*self.pool, arrival.now) {
-            FromClient::Pass => Ok(None),
-            FromClient::After(sent) => Ok(Some(sent)),
-            FromClient::Drop(reason) => Err(reason),
+            FromClient::Pass => Ok(()),
+            FromClient::After(Sent { packet, parsed }) => {
+                let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
+                self.send_beside((number, packet), &parsed, &inside, hop)?;
+                counters.sessions.headers.add(1);
+                Ok(())
+            }
+            FromClient::Drop(reason) => Err(reason.into()),
         }
     }
 

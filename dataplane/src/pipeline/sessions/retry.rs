@@ -224,12 +224,9 @@ impl<P: Packet> SessionStage<P> {
             let back = hop_to(back, arrival.snapshot);
             limit_segments(&mut packet, &mut parsed, (&tuple, nat), [back.as_ref(), Some(hop)]);
         }
-        let before = self.apply_proxy(id, (nat.proxy, is_new), &mut packet, &mut parsed, arrival)?;
+        let by = (arrival, counters);
+        self.apply_proxy(id, (nat.proxy, is_new), (number, &mut packet), &mut parsed, hop, by)?;
         let inside = self.sessions.inside(id).ok_or(DropReason::SessionNone)?;
-        if let Some(header) = before {
-            self.send_beside((number, header.packet), &header.parsed, &inside, hop)?;
-            counters.sessions.headers.add(1);
-        }
         self.send_beside((number, packet), &parsed, &inside, hop)
     }
 
