@@ -107,7 +107,7 @@ pub fn translate<P: Packet>(
     }
 }
 
-/// [`translate`], and the Ethernet header and tags of the way to `hop`, whose link has an MTU of its own.
+/// [`translate`], and the Ethernet header and tags of the way to `hop`, whose link says the MTU.
 ///
 /// # Errors
 ///
@@ -123,13 +123,13 @@ pub fn forward<P: Packet>(
     if hop.destination.is_none() {
         return Err(DropReason::UnresolvedNeighbor.into());
     }
-    let settings = Settings { mtu: settings.mtu.min(hop.mtu), ..*settings };
     if let Some(ends) = Ends::of(to).filter(|ends| ends.family == parsed.family)
         && matches!(parsed.protocol, protocol::TCP | protocol::UDP)
-        && let Some(applied) = usual::forward(packet, parsed, ends, to, (settings.mtu, hop))
+        && let Some(applied) = usual::forward(packet, parsed, ends, to, hop)
     {
         return Ok(applied);
     }
+    let settings = Settings { mtu: hop.mtu, ..*settings };
     let translated = translate(packet, parsed, to, &settings)?;
     address_to(packet, (&translated).into(), hop)?;
     let ip_offset = (ethernet::HEADER_LEN + hop.tags.len()) as u16;

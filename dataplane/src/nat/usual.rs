@@ -31,12 +31,12 @@ pub(super) fn forward<P: Packet>(
     parsed: &Parsed,
     ends: Ends,
     to: &Tuple,
-    (mtu, hop): (u16, &NextHop),
+    hop: &NextHop,
 ) -> Option<Applied> {
     let is_usual = parsed.kind == Kind::Whole
         && usize::from(parsed.ip_offset) == ethernet::HEADER_LEN
         && hop.tags.is_empty()
-        && parsed.ip_len <= mtu
+        && parsed.ip_len <= hop.mtu
         && packet.total_len() >= MIN_FRAME;
     let destination = hop.destination.filter(|_| is_usual)?;
     let frame = packet.frame_mut();
