@@ -26,11 +26,22 @@ pub(crate) struct KeptHeaders {
 }
 
 impl KeptHeaders {
+    /// What stands where none are kept.
+    pub(crate) const NOTHING: Self = Self { bytes: ArrayVec::new_const(), parsed: Parsed::NOTHING };
+
     /// `None` if they are longer than those of any segment that anybody sends.
     pub(crate) fn of<P: Packet>(segment: &Segment<'_, P>) -> Option<Self> {
-        let bytes = ArrayVec::try_from(segment.headers()).ok()?;
+        let mut kept = Self::NOTHING;
+        kept.keep(segment).then_some(kept)
+    }
+
+    /// Keeps a segment's headers instead: written where they stay. `false` as [`KeptHeaders::of`], and there are none then.
+    #[must_use]
+    pub(crate) fn keep<P: Packet>(&mut self, segment: &Segment<'_, P>) -> bool {
+        self.bytes.clear();
         let ip_len = segment.payload_at().saturating_sub(usize::from(segment.parsed.ip_offset)) as u16;
-        Some(Self { bytes, parsed: Parsed { ip_len, ..*segment.parsed } })
+        self.parsed = Parsed { ip_len, ..*segment.parsed };
+        self.bytes.try_extend_from_slice(segment.headers()).is_ok()
     }
 
     /// Where their parts lie.

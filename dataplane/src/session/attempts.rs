@@ -5,7 +5,9 @@
 use super::record::SessionId;
 use super::wheel::{Linked, Links, NONE, Wheel};
 use crate::ids::BackendId;
-use crate::segment::KeptHeaders;
+use crate::port::Packet;
+use crate::prefetch::prefetch;
+use crate::segment::{KeptHeaders, Segment};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use std::time::Duration;
@@ -40,6 +42,16 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    const NOTHING: Self = Self {
+        session: SessionId::NOTHING,
+        syn: KeptHeaders::NOTHING,
+        tried: ArrayVec::new_const(),
+        repeated: 0,
+        links: Links::FREE,
+        due: 0,
+        next_free: NONE,
+    };
+
     /// It leaves a backend.
     pub(crate) fn leave(&mut self, backend: BackendId, is_hopeless: bool) {
         match self.tried.iter_mut().find(|tried| tried.backend == backend) {
@@ -85,26 +97,43 @@ impl Attempts {
         Self { places, capacity: capacity as usize, free: NONE, live: 0, wheel: Wheel::new() }
     }
 
-    /// Takes a place, to be looked at after `wait`; `None` if there is none.
-    pub(crate) fn open(&mut self, session: SessionId, syn: KeptHeaders, wait: Duration, now: Nanos) -> Option<u32> {
-        let (tried, links) = (ArrayVec::new(), Links::FREE);
-        let attempt = Attempt { session, syn, tried, repeated: 0, links, due: 0, next_free: NONE };
+    /// Takes a place for a connection with this SYN, to be looked at after `wait`; `None` if there is none, or the SYN has more
+    /// headers than any.
+    pub(crate) fn open<P: Packet>(
+        &mut self,
+        session: SessionId,
+        syn: &Segment<'_, P>,
+        wait: Duration,
+        now: Nanos,
+    ) -> Option<u32> {
+        if self.free == NONE && self.places.0.len() < self.capacity {
+            self.free = self.places.0.len() as u32;
+            self.places.0.push(Attempt::NOTHING);
+        }
         let number = self.free;
-        let number = if let Some(place) = self.places.0.get_mut(number as usize) {
-            self.free = place.next_free;
-            *place = attempt;
-            number
-        } else {
-            let number = self.places.0.len();
-            (number < self.capacity).then(|| self.places.0.push(attempt))?;
-            number as u32
-        };
+        let place = self.places.0.get_mut(number as usize)?;
+        if !place.syn.keep(syn) {
+            return None;
+        }
+        (place.session, place.repeated) = (session, 0);
+        place.tried.clear();
+        self.free = place.next_free;
         if self.live == 0 {
             self.wheel.begin(ticks(now));
         }
         self.live += 1;
         self.wait(number, wait, now);
         Some(number)
+    }
+
+    /// Asks for the memory of one.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: u32) {
+        if let Some(attempt) = self.places.0.get(number as usize) {
+            prefetch(attempt);
+            prefetch(&attempt.syn);
+            prefetch(&attempt.links);
+        }
     }
 
     pub(crate) fn get(&mut self, number: u32) -> Option<&mut Attempt> {

@@ -101,6 +101,9 @@ pub struct TupleHash(pub(super) u128);
 pub struct SessionId(pub(super) u32);
 
 impl SessionId {
+    /// What stands where no session is named.
+    pub(super) const NOTHING: Self = Self(u32::MAX);
+
     /// Its place in what is kept beside the table.
     pub(crate) const fn index(self) -> usize {
         self.0 as usize

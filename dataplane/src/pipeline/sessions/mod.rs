@@ -198,7 +198,10 @@ impl<P: Packet> SessionStage<P> {
     pub(super) fn answer(&self, arrival: Arrival<'_>, (number, parsed): (usize, &Parsed)) -> Option<Answer> {
         let (snapshot, looked) = (arrival.snapshot, self.looked.get(number)?);
         let tuple = looked.tuple;
-        if let Some((_, Side::Backend)) = self.sessions.find_looked(looked) {
+        if let Some((id, Side::Backend)) = self.sessions.find_looked(looked) {
+            if let Some(place) = self.sessions.get(id).and_then(Session::attempt) {
+                self.attempts.prefetch(place);
+            }
             return Some(Answer::Here);
         }
         if !matches!(tuple.protocol, protocol::TCP | protocol::UDP) || !snapshot.is_nat_backend(tuple.source.address) {

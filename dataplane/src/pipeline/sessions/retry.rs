@@ -8,7 +8,7 @@ use crate::ids::BackendId;
 use crate::nat::{self, Nat};
 use crate::parse::{Family, Kind, Parsed};
 use crate::port::Packet;
-use crate::segment::{Draft, KeptHeaders, Segment, Sent};
+use crate::segment::{Draft, Segment, Sent};
 use crate::session::{Attempt, SessionId, Tuple};
 use crate::snapshot::Pool;
 use crate::wire::icmp::{self, IcmpHeader};
@@ -37,13 +37,12 @@ impl<P: Packet> SessionStage<P> {
         let mut parsed = *parsed;
         let segment = Segment::new(packet, &mut parsed);
         // One with data (RFC 7413) is not sent without it: what its backend says is what the client gets.
-        let syn = segment.filter(|segment| segment.payload_len() == 0).and_then(|segment| KeptHeaders::of(&segment));
-        if let Some(syn) = syn {
-            self.open_attempt(id, syn, nat.retry.after, arrival);
+        if let Some(syn) = segment.filter(|segment| segment.payload_len() == 0) {
+            self.open_attempt(id, &syn, nat.retry.after, arrival);
         }
     }
 
-    pub(super) fn open_attempt(&mut self, id: SessionId, syn: KeptHeaders, wait: Duration, arrival: Arrival<'_>) {
+    pub(super) fn open_attempt(&mut self, id: SessionId, syn: &Segment<'_, P>, wait: Duration, arrival: Arrival<'_>) {
         // Without room the connection has one try.
         let number = self.attempts.open(id, syn, wait, arrival.now);
         if let Some(session) = self.sessions.get_mut(id) {

@@ -8,7 +8,7 @@ use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
 use crate::rewrite::NextHop;
-use crate::segment::{Draft, KeptHeaders, Segment};
+use crate::segment::{Draft, Segment};
 use crate::select::Selection;
 use crate::session::{LastHop, Looked, Session, SessionId, Side, TcpState, Tuple};
 use crate::syn_proxy::{Proof, Splice, SynProxy, answer, timestamps, written};
@@ -122,10 +122,10 @@ impl<P: Packet> SessionStage<P> {
             self.end(id, counters, arrival.now);
             return Err(DropReason::NoBuffer);
         };
-        let kept = Segment::new(&mut syn.packet, &mut syn.parsed).and_then(|segment| KeptHeaders::of(&segment));
+        let syn = Segment::new(&mut syn.packet, &mut syn.parsed);
         let place = self.sessions.get(id).and_then(|session| both(selection.pool(), usize::from(session.index)));
-        if let (Some(kept), Some((_, nat))) = (kept, place) {
-            self.open_attempt(id, kept, nat.retry.after, arrival);
+        if let (Some(syn), Some((_, nat))) = (syn, place) {
+            self.open_attempt(id, &syn, nat.retry.after, arrival);
         }
         if self.sessions.get(id).is_none_or(|session| session.attempt().is_none()) {
             self.end(id, counters, arrival.now);
