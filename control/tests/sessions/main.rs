@@ -278,5 +278,5 @@ fn sessions_end_in_their_time() {
         machine.idle();
         machine.live()
     };
-    assert_eq!([at(19), at(21), at(29), at(31), at(99), at(101)], [3, 2, 2, 1, 1, 0]);
+    assert_eq!([at(19), at(21), at(39), at(41), at(99), at(101)], [3, 2, 2, 1, 1, 0]);
 }

@@ -123,3 +123,28 @@ pub fn numbers_of(frame: &[u8]) -> (u32, u32) {
     let at = |offset: usize| u32::from_be_bytes(*frame[offset..].first_chunk().expect("a TCP header"));
     (at(38), at(42))
 }
+
+/// A backend answers for as long as it hears nothing: the client's acknowledgement of the last answer still makes a connection.
+#[test]
+fn who_answers_again_and_again_is_not_forgotten() {
+    let mut machine = machine("forward = \"fullnat\"");
+    let (source, backend) = begin(&mut machine);
+    // When Linux does, with each gap an eighth longer than it should be.
+    for gap in [0_u64, 1_125, 2_250, 4_500, 9_000, 18_000, 36_000] {
+        later(&mut machine, gap);
+        let left = machine.backend(0, backend, source, SYN | ACK, (900, 101));
+        assert_eq!(left, [Left { to: ROUTER, source: end(VIP), destination: end(CLIENT), flags: SYN | ACK }], "{gap}");
+    }
+    let left = machine.client(0, CLIENT, VIP, ACK, (101, 901));
+    assert_eq!(left, [Left { to: BACKEND, source, destination: backend, flags: ACK }]);
+    // A client that never acknowledges is forgotten a while after the last answer.
+    let mut machine = self::machine("forward = \"fullnat\"");
+    let (source, backend) = begin(&mut machine);
+    machine.backend(0, backend, source, SYN | ACK, (900, 101));
+    later(&mut machine, 30_000);
+    machine.backend(0, backend, source, SYN | ACK, (900, 101));
+    later(&mut machine, 39_000);
+    assert_eq!(machine.live(), 1);
+    later(&mut machine, 2_000);
+    assert_eq!(machine.live(), 0);
+}

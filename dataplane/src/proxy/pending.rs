@@ -118,8 +118,9 @@ impl Slab {
         }
     }
 
-    /// Starts the timer of a header that was sent for the first time.
+    /// Starts the timer of a header that was sent for the first time: anew, if it was one of another connection.
     pub(super) fn start(&mut self, number: u32, now: Nanos) {
+        self.stop(number);
         self.queue(number, 0, now);
     }
 

@@ -45,8 +45,10 @@ impl Session {
             return;
         }
         if side == Side::Backend && flags & SYN != 0 {
-            // What the client is to acknowledge first: the SYN.
-            self.expected = [sequence.wrapping_add(1), acknowledged];
+            // What the client is to acknowledge first: the SYN. A copy that comes behind an end says nothing new.
+            if !self.tcp.is_closed_by(Side::Client) && !self.tcp.is_closed_by(Side::Backend) {
+                self.expected = [sequence.wrapping_add(1), acknowledged];
+            }
         } else if !self.tcp.is_closed_by(other) {
             self.expected[side as usize] = acknowledged;
         } else if acknowledged == self.expected[side as usize] {
@@ -131,6 +133,18 @@ mod tests {
         ];
         let over = |count: usize| after(&[&handshake()[..], &close[..count]].concat()).tcp.is_over();
         assert_eq!([over(1), over(2), over(3)], [false, false, true]);
+    }
+
+    /// A copy of the backend's SYN that comes behind everything else.
+    #[test]
+    fn a_late_copy_of_a_syn_says_nothing_new() {
+        let close = [
+            (Side::Client, segment(FIN | ACK, C + 1, S.wrapping_add(1))),
+            handshake()[1],
+            (Side::Backend, segment(FIN | ACK, S.wrapping_add(1), C + 2)),
+            (Side::Client, segment(ACK, C + 2, S.wrapping_add(2))),
+        ];
+        assert!(after(&[&handshake()[..], &close].concat()).tcp.is_over());
     }
 
     /// Both close at once, and one of the ends is lost behind us: it comes again.

@@ -6,6 +6,7 @@ mod room;
 
 use super::index::{Index, MOST, SessionKey};
 use super::record::{Endpoint, Session, SessionId, Side, Tuple, TupleHash};
+use super::tcp::EMBRYONIC as EMBRYONIC_TIME;
 use super::wheel::{EMBRYONIC, Linked, Links, NONE, TICK_MILLIS, Wheel};
 use crate::hash::FlowHasher;
 use crate::time::Nanos;
@@ -18,6 +19,9 @@ pub use room::RECENT;
 /// Of how many sessions one may be embryonic unless said otherwise: what comes above is refused, or takes the place of the oldest
 /// of them.
 const EMBRYONIC_SHARE: u32 = 4;
+
+/// How much later an embryonic session must be over for its place among them to be worth a change.
+const RENEWED_AFTER: Duration = Duration::from_secs(2);
 
 /// What a place of the table is found by: a session's tuples, or a link of the list of free places. One cache line.
 #[derive(Clone, Copy, Debug)]
@@ -389,6 +393,21 @@ impl Sessions {
             self.wheel.take(&mut self.kept, id.0);
             self.wheel.arm(&mut self.kept, id.0, until);
         }
+    }
+
+    /// An embryonic session was answered once more: it has the time of a new one, and others give way before it. Nothing changes
+    /// for a moment's sake.
+    pub fn renew(&mut self, id: SessionId, now: Nanos) {
+        let place = id.0 as usize;
+        let (Some(record), Some(kept)) = (self.records.get_mut(place), self.kept.0.get(place)) else { return };
+        let until = deadline(now, EMBRYONIC_TIME);
+        let is_soon = until.wrapping_sub(record.deadline) < (RENEWED_AFTER.as_millis() as u64 / TICK_MILLIS) as u32;
+        if record.protocol == 0 || !kept.links.is_embryonic() || is_soon {
+            return;
+        }
+        record.deadline = until;
+        self.wheel.take(&mut self.kept, id.0);
+        self.wheel.append(&mut self.kept, id.0, EMBRYONIC);
     }
 
     /// Takes a session out.

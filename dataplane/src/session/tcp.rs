@@ -6,8 +6,10 @@ use super::Side;
 use crate::wire::tcp::{ACK, FIN, RST, SYN};
 use std::time::Duration;
 
-/// A connection that is not established: the client repeats its SYN after 1, 3, 7 and 15 s.
-pub const EMBRYONIC: Duration = Duration::from_secs(30);
+/// A connection that is not established, since the backend last answered: it does so after 1, 3, 7, 15 and 31 s as Linux is set, may be
+/// set to once more after 63 s, and its timers may be an eighth late. A client that knows of an answer, and whose acknowledgements are lost, may
+/// have nothing to send: it hangs for good if the backend's next answer finds nobody here.
+pub const EMBRYONIC: Duration = Duration::from_secs(40);
 /// One side has closed its half, or both have and not both know. RFC 5382, section 5, REQ-5 asks for four minutes.
 const HALF_CLOSED: Duration = Duration::from_secs(240);
 /// Both sides have closed and know it of each other, or one was reset: for what is sent again.

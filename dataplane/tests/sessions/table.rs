@@ -41,6 +41,7 @@ enum Step {
     Enter(u16, bool),
     Remove(u16),
     Touch(u16),
+    Renew(u16),
     Establish(u16),
     Wait(u16),
 }
@@ -50,9 +51,15 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..40_u16, any::<bool>()).prop_map(|(number, embryonic)| Step::Enter(number, embryonic)),
         1 => (0..40_u16).prop_map(Step::Remove),
         2 => (0..40_u16).prop_map(Step::Touch),
+        2 => (0..40_u16).prop_map(Step::Renew),
         1 => (0..40_u16).prop_map(Step::Establish),
         1 => (0..40_000_u16).prop_map(Step::Wait),
     ]
+}
+
+/// The table's ticks, of 128 ms: a session has two seconds more, or is not renewed.
+fn tick(moment: Nanos) -> u64 {
+    moment.0 / 128_000_000
 }
 
 /// What a session is in the oracle: whether it is embryonic, and when its time is over.
@@ -112,6 +119,18 @@ proptest! {
                     }
                     if let Some(known) = known.get_mut(&number).filter(|known| !known.embryonic) {
                         known.over = now + IDLE;
+                    }
+                }
+                Step::Renew(number) => {
+                    if let Some((id, _)) = sessions.find(&tuples(number).1.reversed()) {
+                        sessions.renew(id, now);
+                    }
+                    let since = |over: Nanos| Nanos(over.0 - EMBRYONIC.as_nanos() as u64);
+                    let later = |over| tick(now) - tick(since(over)) >= 15;
+                    if let Some(known) = known.get_mut(&number).filter(|known| known.embryonic && later(known.over)) {
+                        known.over = now + EMBRYONIC;
+                        order.retain(|other| *other != number);
+                        order.push_back(number);
                     }
                 }
                 Step::Establish(number) => {

@@ -212,6 +212,9 @@ impl<P: Packet> SessionStage<P> {
             session.tcp = TcpState::seen();
             (!is_first, nat.idle_udp)
         };
+        if side == Side::Backend && !is_established && parsed.flags & tcp::SYN != 0 {
+            self.sessions.renew(id, now);
+        }
         self.sessions.touch(id, (is_established, timeout), now);
     }
 
