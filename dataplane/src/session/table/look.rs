@@ -56,13 +56,11 @@ impl Sessions {
     pub fn prefetch_looked(&self, places: &[usize], looked: &mut [Looked; BURST]) {
         for place in places {
             let Some(looked) = looked.get_mut(*place) else { continue };
-            let candidate = &mut looked.candidate;
-            // None is it yet, so all that it may be are asked for.
-            self.index.find(self.key(looked.hash), |number, side| {
+            // The first that it may be: others are seldom, and looked for when that is not it.
+            looked.candidate = self.index.find(self.key(looked.hash), |_, _| true);
+            if let Some((number, _)) = looked.candidate {
                 self.prefetch_session(number);
-                candidate.get_or_insert((number, side));
-                false
-            });
+            }
         }
         // The next ones begin here.
         self.prefetch_session(self.free);
