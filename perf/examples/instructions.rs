@@ -6,7 +6,8 @@
 //!
 //! CASE is `baseline`, `l2dsr`, `ipip`, `gue`, `udp`, `syn` or `novip`, with 4 or 6 behind it for the IP version, and then with `T`
 //! for slots in transition or with `A` for flows that are all tracked, and at the end with `L` for a connection log at its usual
-//! rate or with `C` for a capture of a client that none of the packets is of. Prints how many packets went through [`polls`],
+//! rate or with `C` for a capture of a client that none of the packets is of; or `session`: connections of `fullnat` from
+//! their SYN to their end, without POLLS. Prints how many packets went through [`polls`],
 //! the function that is counted.
 
 use guideway_dataplane::observe::{CaptureTap, ConnectionTap, Filter, Observe};
@@ -14,6 +15,7 @@ use guideway_dataplane::parse::Family;
 use guideway_dataplane::port::{Burst, RxQueue as _, TxQueue as _};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::vip::Prefix;
+use guideway_perf::connections;
 use guideway_perf::device::{Device as _, Queues};
 use guideway_perf::generator::Generator;
 use guideway_perf::memory::MemoryDevice;
@@ -49,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "gue" => forward(&Case { treatment: Treatment::Gue, ..case }, count, observe)?,
         "udp" => forward(&Case { load: Load::Udp, ..case }, count, observe)?,
         "syn" => forward(&Case { load: Load::SynFlood, ..case }, count, observe)?,
+        "session" => sessions()?,
         "novip" => forward(&Case { load: Load::NoVip, ..case }, count, observe)?,
         _ => return Err(format!("no case {name}").into()),
     };
@@ -83,6 +86,16 @@ fn forward(case: &Case, count: u64, observe: Option<Arc<Observe>>) -> Result<usi
     let dropped = case.drops().map_or(0, |_| counters.received.packets.get());
     assert_eq!(counters.dropped(), dropped, "every packet is forwarded, or none");
     Ok(packets)
+}
+
+/// Connections that begin and end, as many of each.
+fn sessions() -> Result<usize, Box<dyn Error>> {
+    let options =
+        connections::Options { rate: 1_000, wave: 512, warm_up: 0, waves: 60, sessions: 40_000, ..Default::default() };
+    let packets = connections::walk(&options, |poll| {
+        polls(1, &mut |_| poll());
+    })?;
+    Ok(usize::try_from(packets)?)
 }
 
 fn warm_then_count(count: u64, mut step: impl FnMut(Nanos) -> usize) -> usize {

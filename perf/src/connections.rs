@@ -183,54 +183,98 @@ fn worker(
     Ok(worker)
 }
 
+/// Connections on their way through a worker.
+struct Course {
+    worker: Worker<LinePort>,
+    counters: Arc<WorkerCounters>,
+    peers: Peers,
+    input: Line,
+    output: Line,
+    now: Nanos,
+    /// Nanoseconds from one poll to the next.
+    step: u64,
+}
+
+impl Course {
+    fn new(options: &Options) -> Result<Self, Error> {
+        let config = Arc::new(config(options, "")?);
+        let (input, output) = (Line::default(), Line::default());
+        let counters = Arc::new(WorkerCounters::default());
+        let peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
+        let worker = worker(&config, &input, &output, peers.pool(), &counters)?;
+        let polls = u64::from(peers.len()) / BURST as u64 * SEGMENTS as u64;
+        let step = u64::from(peers.len()) * 1_000_000_000 / u64::from(options.rate.max(1)) / polls;
+        Ok(Self { worker, counters, peers, input, output, now: Nanos(1_000_000_000), step })
+    }
+
+    /// All connections of a wave send the same segment; `poll` polls, and does what it likes before and after.
+    fn send(&mut self, segment: usize, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) {
+        for burst in 0..self.peers.len() as usize / BURST {
+            self.peers.send(segment, burst, &self.input);
+            self.now = Nanos(self.now.0 + self.step);
+            poll(&mut || self.worker.poll(self.now, &mut ()));
+            self.peers.receive(segment, burst, &self.output);
+        }
+    }
+
+    /// An error if a segment did not leave.
+    fn check(&self) -> Result<(), Error> {
+        match self.peers.lost() {
+            0 => Ok(()),
+            lost => {
+                Err(Error::Lost { begun: self.counters.sessions.created.get(), lost, reason: dropped(&self.counters) })
+            }
+        }
+    }
+}
+
+/// Sends all waves through a worker, those of the warm-up among them. `poll` is given each poll to do. Returns how many packets there were.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn walk(options: &Options, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) -> Result<u64, Error> {
+    let mut course = Course::new(options)?;
+    for _ in 0..options.warm_up + options.waves {
+        (0..SEGMENTS).for_each(|segment| course.send(segment, &mut poll));
+        course.peers.next_wave();
+    }
+    course.check()?;
+    Ok(course.counters.received.packets.get())
+}
+
 /// Measures on the calling thread.
 ///
 /// # Errors
 ///
 /// [`Error`].
 pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
-    let config = Arc::new(config(options, "")?);
-    let (input, output) = (Line::default(), Line::default());
-    let counters = Arc::new(WorkerCounters::default());
-    let mut peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
-    let mut worker = worker(&config, &input, &output, peers.pool(), &counters)?;
-    let polls = u64::from(peers.len()) / BURST as u64 * SEGMENTS as u64;
-    let step = u64::from(peers.len()) * 1_000_000_000 / u64::from(options.rate.max(1)) / polls;
-    let mut now = Nanos(1_000_000_000);
+    let mut course = Course::new(options)?;
     let mut waves: Vec<[f64; SEGMENTS]> = Vec::with_capacity(options.waves as usize);
     for wave in 0..options.warm_up + options.waves {
         let mut ticks = [0.0; SEGMENTS];
         for (segment, ticks) in ticks.iter_mut().enumerate() {
             let (begun, cpu_begun) = (clock.ticks(), thread_time());
             let mut spent = 0;
-            for burst in 0..peers.len() as usize / BURST {
-                peers.send(segment, burst, &input);
-                now = Nanos(now.0 + step);
+            course.send(segment, |poll| {
                 let before = clock.ticks();
-                worker.poll(now, &mut ());
+                poll();
                 spent += clock.ticks().saturating_sub(before);
-                peers.receive(segment, burst, &output);
-            }
+            });
             // Of the time in which the thread had its core.
             let cpu = thread_time().saturating_sub(cpu_begun).as_secs_f64();
             let wall = clock.ticks().saturating_sub(begun) as f64 / clock.hz() as f64;
             *ticks = spent as f64 * (cpu / wall).min(1.0);
         }
-        peers.next_wave();
+        course.peers.next_wave();
         if wave >= options.warm_up {
-            waves.push(ticks.map(|ticks| ticks / f64::from(peers.len())));
+            waves.push(ticks.map(|ticks| ticks / f64::from(course.peers.len())));
         }
     }
-    if peers.lost() > 0 {
-        return Err(Error::Lost {
-            begun: counters.sessions.created.get(),
-            lost: peers.lost(),
-            reason: dropped(&counters),
-        });
-    }
+    course.check()?;
     let all: Vec<f64> = waves.iter().map(|segments| segments.iter().sum()).collect();
     let segments = std::array::from_fn(|segment| median(waves.iter().map(|segments| segments[segment]).collect()));
-    let live = counters.sessions.live.get();
+    let live = course.counters.sessions.live.get();
     Ok(Report { options: *options, ticks: median(all), segments, hz: clock.hz(), unit: C::UNIT.label(), live })
 }
 

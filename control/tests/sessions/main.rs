@@ -225,17 +225,25 @@ fn silent_sessions_give_way_where_they_may() {
         for number in 0..1_014 {
             assert_eq!(machine.client(0, &client(number), VIP, ACK, (101, 901)).len(), 1);
         }
-        let mut entered = 0;
+        let (mut entered, mut told) = (0, 0);
         // Who asks again and again gets a place: a look is at eight sessions, and passes over those that speak.
         for attempt in 0..400 {
-            entered += machine.client(0, &format!("198.51.100.9:{}", 1_024 + attempt), VIP, SYN, (1, 0)).len();
+            let left = machine.client(0, &format!("198.51.100.9:{}", 1_024 + attempt), VIP, SYN, (1, 0));
+            let resets = left.iter().filter(|left| left.flags == RST | ACK).count();
+            let syns = left.iter().filter(|left| left.flags == SYN).count();
+            assert!(resets == 0 || (resets, syns) == (2, 1), "who gives way is told, on both sides: {left:?}");
+            (entered, told) = (entered + syns, told + resets / 2);
         }
         let speak = (0..1_014).filter(|number| machine.client(0, &client(*number), VIP, ACK, (101, 901)).len() == 1);
         assert_eq!(speak.count(), 1_014, "who speaks keeps his place");
         let silent =
             (1_014..1_024).filter(|number| machine.client(0, &client(*number), VIP, ACK, (101, 901)).len() == 1);
         if gives_way {
-            assert!(entered > 0 && silent.count() < 10, "{entered}");
+            let gone = 10 - silent.count();
+            assert!(
+                entered >= gone && (gone, gone > 0) == (told, true),
+                "{entered} entered, {gone} gave way, {told} were told"
+            );
         } else {
             assert_eq!((entered, silent.count()), (0, 10));
         }

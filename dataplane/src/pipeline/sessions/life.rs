@@ -61,15 +61,14 @@ impl<P: Packet> SessionStage<P> {
         looked: &Looked,
         (number, parsed): (usize, &Parsed),
         selection: &Selection<'_>,
-        now: Nanos,
-        counters: &WorkerCounters,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<SessionId, DropReason> {
         if !begins(parsed) {
             return Err(DropReason::SessionNone);
         }
         let planned = self.planned.binary_search_by_key(&number, |(of, _)| *of).ok();
         let planned = planned.and_then(|place| self.planned.get(place)).map(|(_, drawn)| *drawn);
-        self.assign(looked, selection, (TcpState::new(), planned), now, counters)
+        self.assign(looked, selection, (TcpState::new(), planned), (arrival, counters))
     }
 
     /// Draws sources for the packets of a burst that may begin sessions, and asks for the cache lines that say whether they are
@@ -106,12 +105,11 @@ impl<P: Packet> SessionStage<P> {
         looked: &Looked,
         selection: &Selection<'_>,
         (tcp, planned): (TcpState, Option<Drawn>),
-        now: Nanos,
-        counters: &WorkerCounters,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<SessionId, DropReason> {
         let index = selection.current().ok_or(DropReason::NoBackend)?;
         let (backend, nat) = both(selection.pool(), usize::from(index)).ok_or(DropReason::NoBackend)?;
-        let (inside, answer) = self.inside_of(&looked.tuple, backend.id, (nat, planned), now)?;
+        let (inside, answer) = self.inside_of(&looked.tuple, backend.id, (nat, planned), arrival.now)?;
         let session = Session {
             vip: selection.vip,
             pool: selection.pool_id(),
@@ -120,7 +118,7 @@ impl<P: Packet> SessionStage<P> {
             tcp,
             ..Session::NOTHING
         };
-        let id = self.enter((&looked.tuple, &inside), [looked.hash, answer], session, now, counters)?;
+        let id = self.enter((&looked.tuple, &inside), [looked.hash, answer], session, (arrival, counters))?;
         counters.sessions.created.add(1);
         Ok(id)
     }
@@ -162,20 +160,22 @@ impl<P: Packet> SessionStage<P> {
     }
 
     /// Takes a session in. The oldest one that is not established gives way to it, if one must; where that is configured, one that
-    /// is silent does if there is no such.
+    /// is silent does if there is no such: its sides are told.
     fn enter(
         &mut self,
         tuples: (&Tuple, &Tuple),
         hashes: [TupleHash; 2],
         session: Session,
-        now: Nanos,
-        counters: &WorkerCounters,
+        (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<SessionId, DropReason> {
-        let life = (true, EMBRYONIC);
+        let (life, now) = ((true, EMBRYONIC), arrival.now);
         let mut entered = self.sessions.insert_hashed(tuples, hashes, session, life, now);
         if let Err(full @ (Full::Table | Full::Embryonic)) = entered
             && let Some(gives_way) = self.who_gives_way(full, now)
         {
+            if self.reset_both(gives_way, arrival) {
+                counters.sessions.reset.add(1);
+            }
             self.end(gives_way, counters, now);
             counters.sessions.evicted.add(1);
             entered = self.sessions.insert_hashed(tuples, hashes, session, life, now);

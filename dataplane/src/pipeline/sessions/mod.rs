@@ -239,7 +239,7 @@ impl<P: Packet> SessionStage<P> {
         let (id, is_new) =
             match self.ongoing(&looked, (number, &mut *packet, parsed), selection, (arrival, counters))? {
                 Some(id) => (id, false),
-                None => (self.begin(&looked, (number, parsed), selection, arrival.now, counters)?, true),
+                None => (self.begin(&looked, (number, parsed), selection, (arrival, counters))?, true),
             };
         let session = self.sessions.get_mut(id).ok_or(DropReason::SessionNone)?;
         if parsed.kind != Kind::IcmpError

@@ -9,8 +9,8 @@ use crate::wire::protocol;
 use crate::wire::tcp::{ACK, RST};
 
 impl<P: Packet> SessionStage<P> {
-    /// Tells both sides of an established connection that it is over: it was silent for so long that we forget it, and what
-    /// either would send from now on reaches nobody. Returns whether it was one.
+    /// Tells both sides of an established connection that it is over: it was silent for so long that we forget it, or it gives way to
+    /// another one, and what either would send from now on reaches nobody. Returns whether it was one.
     pub(super) fn reset_both(&mut self, id: SessionId, arrival: Arrival<'_>) -> bool {
         let (Some(outside), Some(inside)) = (self.sessions.outside(id), self.sessions.inside(id)) else { return false };
         let Some(session) = self.sessions.get(id).copied() else { return false };

@@ -96,7 +96,7 @@ impl<P: Packet> SessionStage<P> {
         (arrival, counters): (Arrival<'_>, &WorkerCounters),
     ) -> Result<(), DropReason> {
         let Some((segment_window, clocks)) = said(packet, parsed) else { return Err(DropReason::SynProxyJoining) };
-        let id = self.assign(looked, selection, (TcpState::spliced(), None), arrival.now, counters)?;
+        let id = self.assign(looked, selection, (TcpState::spliced(), None), (arrival, counters))?;
         counters.sessions.proven.add(1);
         if let Some(session) = self.sessions.get_mut(id)
             && let Some(last_hop) = super::last_hop(packet.frame(), arrival)
