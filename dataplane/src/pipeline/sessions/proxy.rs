@@ -1,6 +1,7 @@
 //! What the PROXY protocol asks of the packets of sessions.
 
-use super::{Beside, MOST_BESIDE, NotPassed, SessionStage, begins, place_of};
+use super::life::begins;
+use super::{Beside, MOST_BESIDE, NotPassed, SessionStage, place_of};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::ids::PortId;

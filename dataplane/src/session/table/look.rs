@@ -5,6 +5,7 @@ use crate::hash::{FlowHash, FlowKey};
 use crate::port::BURST;
 use crate::prefetch::prefetch;
 use crate::session::record::{SessionId, Side, Tuple, TupleHash};
+use crate::session::wheel::{Linked, NONE};
 use arrayvec::ArrayVec;
 
 /// What the session of a packet is looked for by, and which one it may be.
@@ -99,6 +100,43 @@ impl Sessions {
             // It lies in two lines, mostly.
             prefetch(&kept.session);
             prefetch(&kept.links);
+        }
+    }
+}
+
+/// Those that end.
+impl Sessions {
+    /// Asks for the memory of those who are looked at after a session: of the next one, which is here already, for what its end
+    /// takes; of the one after it for the session.
+    pub(super) fn look_ahead(&mut self, number: u32) {
+        let next = self.kept.links(number).map_or(NONE, |links| links.next());
+        let after = self.kept.links(next).map_or(NONE, |links| links.next());
+        self.prefetch_session(after);
+        let hashes = self.record(SessionId(next)).map(|record| {
+            [Side::Client, Side::Backend].map(|side| record.tuple(side, &self.sources).hash(&self.hasher))
+        });
+        for hash in hashes.into_iter().flatten() {
+            self.prefetch_hashed(hash);
+        }
+        self.ahead = [self.ahead[1], hashes.map(|hashes| (next, hashes))];
+    }
+
+    /// The hash of the tuple of the backend's packets of the session that is looked at after the last one.
+    #[must_use]
+    pub fn next_answer(&self) -> Option<TupleHash> {
+        self.ahead[1].map(|(_, [_, answer])| answer)
+    }
+
+    /// The hashes of a session's tuples, client's and backend's.
+    pub(super) fn hashes_of(&self, number: u32, tuples: [&Tuple; 2]) -> [TupleHash; 2] {
+        let known = self.ahead.iter().flatten().find(|(of, _)| *of == number);
+        known.map_or_else(|| tuples.map(|tuple| tuple.hash(&self.hasher)), |(_, hashes)| *hashes)
+    }
+
+    /// What was found out about a session is true no longer.
+    pub(super) fn forget_ahead(&mut self, id: SessionId) {
+        for ahead in &mut self.ahead {
+            *ahead = ahead.filter(|(number, _)| *number != id.0);
         }
     }
 }

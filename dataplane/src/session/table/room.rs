@@ -1,8 +1,8 @@
 //! Who makes room: sessions whose time is over, those that are embryonic, those that are silent.
 
 use super::{PATIENCE_STEP, Record, Sessions, ticks};
-use crate::session::record::{SessionId, Side, Tuple, TupleHash};
-use crate::session::wheel::{Linked, NONE, TICK_MILLIS};
+use crate::session::record::SessionId;
+use crate::session::wheel::TICK_MILLIS;
 use crate::time::Nanos;
 use std::time::Duration;
 
@@ -61,40 +61,6 @@ impl Sessions {
         let ahead = i64::from(record.deadline.wrapping_sub(ticks(now)).cast_signed()) * TICK_MILLIS as i64;
         let silent = i64::from(kept.patience) * (PATIENCE_STEP * 1_000) as i64 - ahead;
         Duration::from_millis(silent.max(0).cast_unsigned())
-    }
-
-    /// Asks for the memory of those who are looked at after a session: of the next one, which is here already, for what its end
-    /// takes; of the one after it for the session.
-    fn look_ahead(&mut self, number: u32) {
-        let next = self.kept.links(number).map_or(NONE, |links| links.next());
-        let after = self.kept.links(next).map_or(NONE, |links| links.next());
-        self.prefetch_session(after);
-        let hashes = self.record(SessionId(next)).map(|record| {
-            [Side::Client, Side::Backend].map(|side| record.tuple(side, &self.sources).hash(&self.hasher))
-        });
-        for hash in hashes.into_iter().flatten() {
-            self.prefetch_hashed(hash);
-        }
-        self.ahead = [self.ahead[1], hashes.map(|hashes| (next, hashes))];
-    }
-
-    /// The hash of the tuple of the backend's packets of the session that is looked at after the last one.
-    #[must_use]
-    pub fn next_answer(&self) -> Option<TupleHash> {
-        self.ahead[1].map(|(_, [_, answer])| answer)
-    }
-
-    /// The hashes of a session's tuples, client's and backend's.
-    pub(super) fn hashes_of(&self, number: u32, tuples: [&Tuple; 2]) -> [TupleHash; 2] {
-        let known = self.ahead.iter().flatten().find(|(of, _)| *of == number);
-        known.map_or_else(|| tuples.map(|tuple| tuple.hash(&self.hasher)), |(_, hashes)| *hashes)
-    }
-
-    /// What was found out about a session is true no longer.
-    pub(super) fn forget_ahead(&mut self, id: SessionId) {
-        for ahead in &mut self.ahead {
-            *ahead = ahead.filter(|(number, _)| *number != id.0);
-        }
     }
 
     /// A session whose time is over; looks at `budget` of them at most, and counts it down.
