@@ -62,7 +62,10 @@ pub struct Side {
     interface: Interface,
     wire: Wire,
     sockets: SocketSet<'static>,
+    /// The connection.
     handle: SocketHandle,
+    /// Of a server: sockets for who may become it.
+    queue: Vec<SocketHandle>,
     talk: Talk,
     sent: usize,
     /// What it got.
@@ -94,6 +97,22 @@ fn timestamps() -> u32 {
     CLOCK.fetch_add(1, Relaxed)
 }
 
+/// Connections that a server may have begun at the same time.
+const QUEUE: usize = 3;
+
+fn socket(talk: &Talk) -> Socket<'static> {
+    let buffer = || SocketBuffer::new(vec![0; talk.buffer]);
+    let mut socket = Socket::new(buffer(), buffer());
+    if talk.timestamps {
+        socket.set_tsval_generator(Some(timestamps));
+    }
+    socket
+}
+
+fn is_connected(state: State) -> bool {
+    !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived)
+}
+
 impl Side {
     fn new(address: [u8; 4], seed: u64, talk: Talk) -> Self {
         let mut wire = Wire::default();
@@ -103,14 +122,10 @@ impl Side {
         interface.update_ip_addrs(|addresses| {
             addresses.push(IpCidr::new(ip(address), 0)).expect("room for an address");
         });
-        let buffer = || SocketBuffer::new(vec![0; talk.buffer]);
-        let mut socket = Socket::new(buffer(), buffer());
-        if talk.timestamps {
-            socket.set_tsval_generator(Some(timestamps));
-        }
         let mut sockets = SocketSet::new(Vec::new());
-        let handle = sockets.add(socket);
-        Self { interface, wire, sockets, handle, talk, sent: 0, got: Vec::new(), is_closed: false }
+        let handle = sockets.add(socket(&talk));
+        let queue = Vec::new();
+        Self { interface, wire, sockets, handle, queue, talk, sent: 0, got: Vec::new(), is_closed: false }
     }
 
     /// One at `from` that connects to `to` at once.
@@ -122,11 +137,15 @@ impl Side {
         side
     }
 
-    /// One that listens. At a port that nobody listens at it refuses.
+    /// One that listens, and talks to the first who connects: others may have begun to. At a port that nobody listens at it refuses.
     #[must_use]
     pub fn server(at: ([u8; 4], u16), seed: u64, talk: Talk) -> Self {
         let mut side = Self::new(at.0, seed, talk);
-        side.sockets.get_mut::<Socket>(side.handle).listen(at.1).expect("a listener");
+        let others = (1..QUEUE).map(|_| side.sockets.add(socket(&side.talk))).collect::<Vec<_>>();
+        side.queue = std::iter::once(side.handle).chain(others).collect();
+        for handle in &side.queue {
+            side.sockets.get_mut::<Socket>(*handle).listen(at.1).expect("a listener");
+        }
         side
     }
 
@@ -141,6 +160,11 @@ impl Side {
     }
 
     fn talk(&mut self, enough: usize) {
+        let is_connected = |handle: &SocketHandle| is_connected(self.sockets.get::<Socket>(*handle).state());
+        if let Some(first) = self.queue.iter().find(|handle| is_connected(handle)) {
+            self.handle = *first;
+            self.queue.clear();
+        }
         let socket = self.sockets.get_mut::<Socket>(self.handle);
         while socket.can_recv() {
             let got = &mut self.got;
@@ -172,7 +196,7 @@ impl Side {
     /// Whether it has, or had, a connection.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
+        is_connected(self.state())
     }
 
     /// Of its socket.
