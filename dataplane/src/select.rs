@@ -127,7 +127,7 @@ const BGP_PORT: u16 = 179;
 /// Why a packet has no backend yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotLocated {
-    /// No VIP takes it: [`NotLocated::verdict`] says what becomes of it then.
+    /// No VIP takes it. It may be for an own address.
     NoVip,
     /// Its VIP has no pool.
     NoPool,

@@ -54,7 +54,7 @@ pub(super) fn translate<P: Packet>(
         // One that is missing is no less so with other ports: it is written behind them.
         let from = Tuple::of(parsed);
         let [removed, added] = [&from, to].map(|tuple| ends::sum(tuple.source.address, tuple.destination.address));
-        transport::translate(bytes, to, (removed, added));
+        transport::translate(bytes, parsed.protocol, to, (removed, added));
         if let Some(checksum) = checksum
             && let Ok((header, _)) = UdpHeader::mut_from_prefix(bytes)
         {

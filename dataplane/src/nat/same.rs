@@ -28,7 +28,7 @@ pub(super) fn translate<P: Packet>(
     let ends = Ends::of(to).ok_or(DropReason::NatUntranslatable)?;
     let (translated, difference) = translate_header(packet, parsed, ends, settings)?;
     if has_ports && let Some(bytes) = packet.frame_mut().get_mut(offset..) {
-        transport::translate(bytes, to, difference);
+        transport::translate(bytes, parsed.protocol, to, difference);
     }
     Ok(translated)
 }

@@ -19,16 +19,16 @@ pub(super) const fn is_whole(number: u8, bytes: &[u8]) -> bool {
     bytes.len() >= if number == protocol::TCP { tcp::HEADER_LEN } else { udp::HEADER_LEN }
 }
 
-/// Rewrites the ports of a transport header, and its checksum by how they and the addresses differ, which add `difference` to it
-/// before and after.
+/// Rewrites the ports of a transport header of this protocol, and its checksum by how they and the addresses differ, which add
+/// `difference` to it before and after.
 #[inline]
-pub(super) fn translate(bytes: &mut [u8], to: &Tuple, difference: (u32, u32)) {
+pub(super) fn translate(bytes: &mut [u8], number: u8, to: &Tuple, difference: (u32, u32)) {
     let ports = [to.source.port, to.destination.port].map(U16::new);
     let with_ports = |old: [U16; 2]| {
         let [before, after] = [old, ports].map(|[source, destination]| u32::from(source) + u32::from(destination));
         (difference.0 + before, difference.1 + after)
     };
-    match to.protocol {
+    match number {
         protocol::TCP => {
             if let Ok((header, _)) = TcpHeader::mut_from_prefix(bytes) {
                 let difference = with_ports([header.source_port, header.destination_port]);

@@ -44,7 +44,7 @@ pub(super) fn forward<P: Packet>(
         (Family::V4, BEHIND_V4) => {
             let (front, rest) = Front::<Ipv4Header>::mut_from_prefix(frame).ok()?;
             let hops = next_hops(front.ip.ttl).ok()?;
-            if !transport::is_whole(to.protocol, rest) {
+            if !transport::is_whole(parsed.protocol, rest) {
                 return None;
             }
             let difference = same::rewrite_v4(&mut front.ip, ends, hops);
@@ -53,7 +53,7 @@ pub(super) fn forward<P: Packet>(
         (Family::V6, BEHIND_V6) => {
             let (front, rest) = Front::<Ipv6Header>::mut_from_prefix(frame).ok()?;
             let hops = next_hops(front.ip.hop_limit).ok()?;
-            if !transport::is_whole(to.protocol, rest) {
+            if !transport::is_whole(parsed.protocol, rest) {
                 return None;
             }
             let difference = same::rewrite_v6(&mut front.ip, ends, hops);
@@ -62,6 +62,6 @@ pub(super) fn forward<P: Packet>(
         _ => return None,
     };
     (ethernet.source, ethernet.destination) = (hop.source, destination);
-    transport::translate(rest, to, difference);
+    transport::translate(rest, parsed.protocol, to, difference);
     Some(Applied { egress: hop.egress, split: None })
 }
