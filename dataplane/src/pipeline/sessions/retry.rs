@@ -170,7 +170,9 @@ impl<P: Packet> SessionStage<P> {
         let pool = arrival.snapshot.pool(session.pool)?;
         let attempt = self.attempts.get(place)?;
         let most = usize::from(pool.nats.get(usize::from(session.index))?.retry.times);
-        let index = next(pool, arrival, attempt, (session.backend, is_refused), most)?;
+        // A client whom the SYN proxy answered does not send its SYN again, so who was silent is asked once more for it.
+        let may_return = is_refused || session.tcp.is_spliced();
+        let index = next(pool, arrival, attempt, (session.backend, may_return), most)?;
         let (backend, nat) = both(pool, usize::from(index))?;
         attempt.leave(session.backend, is_refused);
         attempt.go_to(backend.id);
@@ -261,13 +263,13 @@ impl<P: Packet> SessionStage<P> {
     }
 }
 
-/// The place of the backend that is tried next: one that new flows may go to, which was not tried yet, if less than `most` were. After
-/// a refusal also one that was silent: that may have been a lost packet.
+/// The place of the backend that is tried next: one that new flows may go to, which was not tried yet, if less than `most` were. Where
+/// it `may_return` also one that was silent: that may have been a lost packet.
 fn next(
     pool: &Pool,
     arrival: Arrival<'_>,
     attempt: &Attempt,
-    (current, is_refused): (BackendId, bool),
+    (current, may_return): (BackendId, bool),
     most: usize,
 ) -> Option<u16> {
     let slots = pool.slots(arrival.worker);
@@ -283,7 +285,7 @@ fn next(
     let tried = |id: BackendId| attempt.tried.iter().find(move |tried| tried.backend == id);
     let untried = if attempt.tried.len() < most { find(&|id| tried(id).is_none()) } else { None };
     let silent = || find(&|id| tried(id).is_some_and(|tried| !tried.is_hopeless));
-    untried.or_else(|| if is_refused { silent() } else { None })
+    untried.or_else(|| if may_return { silent() } else { None })
 }
 
 /// Whether an ICMP error says that the backend does not get anything.
