@@ -18,12 +18,23 @@ pub const MOST_RETRIES: usize = 4;
 /// A tick in milliseconds.
 const TICK_MILLIS: u64 = 8;
 
+/// How often a backend is asked that is silent: a lost packet may be all, and of six in a row with one of twenty lost on each way
+/// one in a million is.
+const MOST_TURNS: u8 = 3;
+
 /// A backend that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tried {
     pub(crate) backend: BackendId,
-    /// It refused, or was silent twice. Else a lost packet may have been all.
-    pub(crate) is_hopeless: bool,
+    /// How often; as often as one is if it refused.
+    turns: u8,
+}
+
+impl Tried {
+    /// Whether it is asked no more.
+    pub(crate) const fn is_hopeless(self) -> bool {
+        self.turns >= MOST_TURNS
+    }
 }
 
 /// One of them.
@@ -52,19 +63,20 @@ impl Attempt {
         next_free: NONE,
     };
 
-    /// It leaves a backend.
-    pub(crate) fn leave(&mut self, backend: BackendId, is_hopeless: bool) {
+    /// It leaves a backend, which refused or was silent.
+    pub(crate) fn leave(&mut self, backend: BackendId, is_refused: bool) {
+        let least = if is_refused { MOST_TURNS } else { 1 };
         match self.tried.iter_mut().find(|tried| tried.backend == backend) {
-            Some(tried) => tried.is_hopeless |= is_hopeless,
+            Some(tried) => tried.turns = tried.turns.max(least),
             // There is room for all that may be tried.
-            None => drop(self.tried.try_push(Tried { backend, is_hopeless })),
+            None => drop(self.tried.try_push(Tried { backend, turns: least })),
         }
     }
 
-    /// It goes to a backend: if it was there before, for the last time.
+    /// It goes to a backend, perhaps once more.
     pub(crate) fn go_to(&mut self, backend: BackendId) {
         if let Some(tried) = self.tried.iter_mut().find(|tried| tried.backend == backend) {
-            tried.is_hopeless = true;
+            tried.turns += 1;
         }
     }
 }

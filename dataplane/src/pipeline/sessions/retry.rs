@@ -170,7 +170,7 @@ impl<P: Packet> SessionStage<P> {
         let pool = arrival.snapshot.pool(session.pool)?;
         let attempt = self.attempts.get(place)?;
         let most = usize::from(pool.nats.get(usize::from(session.index))?.retry.times);
-        // A client whom the SYN proxy answered does not send its SYN again, so who was silent is asked once more for it.
+        // A client whom the SYN proxy answered does not send its SYN again, so who was silent is asked again for it.
         let may_return = is_refused || session.tcp.is_spliced();
         let index = next(pool, arrival, attempt, (session.backend, may_return), most)?;
         let (backend, nat) = both(pool, usize::from(index))?;
@@ -284,7 +284,7 @@ fn next(
     };
     let tried = |id: BackendId| attempt.tried.iter().find(move |tried| tried.backend == id);
     let untried = if attempt.tried.len() < most { find(&|id| tried(id).is_none()) } else { None };
-    let silent = || find(&|id| tried(id).is_some_and(|tried| !tried.is_hopeless));
+    let silent = || find(&|id| tried(id).is_some_and(|tried| !tried.is_hopeless()));
     untried.or_else(|| if may_return { silent() } else { None })
 }
 
