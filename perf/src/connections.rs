@@ -196,8 +196,9 @@ struct Course {
 }
 
 impl Course {
-    fn new(options: &Options) -> Result<Self, Error> {
-        let config = Arc::new(config(options, "")?);
+    /// `keys` are those of the pool, as in [`config`].
+    fn new(options: &Options, keys: &str) -> Result<Self, Error> {
+        let config = Arc::new(config(options, keys)?);
         let (input, output) = (Line::default(), Line::default());
         let counters = Arc::new(WorkerCounters::default());
         let peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
@@ -234,7 +235,7 @@ impl Course {
 ///
 /// [`Error`].
 pub fn walk(options: &Options, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) -> Result<u64, Error> {
-    let mut course = Course::new(options)?;
+    let mut course = Course::new(options, "")?;
     for _ in 0..options.warm_up + options.waves {
         (0..SEGMENTS).for_each(|segment| course.send(segment, &mut poll));
         course.peers.next_wave();
@@ -249,7 +250,7 @@ pub fn walk(options: &Options, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) 
 ///
 /// [`Error`].
 pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
-    let mut course = Course::new(options)?;
+    let mut course = Course::new(options, "")?;
     let mut waves: Vec<[f64; SEGMENTS]> = Vec::with_capacity(options.waves as usize);
     for wave in 0..options.warm_up + options.waves {
         let mut ticks = [0.0; SEGMENTS];

@@ -231,12 +231,6 @@ impl Sessions {
         self.records.get(id.0 as usize).filter(|record| record.protocol != 0)
     }
 
-    /// `None`: there is no such session.
-    fn is_embryonic(&self, id: SessionId) -> Option<bool> {
-        self.record(id)?;
-        self.kept.0.get(id.0 as usize).map(|kept| kept.links.is_embryonic())
-    }
-
     /// What is kept of a session.
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<&Session> {

@@ -4,15 +4,12 @@
 //! As in [`super::run`], the whole worker runs between two queues in memory and only its polls are timed. Rounds with and without
 //! SYNs take turns, so that what else the machine does meets both. By the worker's clock the SYNs come at the rate that is asked for.
 
-use super::peer::{Line, Peers};
-use super::{Error, Options, config, dropped, median, worker};
+use super::{Course, Error, Options, median};
 use crate::clock::Clock;
-use guideway_dataplane::counters::WorkerCounters;
 use guideway_dataplane::port::BURST;
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::tcp::{ACK, PSH, SYN};
 use std::fmt;
-use std::sync::Arc;
 
 /// SYNs a second that make a flood: what comes before counts as connections, and is tried with a backend.
 const RATE: u32 = 200_000;
@@ -109,25 +106,16 @@ pub fn run<C: Clock>(clock: &C, flood: &Flood) -> Result<Report, Error> {
     };
     // All ask before the first backend answers, which takes a second of the worker's clock.
     let keys = format!("syn_proxy = \"auto\"\nsyn_proxy_rate = {RATE}\nconnect_timeout = \"10s\"");
-    let config = Arc::new(config(&options, &keys)?);
-    let (input, output) = (Line::default(), Line::default());
-    let counters = Arc::new(WorkerCounters::default());
-    let mut peers = Peers::new(options.wave);
-    let mut worker = worker(&config, &input, &output, peers.pool(), &counters)?;
-    let bursts = peers.len() as usize / BURST;
-    let mut now = Nanos(1_000_000_000);
-    let step = BURST as u64 * 1_000_000_000 / u64::from(options.rate);
+    let mut course = Course::new(&options, &keys)?;
+    course.step = BURST as u64 * 1_000_000_000 / u64::from(options.rate);
     for segment in 0..3 {
-        for burst in 0..bursts {
-            peers.send(segment, burst, &input);
-            now = Nanos(now.0 + step);
-            worker.poll(now, &mut ());
-            peers.receive(segment, burst, &output);
-        }
+        course.send(segment, |poll| {
+            poll();
+        });
     }
-    if peers.lost() > 0 {
-        return Err(Error::Lost { begun: u64::from(peers.len()), lost: peers.lost(), reason: dropped(&counters) });
-    }
+    course.check()?;
+    let Course { mut worker, counters, peers, input, output, mut now, .. } = course;
+    let bursts = peers.len() as usize / BURST;
     // A round is a burst of connections' packets, and as many SYNs as come in its time.
     let nanos = BURST as u64 * 1_000_000_000 / flood.packets.max(1);
     let rounds = flood.millis * 1_000_000 / nanos.max(1);

@@ -1,6 +1,6 @@
 //! Sessions come into the table, are kept in it, and go.
 
-use super::{CLIENT, Full, Record, Removed, Sessions, deadline, hashes, patience, ticks};
+use super::{CLIENT, Full, Kept, Record, Removed, Sessions, deadline, hashes, patience, ticks};
 use crate::session::record::{Session, SessionId, Side, Tuple, TupleHash};
 use crate::session::tcp::EMBRYONIC as EMBRYONIC_TIME;
 use crate::session::wheel::{EMBRYONIC, NONE, TICK_MILLIS};
@@ -159,14 +159,14 @@ impl Sessions {
     pub fn remove(&mut self, id: SessionId) -> Option<Removed> {
         let record = self.record(id)?;
         let (outside, answer) = (record.tuple(Side::Client, &self.sources), record.tuple(Side::Backend, &self.sources));
-        let session = self.get(id).copied()?;
+        let Kept { session, links, .. } = *self.kept.0.get(id.0 as usize)?;
         let hashes = self.hashes_of(id.0, [&outside, &answer]);
         self.forget_ahead(id);
         let keys = hashes.map(|hash| self.key(hash));
         keys.iter().for_each(|key| self.index.prefetch(*key));
         self.index.remove(keys[0], id.0, Side::Client);
         self.index.remove(keys[1], id.0, Side::Backend);
-        if self.is_embryonic(id) == Some(true) {
+        if links.is_embryonic() {
             self.embryonic -= 1;
         }
         self.wheel.take(&mut self.kept, id.0);
