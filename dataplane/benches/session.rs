@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use guideway_dataplane::hash::FlowHasher;
 use guideway_dataplane::ids::WorkerId;
 use guideway_dataplane::port::BURST;
-use guideway_dataplane::session::{Endpoint, Looked, Ports, Session, Sessions, Side, Tuple};
+use guideway_dataplane::session::{Endpoint, Looked, Ports, Session, Sessions, Side, Tuple, Wanted};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::vip::address_bits;
 use guideway_dataplane::wire::protocol;
@@ -129,7 +129,8 @@ fn ports(criterion: &mut Criterion) {
             let (outside, Tuple { destination, .. }) = tuples(number % 500_000_000);
             number = number.wrapping_add(1);
             let is_used = |tuple: &Tuple, hash| sessions.find_hashed(tuple, hash).is_some();
-            let drawn = ports.draw(&sources, destination, (protocol::TCP, 0), now, is_used).expect("a port");
+            let wanted = Wanted { sources: &sources, destination, protocol: protocol::TCP, avoid: 0, rss: None };
+            let drawn = ports.draw(&wanted, now, is_used).expect("a port");
             let inside = Tuple { source: drawn.source, destination, protocol: protocol::TCP };
             let life = (true, IDLE);
             let hashes = [outside.hash(&client_hasher), drawn.answer];

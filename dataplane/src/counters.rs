@@ -118,7 +118,7 @@ pub struct WorkerCounters {
     pub injected: Counter,
     /// Frames that a transmit queue took, from this worker.
     pub sent: Traffic,
-    /// Frames handed to the worker that owns the transmit queue.
+    /// Frames handed to another worker: that of the transmit queue, or of the session.
     pub handed_off: Counter,
     /// Fragments that were held until the first one of their datagram came.
     pub held: Counter,

@@ -71,7 +71,7 @@ drop_reasons! {
     NoBuffer, "no_buffer", "No buffer was free for the fragments of an outer packet.";
     PortDown, "port_down", "The link of the port that the packet would leave by is down.";
     TxFull, "tx_full", "The transmit queue took no more.";
-    HandoffFull, "handoff_full", "The ring to the worker that owns the transmit queue was full.";
+    HandoffFull, "handoff_full", "The ring to another worker, that of the transmit queue or of the session, was full.";
     PuntRate, "punt_rate_limited", "More packets of a class for the control side than its rate limit allows.";
     PuntFull, "punt_ring_full", "The ring of a class to the control side was full.";
     StaleInjection, "injection_stale", "A packet of the control side names a backend or port that is no longer there.";

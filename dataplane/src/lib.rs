@@ -27,6 +27,7 @@ pub mod publish;
 pub mod punt;
 pub mod quic;
 pub mod rewrite;
+pub mod rss;
 mod segment;
 pub mod select;
 pub mod session;

@@ -9,6 +9,7 @@ use crate::observe::Observe;
 use crate::pin::PinTable;
 use crate::quic::ServerIds;
 use crate::rewrite::Backend;
+use crate::rss::Rss;
 use crate::table::{Slot, Table};
 use crate::vip::{Prefix, VipTable};
 use crate::wire::ethernet::Mac;
@@ -56,6 +57,8 @@ pub struct PortState {
     pub untagged: bool,
     /// Whether the device verifies the checksums of what it receives, so that its word counts.
     pub rx_checksum: bool,
+    /// How it spreads flows over workers, where that is known.
+    pub rss: Option<Arc<Rss>>,
     /// Whether what Guideway has no use for goes to the kernel, by the exception path.
     pub exception: bool,
     /// Its VLANs, sorted.
@@ -72,6 +75,7 @@ impl PortState {
             any_destination: false,
             untagged: true,
             rx_checksum: false,
+            rss: None,
             exception: false,
             vlans: Vec::new(),
         }

@@ -16,7 +16,7 @@ const NEWEST: (u32, u32) = (24, 11);
 /// Libraries whose symbols are called. Drivers are plugins that EAL loads at run time.
 const LIBRARIES: [&str; 4] = ["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
 
-const FUNCTIONS: [&str; 62] = [
+const FUNCTIONS: [&str; 66] = [
     "fopencookie",
     "fclose",
     "rte_cpu_get_intrinsics_support",
@@ -37,6 +37,9 @@ const FUNCTIONS: [&str; 62] = [
     "rte_eth_dev_rx_intr_ctl_q_get_fd",
     "rte_eth_dev_rx_intr_disable",
     "rte_eth_dev_rx_intr_enable",
+    "rte_eth_dev_rss_hash_conf_get",
+    "rte_eth_dev_rss_reta_query",
+    "rte_eth_dev_rss_reta_update",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
     "rte_eth_dev_start",
@@ -75,16 +78,18 @@ const FUNCTIONS: [&str; 62] = [
     "rte_thread_unregister",
     "rte_version",
     "guideway_capture_bpf_log",
+    "guideway_is_toeplitz",
     "guideway_lcore_id",
     "guideway_mbuf_put",
     "guideway_pktmbuf_alloc",
     "guideway_rte_errno",
 ];
 
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "GUIDEWAY_.*",
     "rte_eth_fp_ops",
     "LCORE_ID_ANY",
+    "RTE_ETH_RETA_GROUP_SIZE",
     "RTE_MAX_ETHPORTS",
     "RTE_MAX_LCORE",
     "RTE_MBUF_MAX_NB_SEGS",

@@ -5,6 +5,7 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -25,6 +26,16 @@ int guideway_link(uint16_t port, uint32_t *speed)
         return result;
     *speed = link.link_speed;
     return link.link_status == RTE_ETH_LINK_UP;
+}
+
+int guideway_is_toeplitz(const struct rte_eth_rss_conf *conf)
+{
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+    return conf->algorithm == RTE_ETH_HASH_FUNCTION_DEFAULT || conf->algorithm == RTE_ETH_HASH_FUNCTION_TOEPLITZ;
+#else
+    (void)conf;
+    return 1;
+#endif
 }
 
 /* libbpf's and libxdp's callback; level 0 is a warning in both. */

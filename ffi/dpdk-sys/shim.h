@@ -20,6 +20,9 @@ void guideway_mbuf_put(struct rte_mbuf *mbuf);
 /* Link state without waiting: 1 up, 0 down, negative errno; the speed in Mbit/s. (The type changes in 24.11.) */
 int guideway_link(uint16_t port, uint32_t *speed);
 
+/* Whether the hash is Toeplitz' or the driver's default, which is: 1, else 0. (Before 23.11 there is no field to ask.) */
+int guideway_is_toeplitz(const struct rte_eth_rss_conf *conf);
+
 /* Sends what libbpf and libxdp print to DPDK's log, if a driver has loaded them. */
 void guideway_capture_bpf_log(void);
 
@@ -28,6 +31,10 @@ static const uint64_t GUIDEWAY_RX_CHECKSUM =
 static const uint64_t GUIDEWAY_RX_SCATTER = RTE_ETH_RX_OFFLOAD_SCATTER;
 static const uint64_t GUIDEWAY_TX_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 static const uint64_t GUIDEWAY_RSS_IP_TCP_UDP = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+static const uint64_t GUIDEWAY_RSS_TCP_V4 = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+static const uint64_t GUIDEWAY_RSS_UDP_V4 = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+static const uint64_t GUIDEWAY_RSS_TCP_V6 = RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+static const uint64_t GUIDEWAY_RSS_UDP_V6 = RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 static const uint64_t GUIDEWAY_MBUF_INDIRECT_OR_EXTERNAL = RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
 static const uint64_t GUIDEWAY_MBUF_IP_CHECKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
 static const uint64_t GUIDEWAY_MBUF_IP_CHECKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;

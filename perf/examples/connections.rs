@@ -14,6 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "warm_up" => options.warm_up = number.parse()?,
             "waves" => options.waves = number.parse()?,
             "sessions" => options.sessions = number.parse()?,
+            "workers" => options.workers = number.parse()?,
+            "rss" => options.rss = number.parse::<u8>()? > 0,
             other => return Err(format!("no such key: {other}").into()),
         }
     }

@@ -5,32 +5,26 @@
 //! worker sees is not the real one: it goes on as if so many connections began in each second as are asked for. So after a while as
 //! many sessions end as begin, and as many ports rest as come free, though it takes less than a minute. Only the worker's polls are
 //! timed, not what makes segments of its output.
+//!
+//! With several workers clients are at the first one, and a card brings backends' answers to all of them, from where they hop. One
+//! thread runs them in turn: what caches pay for memory that two cores share is not in the figures.
 
 pub mod flood;
 mod peer;
+mod setup;
 
 use crate::clock::Clock;
-use crate::memory::FreeList;
 use crate::window::thread_time;
-use guideway_config::model::Config;
-use guideway_control::reconcile::reconcile;
-use guideway_control::sessions::session_parts;
-use guideway_control::state::State;
-use guideway_dataplane::counters::WorkerCounters;
-use guideway_dataplane::ids::{PortId, WorkerId};
+use guideway_dataplane::counters::{SessionCounters, WorkerCounters};
+use guideway_dataplane::ids::WorkerId;
 use guideway_dataplane::port::BURST;
-use guideway_dataplane::publish;
-use guideway_dataplane::punt::{ControlRings, PuntClass};
+use guideway_dataplane::rss::Rss;
 use guideway_dataplane::session::{PORTS_OF_ADDRESS, REST};
-use guideway_dataplane::snapshot::PortState;
 use guideway_dataplane::time::Nanos;
-use guideway_dataplane::transmit::TxPath;
-use guideway_dataplane::worker::{Worker, WorkerParts};
-use peer::{Line, LinePort, OWN, Peers, SEGMENTS};
+use guideway_dataplane::worker::Worker;
+use peer::{Line, LinePort, Peers, SEGMENTS};
 use std::fmt;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +43,26 @@ pub struct Options {
     pub waves: u32,
     /// `[state] sessions`.
     pub sessions: u32,
+    /// Workers, 1 to 16.
+    pub workers: u16,
+    /// Whether they know how the card spreads flows over them.
+    pub rss: bool,
 }
 
 impl Default for Options {
     /// A fifth of a million connections a second by the worker's clock: 4 million sessions at a time, most of them over, 500 MB.
     fn default() -> Self {
-        Self { rate: 200_000, sources: 64, backends: 64, wave: 16_384, warm_up: 320, waves: 60, sessions: 6_000_000 }
+        Self {
+            rate: 200_000,
+            sources: 64,
+            backends: 64,
+            wave: 16_384,
+            warm_up: 320,
+            waves: 60,
+            sessions: 6_000_000,
+            workers: 1,
+            rss: false,
+        }
     }
 }
 
@@ -91,6 +99,8 @@ pub struct Report {
     pub unit: &'static str,
     /// Sessions at the end.
     pub live: u64,
+    /// Packets of a connection that another worker got first.
+    pub hops: f64,
 }
 
 impl Report {
@@ -103,10 +113,15 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { options: Options { rate, sources, backends, .. }, ticks, segments, unit, live, .. } = self;
+        let Self {
+            options: Options { rate, sources, backends, workers, .. }, ticks, segments, unit, live, hops, ..
+        } = self;
         let each: Vec<String> = segments.iter().map(|ticks| format!("{ticks:.0}")).collect();
         writeln!(f, "{:.0} connections/s a core: {ticks:.0} {unit} each ({})", self.connections(), each.join(" + "))?;
         writeln!(f, "{live} sessions, {rate} connections/s by the worker's clock")?;
+        if *workers > 1 {
+            writeln!(f, "{workers} workers: {hops:.2} packets of a connection came to another one first")?;
+        }
         let there = u64::from(PORTS_OF_ADDRESS) * u64::from(*sources) * u64::from(*backends);
         let rest = REST.as_secs();
         let needed = self.connections() * rest as f64;
@@ -122,67 +137,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// `keys` are those of the pool, beside what the options say.
-fn config(options: &Options, keys: &str) -> Result<Config, Error> {
-    let mut text = format!(
-        "[fleet]\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n[cores]\ncontrol = 0\nworkers = [1]\n\
-         [state]\nsessions = {}\nconnection_rate = {}\n\
-         [[port]]\nname = \"edge\"\ndevice = \"net_null0\"\n\
-         [[interface]]\nport = \"edge\"\naddresses = [\"10.0.0.1/16\"]\n",
-        options.sessions,
-        options.rate.clamp(1_000, 10_000_000),
-    );
-    for number in 1..=options.backends {
-        let _ = write!(
-            text,
-            "[[interface.neighbor]]\naddress = \"10.0.1.{number}\"\nmac = \"02:00:00:00:01:{number:02x}\"\n"
-        );
-    }
-    let sources: Vec<String> = (1..=options.sources).map(|number| format!("\"10.0.2.{number}\"")).collect();
-    let _ = write!(
-        text,
-        "[[pool]]\nname = \"web\"\nforward = \"fullnat\"\nhealth = {{ kind = \"none\" }}\nsource_addresses = [{}]\n{keys}\n",
-        sources.join(", ")
-    );
-    for number in 1..=options.backends {
-        let _ = write!(text, "[[pool.backend]]\nname = \"web{number}\"\naddress = \"10.0.1.{number}\"\nport = 8080\n");
-    }
-    let _ = write!(text, "[[vip]]\naddress = \"203.0.113.10\"\nprotocol = \"tcp\"\nport = 80\npool = \"web\"\n");
-    let parsed = guideway_config::parse(&text, None).map_err(|errors| Error::Config(format!("{errors:?}")))?;
-    Ok(parsed.config)
-}
-
-fn worker(
-    config: &Arc<Config>,
-    input: &Line,
-    output: &Line,
-    pool: FreeList,
-    counters: &Arc<WorkerCounters>,
-) -> Result<Worker<LinePort>, Error> {
-    let state = State::new(Arc::clone(config), vec![PortState::new(OWN)], UNIX_EPOCH);
-    let mut state = state.map_err(|error| Error::Config(format!("{error:?}")))?;
-    let (_, mut readers) = publish::channel(reconcile(&mut state), 1);
-    let rings = [ControlRings::new()];
-    let sessions = session_parts(config, &rings);
-    let [rings] = rings;
-    let worker = Worker::new(WorkerParts {
-        id: WorkerId(0),
-        rx: vec![(PortId(0), input.clone())],
-        tx: vec![TxPath::Queue(output.clone())],
-        snapshots: readers.remove(0),
-        rings,
-        pool: Arc::new(pool),
-        exception_rate: PuntClass::Exception.rate(),
-        sessions,
-        secret: [7; 16],
-        counters: Arc::clone(counters),
-    });
-    // As `guideway run` does.
-    #[cfg(feature = "dpdk")]
-    worker.session_memory().into_iter().for_each(guideway_dpdk::prefer_huge_pages);
-    Ok(worker)
-}
-
 /// Connections on their way through a worker.
 struct Course {
     worker: Worker<LinePort>,
@@ -193,29 +147,65 @@ struct Course {
     now: Nanos,
     /// Nanoseconds from one poll to the next.
     step: u64,
+    /// The other workers.
+    others: Vec<Other>,
+    card: Option<Rss>,
+}
+
+/// A worker that answers may come to first.
+struct Other {
+    worker: Worker<LinePort>,
+    counters: Arc<WorkerCounters>,
+    input: Line,
 }
 
 impl Course {
-    /// `keys` are those of the pool, as in [`config`].
+    /// `keys` are those of the pool, as in [`setup::config`].
     fn new(options: &Options, keys: &str) -> Result<Self, Error> {
-        let config = Arc::new(config(options, keys)?);
-        let (input, output) = (Line::default(), Line::default());
-        let counters = Arc::new(WorkerCounters::default());
+        let config = Arc::new(setup::config(options, keys)?);
+        let output = Line::default();
+        let inputs: Vec<Line> = (0..options.workers).map(|_| Line::default()).collect();
+        let counters: Vec<Arc<WorkerCounters>> = (0..options.workers).map(|_| Arc::default()).collect();
         let peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
-        let worker = worker(&config, &input, &output, peers.pool(), &counters)?;
+        let card = setup::card(options.workers).filter(|_| options.workers > 1);
+        let known = card.clone().filter(|_| options.rss);
+        let workers = setup::workers(&config, &inputs, &output, (&peers.pool(), known), &counters)?;
+        let all = workers.into_iter().zip(counters).zip(inputs);
+        let mut all = all.map(|((worker, counters), input)| Other { worker, counters, input });
+        let first = all.next().ok_or_else(|| Error::Config("there are no workers".into()))?;
+        let (Other { worker, counters, input }, others) = (first, all.collect());
         let polls = u64::from(peers.len()) / BURST as u64 * SEGMENTS as u64;
         let step = u64::from(peers.len()) * 1_000_000_000 / u64::from(options.rate.max(1)) / polls;
-        Ok(Self { worker, counters, peers, input, output, now: Nanos(1_000_000_000), step })
+        Ok(Self { worker, counters, peers, input, output, now: Nanos(1_000_000_000), step, others, card })
     }
 
     /// All connections of a wave send the same segment; `poll` polls, and does what it likes before and after.
     fn send(&mut self, segment: usize, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) {
         for burst in 0..self.peers.len() as usize / BURST {
             self.peers.send(segment, burst, &self.input);
+            self.spread();
             self.now = Nanos(self.now.0 + self.step);
-            poll(&mut || self.worker.poll(self.now, &mut ()));
+            let (now, worker, others) = (self.now, &mut self.worker, &mut self.others);
+            poll(&mut || {
+                let hopping: usize = others.iter_mut().map(|other| other.worker.poll(now, &mut ())).sum();
+                hopping + worker.poll(now, &mut ())
+            });
             self.peers.receive(segment, burst, &self.output);
         }
+    }
+
+    /// Brings backends' packets where the card would.
+    fn spread(&self) {
+        let Some(card) = &self.card else { return };
+        self.input.deal(|tuple| match card.worker_of(tuple) {
+            WorkerId(0) => None,
+            WorkerId(other) => self.others.get(usize::from(other) - 1).map(|other| &other.input),
+        });
+    }
+
+    /// Packets that hopped so far.
+    fn hops(&self) -> u64 {
+        self.others.iter().map(|other| other.counters.handed_off.get()).sum()
     }
 
     /// An error if a segment did not leave.
@@ -275,8 +265,9 @@ pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
     course.check()?;
     let all: Vec<f64> = waves.iter().map(|segments| segments.iter().sum()).collect();
     let segments = std::array::from_fn(|segment| median(waves.iter().map(|segments| segments[segment]).collect()));
-    let live = course.counters.sessions.live.get();
-    Ok(Report { options: *options, ticks: median(all), segments, hz: clock.hz(), unit: C::UNIT.label(), live })
+    let SessionCounters { created, live, .. } = &course.counters.sessions;
+    let (hops, live) = (course.hops() as f64 / created.get() as f64, live.get());
+    Ok(Report { options: *options, ticks: median(all), segments, hz: clock.hz(), unit: C::UNIT.label(), live, hops })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -297,8 +288,17 @@ mod tests {
     use super::*;
     use crate::clock::Monotonic;
 
-    const SMALL: Options =
-        Options { rate: 10_000, sources: 2, backends: 3, wave: 640, warm_up: 2, waves: 3, sessions: 100_000 };
+    const SMALL: Options = Options {
+        rate: 10_000,
+        sources: 2,
+        backends: 3,
+        wave: 640,
+        warm_up: 2,
+        waves: 3,
+        sessions: 100_000,
+        workers: 1,
+        rss: false,
+    };
 
     #[test]
     fn every_connection_comes_through() {
@@ -314,6 +314,17 @@ mod tests {
         let long = Options { rate: 1_000, warm_up: 120, waves: 5, ..SMALL };
         let report = run(&Monotonic::default(), &long).expect("figures");
         assert!((20_000..23_000).contains(&report.live), "{report}");
+    }
+
+    /// Of two answers one comes to the other of two workers, unless the ports are chosen for it.
+    #[test]
+    fn answers_hop_unless_it_is_known_where_they_come_in() {
+        let hops = |rss| {
+            let options = Options { workers: 2, rss, ..SMALL };
+            run(&Monotonic::default(), &options).expect("figures").hops
+        };
+        assert!((0.8..1.2).contains(&hops(false)), "{}", hops(false));
+        assert!(hops(true) < 0.01, "{}", hops(true));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The DPDK side of a start: EAL, pool, ports and their queues.
 
 use crate::Failure;
-use guideway_config::model::{Config, Idle, Port as PortConfig};
+use guideway_config::model::{Config, Forward, Idle, Port as PortConfig};
 use guideway_control::devices::{DeviceCounters, Devices};
-use guideway_dataplane::ids::PortId;
+use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::punt::{INJECT_DEPTH, PuntClass};
+use guideway_dataplane::rss::{HashesPorts, Rss};
 use guideway_dataplane::snapshot::PortState;
-use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, RxQueue, TxQueue};
+use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, RssSettings, RxQueue, TxQueue};
+use std::sync::Arc;
 use tracing::{info, warn};
 
 /// Descriptors of each queue.
@@ -127,19 +129,33 @@ pub(super) struct DpdkDevices {
 
 impl DpdkDevices {
     /// What snapshots start from.
-    pub(super) fn port_states(&self) -> Vec<PortState> {
-        let state = |port: &Port| PortState {
-            up: port.link().up,
-            rx_checksum: port.capabilities().rx_checksum,
-            ..PortState::new(port.mac())
+    pub(super) fn port_states(&self, config: &Config) -> Vec<PortState> {
+        let state = |(port, of_config): (&Port, &PortConfig)| {
+            let rss = port.rss().and_then(|settings| rss(&settings, &of_config.workers));
+            if of_config.workers.len() > 1 && config.pools.iter().any(|pool| pool.forward == Forward::Fullnat) {
+                let to =
+                    if rss.is_some() { "the worker of their session" } else { "any worker, and hop: RSS is not known" };
+                info!(port = %of_config.name, "answers of fullnat come to {to}");
+            }
+            let (up, rx_checksum) = (port.link().up, port.capabilities().rx_checksum);
+            PortState { up, rx_checksum, rss: rss.map(Arc::new), ..PortState::new(port.mac()) }
         };
-        self.ports.iter().map(state).collect()
+        self.ports.iter().zip(&config.ports).map(state).collect()
     }
 
     /// Buffers that drivers never give back.
     pub(super) fn buffers_kept(&self) -> u32 {
         self.ports.iter().map(Port::buffers_kept).sum()
     }
+}
+
+/// How a device whose queues belong to `workers`, in order, spreads flows over them. `None`: it names queues that nobody polls, or
+/// chooses in a way that is not known.
+fn rss(settings: &RssSettings, workers: &[usize]) -> Option<Rss> {
+    let worker_of = |queue: &u16| u16::try_from(*workers.get(usize::from(*queue))?).ok().map(WorkerId);
+    let table = settings.queues.iter().map(worker_of).collect::<Option<_>>()?;
+    let RssSettings { tcp_v4, udp_v4, tcp_v6, udp_v6, .. } = *settings;
+    Rss::new(&settings.key, table, HashesPorts { tcp_v4, udp_v4, tcp_v6, udp_v6 })
 }
 
 impl Devices for DpdkDevices {
@@ -167,5 +183,30 @@ impl Devices for DpdkDevices {
 
     fn buffers(&self) -> (u64, u64) {
         (u64::from(self.pool.in_use()), u64::from(self.pool.size()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guideway_dataplane::hash::USUAL_KEY;
+
+    fn settings(queues: Vec<u16>) -> RssSettings {
+        RssSettings { key: USUAL_KEY, queues, tcp_v4: true, udp_v4: false, tcp_v6: true, udp_v6: false }
+    }
+
+    #[test]
+    fn queues_are_those_of_the_ports_workers() {
+        let tcp = HashesPorts { tcp_v4: true, tcp_v6: true, ..HashesPorts::default() };
+        let table = [4, 2, 2, 4].map(WorkerId);
+        assert_eq!(rss(&settings(vec![1, 0, 0, 1]), &[2, 4]), Rss::new(&USUAL_KEY, table.into(), tcp));
+        assert!(rss(&settings(vec![1, 0, 0, 1]), &[2, 4]).is_some());
+    }
+
+    #[test]
+    fn a_table_that_says_nothing_is_none() {
+        for queues in [vec![0, 1, 2, 1], vec![0, 1, 0], vec![]] {
+            assert_eq!(rss(&settings(queues.clone()), &[2, 4]), None, "{queues:?}");
+        }
     }
 }

@@ -86,7 +86,7 @@ fn serve(
     let audit = Audit::start(config)?;
     let (devices, queues) = attach_ports(eal, pool, config)?;
     let clock = Tsc::calibrate();
-    let mut state = State::new(Arc::clone(config), devices.port_states(), SystemTime::now())?;
+    let mut state = State::new(Arc::clone(config), devices.port_states(config), SystemTime::now())?;
     if let Some(path) = &config.state_file {
         remember(path, config, &mut state);
     }

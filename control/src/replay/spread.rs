@@ -3,14 +3,11 @@
 //! Deliberately not the flow's hash of the dataplane: a flow's fragments, and the ICMP errors about it, come to other
 //! workers than its whole packets, as they do on a card.
 
+use guideway_dataplane::hash::{Toeplitz, USUAL_KEY};
 use guideway_dataplane::wire::{ethernet, ipv4, protocol};
+use std::sync::LazyLock;
 
-/// The key that the vectors of the specification are made with (Microsoft, "Verifying the RSS Hash Calculation").
-const KEY: [u8; 40] = [
-    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b,
-    0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac,
-    0x01, 0xfa,
-];
+static TOEPLITZ: LazyLock<Toeplitz> = LazyLock::new(|| Toeplitz::new(&USUAL_KEY));
 
 /// Entries of the table from hashes to queues.
 const INDIRECTION: usize = 128;
@@ -21,7 +18,7 @@ const TAGS: usize = 2;
 /// The worker of `workers` that gets a frame; what is not IP goes to the first.
 pub(super) fn worker_of(frame: &[u8], workers: usize) -> usize {
     let input = input_of(frame).unwrap_or_default();
-    toeplitz(&input) as usize % INDIRECTION % workers.max(1)
+    TOEPLITZ.hash(&input) as usize % INDIRECTION % workers.max(1)
 }
 
 /// What is hashed of a frame: addresses, and ports if every packet of the flow shows them. `None`: it is not IP.
@@ -55,43 +52,40 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// For each bit that is set, the 32 bits of the key that begin where it stands.
-fn toeplitz(input: &[u8]) -> u32 {
-    let mut hash = 0;
-    for (index, byte) in input.iter().enumerate() {
-        let window =
-            KEY.get(index..index + 5).unwrap_or(&[]).iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        for bit in (0..8).filter(|bit| byte << bit & 0x80 != 0) {
-            hash ^= (window >> (8 - bit)) as u32;
-        }
-    }
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use guideway_dataplane::craft::Craft;
+    use guideway_dataplane::ids::WorkerId;
+    use guideway_dataplane::rss::{HashesPorts, Rss};
+    use guideway_dataplane::session::{Endpoint, Tuple};
+    use guideway_dataplane::vip::address_bits;
     use guideway_dataplane::wire::tcp;
     use std::net::SocketAddr;
 
-    /// Source, destination, hash over the addresses, hash over addresses and ports: from the specification.
-    const VECTORS: [(&str, &str, u32, u32); 4] = [
-        ("66.9.149.187:2794", "161.142.100.80:1766", 0x323e_8fc2, 0x51cc_c178),
-        ("199.92.111.2:14230", "65.69.140.83:4739", 0xd718_262a, 0xc626_b0ea),
-        ("[3ffe:2501:200:1fff::7]:2794", "[3ffe:2501:200:3::1]:1766", 0x2cc1_8cd5, 0x4020_7d3d),
-        ("[3ffe:501:8::260:97ff:fe40:efab]:14230", "[ff02::1]:4739", 0x0f0c_461c, 0xdde5_1bbf),
-    ];
+    /// What a card does that hashes the ports of such packets, or of none; each entry of its table is a worker.
+    fn card(hashes_ports: HashesPorts) -> Rss {
+        Rss::new(&USUAL_KEY, (0..INDIRECTION as u16).map(WorkerId).collect(), hashes_ports).unwrap()
+    }
+
+    fn tuple(source: SocketAddr, destination: SocketAddr, protocol: u8) -> Tuple {
+        let end = |end: SocketAddr| Endpoint { address: address_bits(end.ip()), port: end.port() };
+        Tuple { source: end(source), destination: end(destination), protocol }
+    }
 
     #[test]
-    fn it_is_the_hash_of_the_specification() {
-        for (source, destination, addresses, ports) in VECTORS {
-            let (source, destination): (SocketAddr, SocketAddr) =
-                (source.parse().unwrap(), destination.parse().unwrap());
-            let hash = |craft: &Craft| toeplitz(&input_of(&craft.frame()).unwrap());
-            assert_eq!(hash(&Craft::tcp(source, destination, tcp::SYN)), ports, "{source}");
-            assert_eq!(hash(&Craft::udp(source, destination)), ports, "{source}");
-            assert_eq!(hash(&Craft::raw(source.ip(), destination.ip(), 47).payload(&[0; 8])), addresses, "{source}");
+    fn frames_go_where_a_card_brings_them() {
+        let all = card(HashesPorts { tcp_v4: true, udp_v4: true, tcp_v6: true, udp_v6: true });
+        for (source, destination) in
+            [("66.9.149.187:2794", "161.142.100.80:1766"), ("[3ffe:501:8::1]:14230", "[ff02::1]:4739")]
+        {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            let worker = |craft: &Craft| worker_of(&craft.frame(), INDIRECTION);
+            let to = |protocol| all.worker_of(&tuple(source, destination, protocol)).index();
+            assert_eq!(worker(&Craft::tcp(source, destination, tcp::SYN)), to(protocol::TCP));
+            assert_eq!(worker(&Craft::udp(source, destination)), to(protocol::UDP));
+            let gre = Craft::raw(source.ip(), destination.ip(), 47).payload(&[0; 8]);
+            assert_eq!(worker(&gre), to(47));
         }
     }
 
@@ -101,7 +95,8 @@ mod tests {
         let craft = Craft::udp(source, destination).payload(&[0; 64]);
         for fragment in [0x2000, 0x2001, 1] {
             let frame = craft.clone().fragment(fragment).frame();
-            assert_eq!(toeplitz(&input_of(&frame).unwrap()), 0x323e_8fc2);
+            let by_addresses = card(HashesPorts::default()).worker_of(&tuple(source, destination, protocol::UDP));
+            assert_eq!(worker_of(&frame, INDIRECTION), by_addresses.index());
         }
         let frame = craft.frame();
         let tagged = [&frame[..12], &[0x88, 0xa8, 0, 5, 0x81, 0x00, 0, 7], &frame[12..]].concat();

@@ -129,7 +129,7 @@ pub struct Totals {
     pub injected: u64,
     /// Frames that a transmit queue took.
     pub sent: u64,
-    /// Frames given to the worker that owns the transmit queue.
+    /// Frames given to another worker: that of the transmit queue, or of the session.
     pub handed_off: u64,
     /// Fragments that were held until the first one of their datagram came.
     pub held: u64,

@@ -90,8 +90,13 @@ pub fn pool(keys: &str, backend: &str, vips: &[&str]) -> String {
 
 impl Machine {
     pub fn new(config: Config) -> Self {
+        Self::with_port(config, PortState::new(OWN))
+    }
+
+    /// With a device that can do this.
+    pub fn with_port(config: Config, port: PortState) -> Self {
         let config = Arc::new(config);
-        let mut state = State::new(Arc::clone(&config), vec![PortState::new(OWN)], UNIX_EPOCH).expect("a state");
+        let mut state = State::new(Arc::clone(&config), vec![port], UNIX_EPOCH).expect("a state");
         let (publisher, readers) = publish::channel(reconcile(&mut state), 2);
         let rings: Vec<ControlRings<MemoryPort>> = (0..2).map(|_| ControlRings::new()).collect();
         let counters: Vec<Arc<WorkerCounters>> = (0..2).map(|_| Arc::default()).collect();

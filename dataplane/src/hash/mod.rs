@@ -33,8 +33,10 @@ mod aes_x86;
 mod flow;
 #[cfg(test)]
 mod tests;
+mod toeplitz;
 
 pub use flow::{FlowHash, FlowKey};
+pub use toeplitz::{INPUT_BYTES, KEY_BYTES, Toeplitz, USUAL_KEY};
 
 use crate::port::BURST;
 use aes_soft::AesSoft;

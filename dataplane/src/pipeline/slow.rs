@@ -39,7 +39,7 @@ impl<P: Packet> Stages<P> {
         if choose_burst(decisions, arrival.snapshot) {
             self.choose_special(arrival, burst, decisions, counters);
         }
-        self.plan_sessions(decisions, arrival.now);
+        self.plan_sessions(decisions, arrival);
         self.rewrite_burst(arrival, burst, decisions, counters);
     }
 
@@ -75,13 +75,13 @@ impl<P: Packet> Stages<P> {
 
     /// Draws what new sessions of a burst need.
     #[inline]
-    fn plan_sessions(&mut self, decisions: &Decisions<'_>, now: Nanos) {
+    fn plan_sessions(&mut self, decisions: &Decisions<'_>, arrival: Arrival<'_>) {
         let Some(sessions) = &mut self.sessions else { return };
         let located = self.parsed.iter().zip(decisions).enumerate().filter_map(|(number, (parsed, decided))| {
             let selection = decided.selection.as_ref().filter(|selection| selection.has_session())?;
             (decided.verdict == Verdict::Undecided).then_some((number, parsed, selection))
         });
-        sessions.plan(located, now);
+        sessions.plan(located, arrival);
     }
 
     /// Looks up VIPs. Returns the packets that no VIP takes, a bit for each.

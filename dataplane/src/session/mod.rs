@@ -15,7 +15,7 @@ mod wheel;
 pub use attempts::MOST_RETRIES;
 pub(crate) use attempts::{Attempt, Attempts};
 pub use index::SessionKey;
-pub use ports::{Drawn, Exhausted, PORTS_OF_ADDRESS, Ports};
+pub use ports::{Drawn, Exhausted, PORTS_OF_ADDRESS, Ports, Wanted};
 pub use record::{Endpoint, LastHop, Session, SessionId, SessionRoom, Side, Tuple, TupleHash};
 pub use rests::REST;
 pub use table::{Full, Looked, RECENT, Removed, Sessions};

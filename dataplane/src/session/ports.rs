@@ -6,6 +6,9 @@
 //! succeeds at once, or nearly. The random numbers are a counter, encrypted: who does not know the key cannot tell the next one
 //! from those before (RFC 6056, section 3.1).
 //!
+//! Where the card's way to spread flows is known, a port is taken that brings the backend's answers to this worker: the next one
+//! from the drawn one on, in wide steps. Who else could guess the port has as many fewer to try as there are workers.
+//!
 //! A port rests since a backend may still remember its connection in TIME_WAIT, and would refuse another client's SYN whose
 //! timestamp is older (PAWS, RFC 7323, section 5).
 
@@ -13,6 +16,7 @@ use super::record::{Endpoint, Tuple, TupleHash};
 use super::rests::Rests;
 use crate::hash::FlowHasher;
 use crate::ids::WorkerId;
+use crate::rss::Rss;
 use crate::time::Nanos;
 use std::ops::Range;
 
@@ -24,12 +28,34 @@ const END: u32 = crate::select::CONVERSATION_PORT_BASE as u32;
 pub const PORTS_OF_ADDRESS: u32 = END - FIRST;
 /// Draws before a backend counts as exhausted: with one port of ten free, one in a thousand finds none.
 const DRAWS: usize = 64;
+/// Draws before them of ports that bring answers to this worker: where nine of ten of those are taken, one session of five has its
+/// answers brought by another worker.
+const FITTING_DRAWS: usize = 16;
+/// Ports that are looked at for one of those: with 16 workers one search in 60 finds none.
+const STEPS: u32 = 64;
+/// The golden ratio's part of 2^32: multiples of it are spread evenly (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
+const GOLDEN: u64 = 0x9e37_79b9;
 /// Numbers that are encrypted together: as many as AES in software takes at once.
 const AHEAD: usize = 8;
 
 /// No port is free for a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
+
+/// What a source is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The addresses of which one stands for the client.
+    pub sources: &'a [u128],
+    /// The backend.
+    pub destination: Endpoint,
+    /// TCP or UDP.
+    pub protocol: u8,
+    /// A port that is not for sessions with this backend.
+    pub avoid: u16,
+    /// How the port where answers come in spreads them over workers.
+    pub rss: Option<&'a Rss>,
+}
 
 /// A source that stands for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,23 +114,23 @@ impl Ports {
         self.rests.memory()
     }
 
-    /// A source for packets to `destination`: one of `sources`, and a port of this worker. `is_used` says whether a session has a
-    /// tuple, which is that of the backend's answers; `avoid` is a port that is not for sessions with this backend.
+    /// A source for packets to a backend: one of its addresses, and a port of this worker. `is_used` says whether a session has a
+    /// tuple, which is that of the backend's answers.
     ///
     /// # Errors
     ///
     /// [`Exhausted`] if no draw found a free one.
     pub fn draw(
         &mut self,
-        sources: &[u128],
-        destination: Endpoint,
-        (protocol, avoid): (u8, u16),
+        wanted: &Wanted<'_>,
         now: Nanos,
         is_used: impl Fn(&Tuple, TupleHash) -> bool,
     ) -> Result<Drawn, Exhausted> {
-        for _ in 0..DRAWS {
-            let Some(drawn) = self.guess(sources, destination, (protocol, avoid))? else { continue };
-            if self.is_free(&drawn, destination, protocol, now, &is_used) {
+        let fitting = if wanted.rss.is_some() { FITTING_DRAWS } else { 0 };
+        let any = Wanted { rss: None, ..*wanted };
+        for wanted in std::iter::repeat_n(wanted, fitting).chain(std::iter::repeat_n(&any, DRAWS)) {
+            let Some(drawn) = self.guess(wanted)? else { continue };
+            if self.is_free(&drawn, wanted, now, &is_used) {
                 return Ok(drawn);
             }
         }
@@ -116,39 +142,46 @@ impl Ports {
     /// # Errors
     ///
     /// [`Exhausted`] if there are no sources.
-    pub fn guess(
-        &mut self,
-        sources: &[u128],
-        destination: Endpoint,
-        (protocol, avoid): (u8, u16),
-    ) -> Result<Option<Drawn>, Exhausted> {
+    pub fn guess(&mut self, wanted: &Wanted<'_>) -> Result<Option<Drawn>, Exhausted> {
+        let &Wanted { sources, destination, protocol, .. } = wanted;
         let random = self.next_random();
         let place = ((u64::from(random as u32) * sources.len() as u64) >> 32) as usize;
         let address = *sources.get(place).ok_or(Exhausted)?;
-        let Some(port) = self.port((random >> 32) as u32).filter(|port| *port != avoid) else { return Ok(None) };
+        let step = ((random >> 32) * u64::from(self.count)) >> 32;
+        let port = self.fitting(step as u32, address, wanted).or_else(|| self.port(step as u32));
+        let Some(port) = port.filter(|port| *port != wanted.avoid) else { return Ok(None) };
         let source = Endpoint { address, port };
         let answer = Tuple { source: destination, destination: source, protocol }.hash(&self.hasher);
         self.prefetch(answer);
         Ok(Some(Drawn { source, answer }))
     }
 
-    /// Whether a source neither rests nor serves a session with `destination`.
+    /// Whether a source neither rests nor serves a session with its backend.
     pub fn is_free(
         &self,
         drawn: &Drawn,
-        destination: Endpoint,
-        protocol: u8,
+        wanted: &Wanted<'_>,
         now: Nanos,
         is_used: impl Fn(&Tuple, TupleHash) -> bool,
     ) -> bool {
-        let tuple = Tuple { source: destination, destination: drawn.source, protocol };
+        let tuple = Tuple { source: wanted.destination, destination: drawn.source, protocol: wanted.protocol };
         !self.rests.contains(drawn.answer, now) && !is_used(&tuple, drawn.answer)
     }
 
+    /// The first port from one on that brings the backend's answers to this worker, if that is a matter of the port. Neighbors
+    /// differ in few bits, and the hash of all of them may lack the one that matters: steps are wide.
+    fn fitting(&self, step: u32, address: u128, wanted: &Wanted<'_>) -> Option<u16> {
+        let rss = wanted.rss.filter(|rss| rss.reaches(self.worker))?;
+        let answers = rss.answers(wanted.destination, address, wanted.protocol)?;
+        let wide = ((u64::from(self.count) * GOLDEN) >> 32) as u32 | 1;
+        let steps = (0..STEPS).filter_map(|number| (step + number * wide).checked_rem(self.count));
+        let mut ports = steps.filter_map(|step| self.port(step));
+        ports.find(|port| answers.worker_at(*port) == self.worker)
+    }
+
     /// A port of this worker: those whose remainder by the number of workers is its own.
-    fn port(&self, random: u32) -> Option<u16> {
-        let step = ((u64::from(random) * u64::from(self.count)) >> 32) as u32;
-        u16::try_from(self.first + step * self.workers).ok().filter(|_| self.count > 0)
+    fn port(&self, step: u32) -> Option<u16> {
+        u16::try_from(self.first + step * self.workers).ok().filter(|_| step < self.count)
     }
 
     /// Asks for the cache line of a port that comes free soon, see [`Ports::free`].

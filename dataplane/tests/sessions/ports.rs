@@ -1,9 +1,10 @@
 //! Source ports: whose they are, when they come again, and that nobody can guess them.
 
 use super::{end, hasher, tuple};
-use guideway_dataplane::hash::FlowHasher;
+use guideway_dataplane::hash::{FlowHasher, KEY_BYTES, USUAL_KEY};
 use guideway_dataplane::ids::WorkerId;
-use guideway_dataplane::session::{Drawn, Endpoint, Exhausted, PORTS_OF_ADDRESS, Ports, REST, Tuple};
+use guideway_dataplane::rss::{HashesPorts, Rss};
+use guideway_dataplane::session::{Drawn, Endpoint, Exhausted, PORTS_OF_ADDRESS, Ports, REST, Tuple, Wanted};
 use guideway_dataplane::time::Nanos;
 use guideway_dataplane::wire::protocol;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,12 @@ const BACKEND: &str = "10.0.0.11";
 /// Draws a source of tuples to the backend that are not in `used`.
 fn draw(ports: &mut Ports, sources: &[u128], used: &HashSet<Tuple>, now: Nanos) -> Result<Drawn, Exhausted> {
     let is_used = |answer: &Tuple, _| used.contains(&answer.reversed());
-    ports.draw(sources, end(BACKEND, 80), (protocol::TCP, 2_000), now, is_used)
+    ports.draw(&Wanted { avoid: 2_000, ..wanted(sources) }, now, is_used)
+}
+
+/// For sessions with the backend.
+fn wanted(sources: &[u128]) -> Wanted<'_> {
+    Wanted { sources, destination: end(BACKEND, 80), protocol: protocol::TCP, avoid: 0, rss: None }
 }
 
 fn drawn_tuple(source: Endpoint) -> Tuple {
@@ -88,7 +94,7 @@ fn a_port_comes_again() {
         // All others are taken.
         let only = |ports: &mut Ports, now| {
             let is_used = |answer: &Tuple, _| answer.destination != drawn.source;
-            (0..5_000).find_map(|_| ports.draw(&sources, end(BACKEND, 80), (protocol::TCP, 0), now, is_used).ok())
+            (0..5_000).find_map(|_| ports.draw(&wanted(&sources), now, is_used).ok())
         };
         assert_eq!(only(&mut ports, start), Some(drawn));
         ports.free(drawn.answer, start, start);
@@ -132,12 +138,12 @@ fn what_rests_costs_a_draw_of_twenty() {
         let mut fresh = 0;
         // Of other backends nothing rests.
         for number in 0..20_000_u16 {
-            let other = end("10.0.0.12", number);
+            let other = Wanted { destination: end("10.0.0.12", number), ..wanted(&sources) };
             let is_used = |_: &Tuple, _| {
                 draws.set(draws.get() + 1);
                 true
             };
-            assert_eq!(ports.draw(&sources, other, (protocol::TCP, 0), now, is_used), Err(Exhausted));
+            assert_eq!(ports.draw(&other, now, is_used), Err(Exhausted));
             fresh += 64;
         }
         let refused = 1.0 - f64::from(draws.get()) / f64::from(fresh);
@@ -185,7 +191,88 @@ fn draws_are_even() {
 fn who_has_no_port_left_says_so() {
     let sources = [end("10.0.0.1", 0).address];
     let mut ports = Ports::new((WorkerId(0), 1), 64, hasher());
-    let drawn = ports.draw(&sources, end(BACKEND, 80), (protocol::TCP, 0), START, |_, _| true);
+    let drawn = ports.draw(&wanted(&sources), START, |_, _| true);
     assert_eq!(drawn, Err(Exhausted));
     assert_eq!(draw(&mut ports, &[], &HashSet::new(), START), Err(Exhausted));
+}
+
+/// A card with a table of so many entries, which names workers in turn.
+fn card(key: &[u8; KEY_BYTES], entries: u16, workers: u16) -> Rss {
+    let table = (0..entries).map(|entry| WorkerId(entry % workers)).collect();
+    let all = HashesPorts { tcp_v4: true, udp_v4: true, tcp_v6: true, udp_v6: true };
+    Rss::new(key, table, all).expect("a power of two")
+}
+
+/// A key like those that drivers make up.
+fn made_up(number: u16) -> [u8; KEY_BYTES] {
+    let block =
+        |at| FlowHasher::new([9; 16]).hash(&tuple(end(BACKEND, at), end("10.0.0.1", number)).key()).0.to_le_bytes();
+    let mut key = [0; KEY_BYTES];
+    key.iter_mut().zip((0..3).flat_map(block)).for_each(|(byte, random)| *byte = random);
+    key
+}
+
+/// Answers come to the worker that drew the port, by whatever key and table, nearly always.
+#[test]
+fn answers_come_back_to_the_worker_that_drew_the_port() {
+    for workers in [2, 3, 4, 7, 8, 16] {
+        let mut strays = 0;
+        let mut draws = 0;
+        for (key, entries) in (0..4).map(|key| (made_up(10 * workers + key), 128 << key)).chain([(USUAL_KEY, 64)]) {
+            let rss = card(&key, entries, workers);
+            for worker in (0..workers).map(WorkerId) {
+                let mut ports = Ports::new((worker, workers), 1_000, hasher());
+                for flow in 0..200_u16 {
+                    let (source, backend) =
+                        if flow % 2 == 0 { ("10.0.0.1", BACKEND) } else { ("fd00::1", "fd00:7::11") };
+                    let (sources, destination) = ([end(source, 0).address], end(backend, 80 + flow / 8));
+                    let wanted = Wanted { destination, rss: Some(&rss), ..wanted(&sources) };
+                    let drawn = ports.draw(&wanted, START, |_, _| false).expect("a port");
+                    assert_eq!(drawn.source.port % workers, worker.0);
+                    let answer = Tuple { source: destination, destination: drawn.source, protocol: protocol::TCP };
+                    strays += u32::from(rss.worker_of(&answer) != worker);
+                    draws += 1;
+                }
+            }
+        }
+        println!("{workers} workers: {strays} of {draws} astray");
+        assert!(strays * 50 <= draws, "{workers} workers: {strays} of {draws}");
+    }
+}
+
+/// Where the port decides nothing, or no port decides for this worker, ports are drawn as if nobody knew.
+#[test]
+fn a_card_that_is_no_help_does_no_harm() {
+    let sources = [end("10.0.0.1", 0).address];
+    let sequence = |rss: Option<&Rss>| {
+        let mut ports = Ports::new((WorkerId(1), 2), 1_000, hasher());
+        let wanted = Wanted { rss, ..wanted(&sources) };
+        (0..100).map(|_| ports.draw(&wanted, START, |_, _| false).expect("a port")).collect::<Vec<_>>()
+    };
+    let by_addresses = Rss::new(&USUAL_KEY, [WorkerId(0), WorkerId(1)].into(), HashesPorts::default());
+    let of_others = card(&USUAL_KEY, 128, 1);
+    assert_eq!(sequence(by_addresses.as_ref()), sequence(None));
+    assert_eq!(sequence(Some(&of_others)), sequence(None));
+    assert_ne!(sequence(Some(&card(&USUAL_KEY, 128, 2))), sequence(None));
+}
+
+/// A backend has as many sessions as without: when the ports are used up whose answers come here, others are taken.
+#[test]
+fn ports_whose_answers_come_elsewhere_are_the_last() {
+    let sources = [end("10.0.0.1", 0).address];
+    let workers = 4;
+    let rss = card(&USUAL_KEY, 128, workers);
+    let fill = |rss: Option<&Rss>| {
+        let mut ports = Ports::new((WorkerId(2), workers), 1_000, hasher());
+        let mut used = HashSet::new();
+        let wanted = Wanted { rss, ..wanted(&sources) };
+        while let Ok(drawn) = ports.draw(&wanted, START, |answer, _| used.contains(&answer.destination)) {
+            assert!(used.insert(drawn.source));
+        }
+        used.len()
+    };
+    let (with, without) = (fill(Some(&rss)), fill(None));
+    println!("{with} sessions, {without} without");
+    let all = PORTS_OF_ADDRESS as usize / usize::from(workers);
+    assert!(with > all * 9 / 10 && without > all * 9 / 10, "{with} and {without} of {all}");
 }

@@ -26,7 +26,10 @@ pub use lcore::{Lcore, LcoreError};
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use pages::prefer_huge_pages;
-pub use port::{Capabilities, Link, Notice, Port, PortConfig, PortError, RxInterrupt, RxQueue, Stats, TxQueue};
+pub use port::{
+    Capabilities, Link, Notice, Port, PortConfig, PortError, RSS_KEY_BYTES, RssSettings, RxInterrupt, RxQueue, Stats,
+    TxQueue,
+};
 pub use sleeper::{EventBell, Sleeper};
 
 /// The DPDK device: ties packets, queues and pool together for the worker loop.

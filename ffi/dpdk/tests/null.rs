@@ -152,3 +152,27 @@ fn the_eal_starts_once() {
     let nowhere = EalConfig { main_core: 100_000, ..EalConfig::default() };
     assert_eq!(Eal::init(&nowhere).expect_err("no such core"), EalError::NoSuchCore { core: 100_000 });
 }
+
+/// The null device keeps a table and a key of its own, and uses neither.
+#[test]
+fn how_a_device_spreads_flows_is_read_back() {
+    let pool = pool("rss");
+    let (port, rx, tx) = Port::attach(&EAL, &config("net_null5"), &pool).expect("attach");
+    assert_eq!((port.capabilities().rss, port.rss()), (false, None), "one queue spreads nothing");
+    port.close(rx, tx);
+    let several = PortConfig { rx_queues: 3, ..config("net_null5") };
+    let (port, ..) = Port::attach(&EAL, &several, &pool).expect("attach");
+    let settings = port.rss().expect("its driver tells");
+    assert_eq!(settings.queues.len(), 128);
+    assert_eq!(settings.key[..4], [0x6d, 0x5a, 0x56, 0xda], "{settings:?}");
+    let mut groups = [dpdk_sys::rte_eth_rss_reta_entry64 { mask: u64::MAX, reta: [0; 64] }; 2];
+    for (entry, queue) in groups.iter_mut().flat_map(|group| &mut group.reta).zip([0, 2, 1].into_iter().cycle()) {
+        *entry = queue;
+    }
+    // SAFETY: as many groups as 128 entries take.
+    let result = unsafe { dpdk_sys::rte_eth_dev_rss_reta_update(port.id(), groups.as_mut_ptr(), 128) };
+    assert_eq!(result, 0);
+    let now = port.rss().expect("its driver tells");
+    assert_eq!(now.queues, groups.map(|group| group.reta).concat());
+    assert_eq!(now.key, settings.key);
+}

@@ -3,8 +3,11 @@
 use crate::memory::{Buffer, FreeList};
 use guideway_dataplane::craft::Craft;
 use guideway_dataplane::port::{BURST, Burst, Packet, PacketPool, Port, RxQueue, TxQueue};
+use guideway_dataplane::session::{Endpoint, Tuple};
+use guideway_dataplane::vip::address_bits;
 use guideway_dataplane::wire::ethernet::Mac;
 use guideway_dataplane::wire::ipv4::Ipv4Header;
+use guideway_dataplane::wire::protocol;
 use guideway_dataplane::wire::tcp::{ACK, FIN, PSH, SYN};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +44,18 @@ pub(super) struct Line(Arc<Mutex<Vec<Buffer>>>);
 impl Line {
     fn frames(&self) -> MutexGuard<'_, Vec<Buffer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves backends' packets to other lines, where `to` names one.
+    pub(super) fn deal<'l>(&self, to: impl Fn(&Tuple) -> Option<&'l Self>) {
+        let mut kept = Vec::new();
+        for packet in std::mem::take(&mut *self.frames()) {
+            match answered(packet.frame()).and_then(|tuple| to(&tuple)) {
+                Some(line) => line.frames().push(packet),
+                None => kept.push(packet),
+            }
+        }
+        *self.frames() = kept;
     }
 }
 
@@ -86,6 +101,14 @@ fn ends(frame: &[u8]) -> Option<Ends> {
 fn reversed(ends: Ends) -> Ends {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = ends;
     [e, f, g, h, a, b, c, d, k, l, i, j]
+}
+
+/// The addresses and ports of a backend's packet; `None`: it is a client's.
+fn answered(frame: &[u8]) -> Option<Tuple> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = ends(frame).filter(|ends| ends[4..8] != VIP)?;
+    let end =
+        |address: [u8; 4], port| Endpoint { address: address_bits(address.into()), port: u16::from_be_bytes(port) };
+    Some(Tuple { source: end([a, b, c, d], [i, j]), destination: end([e, f, g, h], [k, l]), protocol: protocol::TCP })
 }
 
 /// Makes a segment of the template.

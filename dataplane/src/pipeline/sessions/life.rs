@@ -7,10 +7,12 @@ use crate::ids::BackendId;
 use crate::nat::Nat;
 use crate::parse::{Kind, Parsed};
 use crate::port::Packet;
+use crate::rewrite::Backend;
 use crate::select::{PROBE_PORT_BASE, Selection};
 use crate::session::{
-    Drawn, EMBRYONIC, Endpoint, Full, Looked, Removed, Session, SessionId, Side, TcpState, Tuple, TupleHash,
+    Drawn, EMBRYONIC, Endpoint, Full, Looked, Removed, Session, SessionId, Side, TcpState, Tuple, TupleHash, Wanted,
 };
+use crate::snapshot::Snapshot;
 use crate::syn_proxy::SynProxy;
 use crate::time::Nanos;
 use crate::wire::protocol;
@@ -76,7 +78,7 @@ impl<P: Packet> SessionStage<P> {
     pub(crate) fn plan<'a>(
         &mut self,
         packets: impl Iterator<Item = (usize, &'a Parsed, &'a Selection<'a>)>,
-        now: Nanos,
+        arrival: Arrival<'_>,
     ) {
         self.planned.clear();
         for (number, parsed, selection) in packets {
@@ -85,14 +87,13 @@ impl<P: Packet> SessionStage<P> {
             }
             let place = selection.current().and_then(|index| both(selection.pool(), usize::from(index)));
             let Some((backend, nat)) = place else { continue };
-            let Some(sources) = &nat.sources else { continue };
+            let to = (parsed.protocol, parsed.destination_port);
+            let Some(wanted) = wanted((backend, nat), to, arrival.snapshot) else { continue };
             // What the SYN proxy answers begins nothing yet.
-            if nat.syn_proxy == SynProxy::On || self.rates.is_flooded(selection.pool_id(), now) {
+            if nat.syn_proxy == SynProxy::On || self.rates.is_flooded(selection.pool_id(), arrival.now) {
                 continue;
             }
-            let destination = destination_of(nat, parsed.destination_port);
-            let avoid = (parsed.protocol, PROBE_PORT_BASE + backend.id.0);
-            if let Ok(Some(drawn)) = self.ports.guess(sources, destination, avoid) {
+            if let Ok(Some(drawn)) = self.ports.guess(&wanted) {
                 self.sessions.prefetch_hashed(drawn.answer);
                 self.planned.push((number, drawn));
             }
@@ -109,7 +110,7 @@ impl<P: Packet> SessionStage<P> {
     ) -> Result<SessionId, DropReason> {
         let index = selection.current().ok_or(DropReason::NoBackend)?;
         let (backend, nat) = both(selection.pool(), usize::from(index)).ok_or(DropReason::NoBackend)?;
-        let (inside, answer) = self.inside_of(&looked.tuple, backend.id, (nat, planned), arrival.now)?;
+        let (inside, answer) = self.inside_of(&looked.tuple, (backend, nat), planned, arrival)?;
         let session = Session {
             vip: selection.vip,
             pool: selection.pool_id(),
@@ -123,40 +124,32 @@ impl<P: Packet> SessionStage<P> {
         Ok(id)
     }
 
-    /// The tuple of packets to a backend, for a client that is new there, and the hash of that of its answers.
+    /// The tuple of packets to a backend, for a client that is new there, and the hash of that of its answers. A source may be
+    /// planned for it.
     pub(super) fn inside_of(
         &mut self,
         outside: &Tuple,
-        backend: BackendId,
-        (nat, planned): (&Nat, Option<Drawn>),
-        now: Nanos,
+        (backend, nat): (&Backend, &Nat),
+        planned: Option<Drawn>,
+        arrival: Arrival<'_>,
     ) -> Result<(Tuple, TupleHash), DropReason> {
+        let to = (outside.protocol, outside.destination.port);
         let destination = destination_of(nat, outside.destination.port);
-        let (source, answer) = match &nat.sources {
-            None => {
-                let answer = Tuple { source: destination, destination: outside.source, protocol: outside.protocol };
-                let hash = answer.hash(&self.owners);
-                if self.sessions.find_hashed(&answer, hash).is_some() {
-                    return Err(DropReason::SessionTaken);
-                }
-                (outside.source, hash)
+        let table = &self.sessions;
+        let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
+        let Some(wanted) = wanted((backend, nat), to, arrival.snapshot) else {
+            let answer = Tuple { source: destination, destination: outside.source, protocol: outside.protocol };
+            let hash = answer.hash(&self.owners);
+            if is_used(&answer, hash) {
+                return Err(DropReason::SessionTaken);
             }
-            Some(sources) => {
-                let avoid = (outside.protocol, PROBE_PORT_BASE + backend.0);
-                let table = &self.sessions;
-                let is_used = |tuple: &Tuple, hash| table.find_hashed(tuple, hash).is_some();
-                let is_free = |drawn: &Drawn| self.ports.is_free(drawn, destination, outside.protocol, now, is_used);
-                let drawn = match planned.filter(is_free) {
-                    Some(drawn) => drawn,
-                    None => {
-                        let drawn = self.ports.draw(sources, destination, avoid, now, is_used);
-                        drawn.map_err(|_| DropReason::SourcePorts)?
-                    }
-                };
-                (drawn.source, drawn.answer)
-            }
+            return Ok((Tuple { destination, ..*outside }, hash));
         };
-        Ok((Tuple { source, destination, protocol: outside.protocol }, answer))
+        let drawn = match planned.filter(|drawn| self.ports.is_free(drawn, &wanted, arrival.now, is_used)) {
+            Some(drawn) => drawn,
+            None => self.ports.draw(&wanted, arrival.now, is_used).map_err(|_| DropReason::SourcePorts)?,
+        };
+        Ok((Tuple { source: drawn.source, destination, protocol: outside.protocol }, drawn.answer))
     }
 
     /// Takes a session in. The oldest one that is not established gives way to it, if one must; where that is configured, one that
@@ -240,6 +233,25 @@ impl<P: Packet> SessionStage<P> {
             of_backend.set(of_backend.get().saturating_add_signed(change));
         }
     }
+}
+
+/// What a source is for that stands for the client of a packet of such a protocol to such a port of a VIP; `None`: clients keep
+/// their addresses.
+fn wanted<'s>(
+    (backend, nat): (&'s Backend, &'s Nat),
+    (protocol, vip_port): (u8, u16),
+    snapshot: &'s Snapshot,
+) -> Option<Wanted<'s>> {
+    let sources = nat.sources.as_deref()?;
+    // Answers come in where packets leave, or if they do not, by a card that is set up alike.
+    let port = backend.hops.as_slice().first().and_then(|hop| snapshot.ports.get(hop.egress.index()));
+    Some(Wanted {
+        sources,
+        destination: destination_of(nat, vip_port),
+        protocol,
+        avoid: PROBE_PORT_BASE + backend.id.0,
+        rss: port.and_then(|port| port.rss.as_deref()),
+    })
 }
 
 /// Where packets to a backend go, of a VIP at this port.

@@ -177,7 +177,7 @@ impl<P: Packet> SessionStage<P> {
         attempt.leave(session.backend, is_refused);
         attempt.go_to(backend.id);
         let outside = self.sessions.outside(id)?;
-        let (inside, _) = self.inside_of(&outside, backend.id, (nat, None), arrival.now).ok()?;
+        let (inside, _) = self.inside_of(&outside, (backend, nat), None, arrival).ok()?;
         let old = self.sessions.rebind(id, &inside).ok()?;
         if inside.source != outside.source {
             self.ports.free(old, arrival.now, arrival.now);

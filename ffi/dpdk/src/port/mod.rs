@@ -6,11 +6,13 @@ mod device;
 mod error;
 mod interrupt;
 mod queue;
+mod rss;
 mod xdp;
 
 pub use error::{Notice, PortError};
 pub use interrupt::RxInterrupt;
 pub use queue::{RxQueue, TxQueue};
+pub use rss::{RSS_KEY_BYTES, RssSettings};
 
 use crate::eal::{Eal, EalInner};
 use crate::mempool::Mempool;
@@ -201,6 +203,13 @@ impl Port {
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// How the device spreads flows over its receive queues now. `None`: it does not by the Toeplitz hash, or its driver does not
+    /// tell.
+    #[must_use]
+    pub fn rss(&self) -> Option<RssSettings> {
+        if self.capabilities.rss { rss::read(self.inner.id) } else { None }
     }
 
     /// What was found while attaching, for the operator.
