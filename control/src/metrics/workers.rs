@@ -20,7 +20,11 @@ const COUNTS: [Count; 18] = [
     ("worker_sent_packets", "Frames that a transmit queue took.", |c| c.sent.packets.get()),
     ("worker_sent_bytes", "Bytes of frames that a transmit queue took.", |c| c.sent.bytes.get()),
     ("worker_injected_packets", "Packets from the control side or another worker.", |c| c.injected.get()),
-    ("worker_handed_off_packets", "Frames given to another worker: that of the transmit queue, or of the session.", |c| c.handed_off.get()),
+    (
+        "worker_handed_off_packets",
+        "Frames given to another worker: that of the transmit queue, or of the session.",
+        |c| c.handed_off.get(),
+    ),
     ("worker_held_fragments", "Fragments that were held until the first one of their datagram came.", |c| c.held.get()),
     ("worker_released_fragments", "Fragments that are no longer held.", |c| c.released.get()),
     (

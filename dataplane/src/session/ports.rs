@@ -6,8 +6,8 @@
 //! succeeds at once, or nearly. The random numbers are a counter, encrypted: who does not know the key cannot tell the next one
 //! from those before (RFC 6056, section 3.1).
 //!
-//! Where the card's way to spread flows is known, a port is taken that brings the backend's answers to this worker: the next one
-//! from the drawn one on, in wide steps. Who else could guess the port has as many fewer to try as there are workers.
+//! Where the card's way to spread flows is known, a port is taken that brings the backend's answers to this worker: the first of a
+//! sequence that begins with the drawn one. Who else could guess the port has as many fewer to try as there are workers.
 //!
 //! A port rests since a backend may still remember its connection in TIME_WAIT, and would refuse another client's SYN whose
 //! timestamp is older (PAWS, RFC 7323, section 5).
@@ -28,13 +28,11 @@ const END: u32 = crate::select::CONVERSATION_PORT_BASE as u32;
 pub const PORTS_OF_ADDRESS: u32 = END - FIRST;
 /// Draws before a backend counts as exhausted: with one port of ten free, one in a thousand finds none.
 const DRAWS: usize = 64;
-/// Draws before them of ports that bring answers to this worker: where nine of ten of those are taken, one session of five has its
-/// answers brought by another worker.
-const FITTING_DRAWS: usize = 16;
+/// Draws before them of ports that bring answers to this worker. One that fails costs two misses of the caches; a connection whose
+/// answers hop pays for three of them, and more with every answer.
+const FITTING_DRAWS: usize = 4;
 /// Ports that are looked at for one of those: with 16 workers one search in 60 finds none.
-const STEPS: u32 = 64;
-/// The golden ratio's part of 2^32: multiples of it are spread evenly (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
-const GOLDEN: u64 = 0x9e37_79b9;
+const TRIES: usize = 64;
 /// Numbers that are encrypted together: as many as AES in software takes at once.
 const AHEAD: usize = 8;
 
@@ -147,8 +145,8 @@ impl Ports {
         let random = self.next_random();
         let place = ((u64::from(random as u32) * sources.len() as u64) >> 32) as usize;
         let address = *sources.get(place).ok_or(Exhausted)?;
-        let step = ((random >> 32) * u64::from(self.count)) >> 32;
-        let port = self.fitting(step as u32, address, wanted).or_else(|| self.port(step as u32));
+        let random = (random >> 32) as u32;
+        let port = self.fitting(random, address, wanted).or_else(|| self.port(random));
         let Some(port) = port.filter(|port| *port != wanted.avoid) else { return Ok(None) };
         let source = Endpoint { address, port };
         let answer = Tuple { source: destination, destination: source, protocol }.hash(&self.hasher);
@@ -168,20 +166,21 @@ impl Ports {
         !self.rests.contains(drawn.answer, now) && !is_used(&tuple, drawn.answer)
     }
 
-    /// The first port from one on that brings the backend's answers to this worker, if that is a matter of the port. Neighbors
-    /// differ in few bits, and the hash of all of them may lack the one that matters: steps are wide.
-    fn fitting(&self, step: u32, address: u128, wanted: &Wanted<'_>) -> Option<u16> {
+    /// A port that brings the backend's answers to this worker, if that is a matter of the port. All such ports are as likely: with
+    /// the next one of a fixed order, those behind a gap would be used up early.
+    fn fitting(&self, random: u32, address: u128, wanted: &Wanted<'_>) -> Option<u16> {
         let rss = wanted.rss.filter(|rss| rss.reaches(self.worker))?;
         let answers = rss.answers(wanted.destination, address, wanted.protocol)?;
-        let wide = ((u64::from(self.count) * GOLDEN) >> 32) as u32 | 1;
-        let steps = (0..STEPS).filter_map(|number| (step + number * wide).checked_rem(self.count));
-        let mut ports = steps.filter_map(|step| self.port(step));
+        // Each number comes after another one only (Knuth, "The Art of Computer Programming", volume 2, section 3.3.4, table 1, line 16).
+        let next = |random: &u32| Some(random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        let mut ports = std::iter::successors(Some(random), next).take(TRIES).map_while(|random| self.port(random));
         ports.find(|port| answers.worker_at(*port) == self.worker)
     }
 
-    /// A port of this worker: those whose remainder by the number of workers is its own.
-    fn port(&self, step: u32) -> Option<u16> {
-        u16::try_from(self.first + step * self.workers).ok().filter(|_| step < self.count)
+    /// A port of this worker: those whose remainder by the number of workers is its own. The number's upper bits say which.
+    fn port(&self, random: u32) -> Option<u16> {
+        let step = ((u64::from(random) * u64::from(self.count)) >> 32) as u32;
+        u16::try_from(self.first + step * self.workers).ok().filter(|_| self.count > 0)
     }
 
     /// Asks for the cache line of a port that comes free soon, see [`Ports::free`].

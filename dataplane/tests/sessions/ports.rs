@@ -276,3 +276,27 @@ fn ports_whose_answers_come_elsewhere_are_the_last() {
     let all = PORTS_OF_ADDRESS as usize / usize::from(workers);
     assert!(with > all * 9 / 10 && without > all * 9 / 10, "{with} and {without} of {all}");
 }
+
+/// Ports whose answers come here are as likely one as the other: with half of them taken, half of the first draws fail, no more.
+#[test]
+fn ports_whose_answers_come_here_are_drawn_evenly() {
+    let sources = [end("10.0.0.1", 0).address];
+    for workers in [2, 4, 8] {
+        let rss = card(&USUAL_KEY, 128, workers);
+        let wanted = Wanted { rss: Some(&rss), ..wanted(&sources) };
+        let mut ports = Ports::new((WorkerId(1), workers), 1_000, hasher());
+        let mut counts: HashMap<u16, u32> = HashMap::new();
+        let fitting = PORTS_OF_ADDRESS / u32::from(workers) / u32::from(workers);
+        for _ in 0..40 * fitting {
+            let drawn = ports.draw(&wanted, START, |_, _| false).expect("a port");
+            *counts.entry(drawn.source.port).or_default() += 1;
+        }
+        let cells = counts.len() as f64;
+        let each = 40.0 * f64::from(fitting) / cells;
+        let chi: f64 = counts.values().map(|count| (f64::from(*count) - each).powi(2) / each).sum();
+        println!("{workers} workers: {cells} ports of {fitting}, chi square {chi:.0}");
+        assert!((0.9..1.1).contains(&(cells / f64::from(fitting))), "{workers} workers: {cells} of {fitting}");
+        // As many degrees of freedom as ports: its deviation is the root of twice of them.
+        assert!(chi < cells + 6.0 * (2.0 * cells).sqrt(), "{workers} workers: {chi} of {cells}");
+    }
+}
