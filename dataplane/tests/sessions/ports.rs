@@ -274,7 +274,8 @@ fn ports_whose_answers_come_elsewhere_are_the_last() {
     let (with, without) = (fill(Some(&rss)), fill(None));
     println!("{with} sessions, {without} without");
     let all = PORTS_OF_ADDRESS as usize / usize::from(workers);
-    assert!(with > all * 9 / 10 && without > all * 9 / 10, "{with} and {without} of {all}");
+    // The first draw that finds none is one of thousands: below eight of ten it is in one of 10,000 runs.
+    assert!(with > all * 8 / 10 && without > all * 8 / 10, "{with} and {without} of {all}");
 }
 
 /// Ports whose answers come here are as likely one as the other: with half of them taken, half of the first draws fail, no more.
