@@ -171,7 +171,7 @@ impl Ports {
     fn fitting(&self, random: u32, address: u128, wanted: &Wanted<'_>) -> Option<u16> {
         let rss = wanted.rss.filter(|rss| rss.reaches(self.worker))?;
         let answers = rss.answers(wanted.destination, address, wanted.protocol)?;
-        // Each number comes after another one only (Knuth, "The Art of Computer Programming", volume 2, section 3.3.4, table 1, line 16).
+        // Each number comes after one other (Press et al., "Numerical Recipes in C", second edition, section 7.1).
         let next = |random: &u32| Some(random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
         let mut ports = std::iter::successors(Some(random), next).take(TRIES).map_while(|random| self.port(random));
         ports.find(|port| answers.worker_at(*port) == self.worker)
