@@ -9,22 +9,18 @@
 //! With several workers clients are at the first one, and a card brings backends' answers to all of them, from where they hop. One
 //! thread runs them in turn: what caches pay for memory that two cores share is not in the figures.
 
+mod course;
 pub mod flood;
 mod peer;
 mod setup;
 
 use crate::clock::Clock;
 use crate::window::thread_time;
-use guideway_dataplane::counters::{SessionCounters, WorkerCounters};
-use guideway_dataplane::ids::WorkerId;
-use guideway_dataplane::port::BURST;
-use guideway_dataplane::rss::Rss;
+use course::Course;
+use guideway_dataplane::counters::SessionCounters;
 use guideway_dataplane::session::{PORTS_OF_ADDRESS, REST};
-use guideway_dataplane::time::Nanos;
-use guideway_dataplane::worker::Worker;
-use peer::{Line, LinePort, Peers, SEGMENTS};
+use peer::SEGMENTS;
 use std::fmt;
-use std::sync::Arc;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,88 +133,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// Connections on their way through a worker.
-struct Course {
-    worker: Worker<LinePort>,
-    counters: Arc<WorkerCounters>,
-    peers: Peers,
-    input: Line,
-    output: Line,
-    now: Nanos,
-    /// Nanoseconds from one poll to the next.
-    step: u64,
-    /// The other workers.
-    others: Vec<Other>,
-    card: Option<Rss>,
-}
-
-/// A worker that answers may come to first.
-struct Other {
-    worker: Worker<LinePort>,
-    counters: Arc<WorkerCounters>,
-    input: Line,
-}
-
-impl Course {
-    /// `keys` are those of the pool, as in [`setup::config`].
-    fn new(options: &Options, keys: &str) -> Result<Self, Error> {
-        let config = Arc::new(setup::config(options, keys)?);
-        let output = Line::default();
-        let inputs: Vec<Line> = (0..options.workers).map(|_| Line::default()).collect();
-        let counters: Vec<Arc<WorkerCounters>> = (0..options.workers).map(|_| Arc::default()).collect();
-        let peers = Peers::new(options.wave.next_multiple_of(BURST as u32));
-        let card = setup::card(options.workers).filter(|_| options.workers > 1);
-        let known = card.clone().filter(|_| options.rss);
-        let workers = setup::workers(&config, &inputs, &output, (&peers.pool(), known), &counters)?;
-        let all = workers.into_iter().zip(counters).zip(inputs);
-        let mut all = all.map(|((worker, counters), input)| Other { worker, counters, input });
-        let first = all.next().ok_or_else(|| Error::Config("there are no workers".into()))?;
-        let (Other { worker, counters, input }, others) = (first, all.collect());
-        let polls = u64::from(peers.len()) / BURST as u64 * SEGMENTS as u64;
-        let step = u64::from(peers.len()) * 1_000_000_000 / u64::from(options.rate.max(1)) / polls;
-        Ok(Self { worker, counters, peers, input, output, now: Nanos(1_000_000_000), step, others, card })
-    }
-
-    /// All connections of a wave send the same segment; `poll` polls, and does what it likes before and after.
-    fn send(&mut self, segment: usize, mut poll: impl FnMut(&mut dyn FnMut() -> usize)) {
-        for burst in 0..self.peers.len() as usize / BURST {
-            self.peers.send(segment, burst, &self.input);
-            self.spread();
-            self.now = Nanos(self.now.0 + self.step);
-            let (now, worker, others) = (self.now, &mut self.worker, &mut self.others);
-            poll(&mut || {
-                let hopping: usize = others.iter_mut().map(|other| other.worker.poll(now, &mut ())).sum();
-                hopping + worker.poll(now, &mut ())
-            });
-            self.peers.receive(segment, burst, &self.output);
-        }
-    }
-
-    /// Brings backends' packets where the card would.
-    fn spread(&self) {
-        let Some(card) = &self.card else { return };
-        self.input.deal(|tuple| match card.worker_of(tuple) {
-            WorkerId(0) => None,
-            WorkerId(other) => self.others.get(usize::from(other) - 1).map(|other| &other.input),
-        });
-    }
-
-    /// Packets that hopped so far.
-    fn hops(&self) -> u64 {
-        self.others.iter().map(|other| other.counters.handed_off.get()).sum()
-    }
-
-    /// An error if a segment did not leave.
-    fn check(&self) -> Result<(), Error> {
-        match self.peers.lost() {
-            0 => Ok(()),
-            lost => {
-                Err(Error::Lost { begun: self.counters.sessions.created.get(), lost, reason: dropped(&self.counters) })
-            }
-        }
-    }
-}
-
 /// Sends all waves through a worker, those of the warm-up among them. `poll` is given each poll to do. Returns how many packets there were.
 ///
 /// # Errors
@@ -273,14 +187,6 @@ pub fn run<C: Clock>(clock: &C, options: &Options) -> Result<Report, Error> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Reasons with their counts.
-fn dropped(counters: &WorkerCounters) -> String {
-    use guideway_dataplane::drop_reason::DropReason;
-    let counts = DropReason::ALL.iter().map(|reason| (reason.label(), counters.drops[*reason as usize].get()));
-    let counts = counts.filter(|(_, count)| *count > 0).map(|(label, count)| format!("{label}: {count}"));
-    counts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

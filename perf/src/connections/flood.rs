@@ -4,7 +4,8 @@
 //! As in [`super::run`], the whole worker runs between two queues in memory and only its polls are timed. Rounds with and without
 //! SYNs take turns, so that what else the machine does meets both. By the worker's clock the SYNs come at the rate that is asked for.
 
-use super::{Course, Error, Options, median};
+use super::course::Course;
+use super::{Error, Options, median};
 use crate::clock::Clock;
 use guideway_dataplane::port::BURST;
 use guideway_dataplane::time::Nanos;
