@@ -212,6 +212,7 @@ fn silent_sessions_give_way_where_they_may() {
     }
 }
 
+/// A client whose backend was taken out by force is told with its next segment, once its backend's record is gone.
 #[test]
 fn a_backend_that_is_gone_serves_no_session() {
     let other = "[[pool.backend]]\nname = \"web2\"\naddress = \"fd00::11\"\nweight = 0";
@@ -220,15 +221,17 @@ fn a_backend_that_is_gone_serves_no_session() {
     let mut machine = Machine::new(config(&pool(keys, &backend, &["203.0.113.10"])));
     machine.connect(CLIENT, VIP);
     machine.control.change("web", "web1", Change::Remove { force: true }, machine.now).expect("it is there");
-    for _ in 0..200 {
+    // It never is silent for long.
+    let told = (0..200).find_map(|_| {
         machine.now = machine.now + Duration::from_millis(100);
         machine.control.step(machine.now);
-        // It never is silent for long.
-        machine.client(0, CLIENT, VIP, ACK, (101, 901));
-    }
-    assert!(machine.dropped(DropReason::SessionBackend) > 0, "its record is gone");
-    // Nothing that goes nowhere keeps a session.
-    assert_eq!((machine.client(0, CLIENT, VIP, ACK, (101, 901)), machine.live()), (vec![], 0));
+        let left = machine.client(0, CLIENT, VIP, ACK, (101, 901));
+        left.iter().all(|left| left.to != BACKEND).then_some(left)
+    });
+    let reset = Left { to: ROUTER, source: end(VIP), destination: end(CLIENT), flags: RST | ACK };
+    assert_eq!(told, Some(vec![reset]));
+    assert_eq!((machine.dropped(DropReason::SessionBackend), machine.live()), (1, 0));
+    assert_eq!(machine.client(0, CLIENT, VIP, ACK, (101, 901)), []);
 }
 
 /// The silence that ends a session depends on how far its connection is.

@@ -166,9 +166,7 @@ impl<P: Packet> SessionStage<P> {
         if let Err(full @ (Full::Table | Full::Embryonic)) = entered
             && let Some(gives_way) = self.who_gives_way(full, now)
         {
-            if self.reset_both(gives_way, arrival) {
-                counters.sessions.reset.add(1);
-            }
+            self.tell_both(gives_way, arrival, counters);
             self.end(gives_way, counters, now);
             counters.sessions.evicted.add(1);
             entered = self.sessions.insert_hashed(tuples, hashes, session, life, now);

@@ -159,9 +159,7 @@ impl<P: Packet> SessionStage<P> {
             if let Some(answer) = self.sessions.next_answer() {
                 self.ports.prefetch(answer);
             }
-            if self.reset_both(id, arrival) {
-                counters.sessions.reset.add(1);
-            }
+            self.tell_both(id, arrival, counters);
             self.end(id, counters, now);
             counters.sessions.expired.add(1);
         }

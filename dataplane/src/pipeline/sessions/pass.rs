@@ -14,7 +14,7 @@ use crate::rewrite::Refusal;
 use crate::select::{Selection, Verdict};
 use crate::session::{Endpoint, Session, SessionId, Side};
 use crate::wire::protocol;
-use crate::wire::tcp::SYN;
+use crate::wire::tcp::{RST, SYN};
 
 /// Where a backend's answer belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl<P: Packet> SessionStage<P> {
     }
 
     /// Rewrites a packet for a VIP into the one that its backend gets. The backend of a new session is that of its slot, which
-    /// `selection` names; it names the session's after.
+    /// `selection` names; it names the session's after. A session whose backend is gone ends here, and its client is told.
     pub(in crate::pipeline) fn pass_to_backend<'s>(
         &mut self,
         passing: Passing<'_, 's, P>,
@@ -120,7 +120,14 @@ impl<P: Packet> SessionStage<P> {
             session.last_hop = last_hop;
         }
         let back = session.last_hop;
-        let (backend, nat) = place_of(session, selection.pool()).ok_or(DropReason::SessionBackend)?;
+        let Some((backend, nat)) = place_of(session, selection.pool()) else {
+            // A reset is not answered by another (RFC 9293, section 3.5.2).
+            if parsed.flags & RST == 0 {
+                self.tell_both(id, arrival, counters);
+            }
+            self.end(id, counters, arrival.now);
+            return Err(DropReason::SessionBackend.into());
+        };
         selection.chosen = Some(backend);
         let hop = backend.hops.of_flow(selection.hash).ok_or(DropReason::UnresolvedNeighbor)?;
         if is_new {

@@ -1,6 +1,7 @@
 //! Segments that are ours to send to either side: resets, and what the SYN proxy says.
 
 use super::{Arrival, Beside, MOST_BESIDE, SessionStage, hop_to, place_of};
+use crate::counters::WorkerCounters;
 use crate::port::Packet;
 use crate::rewrite::{IpPacket, NextHop, address_to};
 use crate::segment::{Draft, Sent};
@@ -9,9 +10,16 @@ use crate::wire::protocol;
 use crate::wire::tcp::{ACK, RST};
 
 impl<P: Packet> SessionStage<P> {
-    /// Tells both sides of an established connection that it is over: it was silent for so long that we forget it, or it gives way to
-    /// another one, and what either would send from now on reaches nobody. Returns whether it was one.
-    pub(super) fn reset_both(&mut self, id: SessionId, arrival: Arrival<'_>) -> bool {
+    /// Tells both sides of an established connection that it is over: it was silent for so long that we forget it, it gives way to
+    /// another one, or its backend is gone; and what either would send from now on reaches nobody.
+    pub(super) fn tell_both(&mut self, id: SessionId, arrival: Arrival<'_>, counters: &WorkerCounters) {
+        if self.reset_both(id, arrival) {
+            counters.sessions.reset.add(1);
+        }
+    }
+
+    /// Whether there was somebody to tell.
+    fn reset_both(&mut self, id: SessionId, arrival: Arrival<'_>) -> bool {
         let (Some(outside), Some(inside)) = (self.sessions.outside(id), self.sessions.inside(id)) else { return false };
         let Some(session) = self.sessions.get(id).copied() else { return false };
         if outside.protocol != protocol::TCP || !session.tcp.is_established() || session.tcp.is_over() {
