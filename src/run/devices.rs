@@ -5,7 +5,7 @@ use guideway_config::model::{Config, Forward, Idle, Port as PortConfig};
 use guideway_control::devices::{DeviceCounters, Devices};
 use guideway_dataplane::ids::{PortId, WorkerId};
 use guideway_dataplane::punt::{INJECT_DEPTH, PuntClass};
-use guideway_dataplane::rss::{HashesPorts, Rss};
+use guideway_dataplane::rss::Rss;
 use guideway_dataplane::snapshot::PortState;
 use guideway_dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, RssSettings, RxQueue, TxQueue};
 use std::sync::Arc;
@@ -154,8 +154,7 @@ impl DpdkDevices {
 fn rss(settings: &RssSettings, workers: &[usize]) -> Option<Rss> {
     let worker_of = |queue: &u16| u16::try_from(*workers.get(usize::from(*queue))?).ok().map(WorkerId);
     let table = settings.queues.iter().map(worker_of).collect::<Option<_>>()?;
-    let RssSettings { tcp_v4, udp_v4, tcp_v6, udp_v6, .. } = *settings;
-    Rss::new(&settings.key, table, HashesPorts { tcp_v4, udp_v4, tcp_v6, udp_v6 })
+    Rss::new(&settings.key, table, settings.hashes_ports)
 }
 
 impl Devices for DpdkDevices {
@@ -190,16 +189,18 @@ impl Devices for DpdkDevices {
 mod tests {
     use super::*;
     use guideway_dataplane::hash::USUAL_KEY;
+    use guideway_dataplane::rss::HashesPorts;
+
+    const TCP: HashesPorts = HashesPorts { tcp_v4: true, udp_v4: false, tcp_v6: true, udp_v6: false };
 
     fn settings(queues: Vec<u16>) -> RssSettings {
-        RssSettings { key: USUAL_KEY, queues, tcp_v4: true, udp_v4: false, tcp_v6: true, udp_v6: false }
+        RssSettings { key: USUAL_KEY, queues, hashes_ports: TCP }
     }
 
     #[test]
     fn queues_are_those_of_the_ports_workers() {
-        let tcp = HashesPorts { tcp_v4: true, tcp_v6: true, ..HashesPorts::default() };
         let table = [4, 2, 2, 4].map(WorkerId);
-        assert_eq!(rss(&settings(vec![1, 0, 0, 1]), &[2, 4]), Rss::new(&USUAL_KEY, table.into(), tcp));
+        assert_eq!(rss(&settings(vec![1, 0, 0, 1]), &[2, 4]), Rss::new(&USUAL_KEY, table.into(), TCP));
         assert!(rss(&settings(vec![1, 0, 0, 1]), &[2, 4]).is_some());
     }
 

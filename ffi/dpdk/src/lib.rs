@@ -27,8 +27,7 @@ pub use mbuf::Mbuf;
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use pages::prefer_huge_pages;
 pub use port::{
-    Capabilities, Link, Notice, Port, PortConfig, PortError, RSS_KEY_BYTES, RssSettings, RxInterrupt, RxQueue, Stats,
-    TxQueue,
+    Capabilities, Link, Notice, Port, PortConfig, PortError, RssSettings, RxInterrupt, RxQueue, Stats, TxQueue,
 };
 pub use sleeper::{EventBell, Sleeper};
 

@@ -12,7 +12,7 @@ mod xdp;
 pub use error::{Notice, PortError};
 pub use interrupt::RxInterrupt;
 pub use queue::{RxQueue, TxQueue};
-pub use rss::{RSS_KEY_BYTES, RssSettings};
+pub use rss::RssSettings;
 
 use crate::eal::{Eal, EalInner};
 use crate::mempool::Mempool;
